@@ -1,0 +1,78 @@
+# `make` lists the targets. Everything is installed into .venv, exactly as requirements/ names it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv pip
+WHEEL_BIN := .venv/wheel/bin
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types floors unit wheel format bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/run ## watch a small real model call a function
+	@$(BIN)/python examples/01_vat.py
+
+test: lint types floors unit wheel ## every check
+
+lint: .venv/dev ## ruff: format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/dev ## mypy and pyright, both strict
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+floors: .venv/dev ## import-linter: who may import whom
+	$(BIN)/lint-imports
+
+unit: .venv/dev ## pytest, with all branches of agentloop/ covered
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+
+wheel: .venv/dev ## the public face once more, against the built wheel
+	rm -rf .venv/dist
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir .venv/dist
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv/wheel
+	$(UV) install --quiet --python $(WHEEL_BIN)/python --require-hashes -r requirements/dev.txt
+	$(UV) install --quiet --python $(WHEEL_BIN)/python --no-deps .venv/dist/*.whl
+	PYTHONSAFEPATH=1 AGENTLOOP_WHEEL=$$(ls .venv/dist/*.whl) $(WHEEL_BIN)/pytest tests/test_wheel.py tests/test_agent.py tests/test_cli.py
+
+format: .venv/dev ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev ## ratios to a loop written by hand, against what the README promises
+	$(BIN)/python tests/benchmarks/bench.py
+
+lock: .venv/uv ## renew the locks in requirements/
+	for name in uv run dev; do \
+	  $(UV) compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
+	    --python-version 3.11 --no-emit-package agentloop requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+
+clean: ## remove what was installed and built
+	rm -rf .venv
+
+# The stamps: uv is there; the demo's packages are; the tests' packages are, which hold the demo's.
+
+.venv/uv: requirements/uv.txt
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	touch $@
+
+.venv/run: .venv/uv requirements/run.txt pyproject.toml
+	rm -f .venv/dev
+	$(call install,run)
+	touch $@
+
+.venv/dev: .venv/uv requirements/dev.txt pyproject.toml
+	$(call install,dev)
+	touch .venv/run $@
+
+# `sync` takes away what no lock names, the project itself included, so the project comes second.
+define install
+	$(UV) sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/$(1).txt
+	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+endef

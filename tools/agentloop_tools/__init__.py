@@ -1,0 +1,1 @@
+"""First-party tool packs; they import only the public names of agentloop."""
