@@ -1,0 +1,115 @@
+"""What a user of `stream()` sees, one frozen class each. No behaviour lives here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from agentloop.items import ToolCall, ToolResult, Usage
+
+if TYPE_CHECKING:
+    from agentloop.run import RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """A request is about to be sent to the model; `turn` counts from 1."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the model's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of what the model thinks aloud."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinished:
+    """The model's reply is whole."""
+
+    turn: int
+    seconds: float
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool begins to run."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A call has its result.
+
+    Attributes:
+        call: The call.
+        result: What the model will be told.
+        seconds: How long the tool ran.
+        repairs: What had to be mended in the arguments, in words.
+        error: What the tool raised, or None; the log has it whole, the model only its type and message.
+    """
+
+    call: ToolCall
+    result: ToolResult
+    seconds: float
+    repairs: tuple[str, ...] = ()
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """A call waits for a person's decision."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request failed and will be sent again after `seconds`."""
+
+    reason: str
+    seconds: float
+    attempt: int
+
+
+NoticeTopic: TypeAlias = Literal["dropped", "repaired", "learned", "limit", "not_run", "abandoned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something was dropped, repaired, learned or not run, and why."""
+
+    topic: NoticeTopic
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run ended; always the last event."""
+
+    result: RunResult
+
+
+Event: TypeAlias = (
+    TurnStarted
+    | TextDelta
+    | ReasoningDelta
+    | TurnFinished
+    | ToolStarted
+    | ToolFinished
+    | ApprovalAsked
+    | Retrying
+    | Notice
+    | Finished
+)
