@@ -1,0 +1,27 @@
+"""Python types and JSON schemas: from a signature to a strict schema, and from a model's text back to values.
+
+Tools, calls and results of a conversation are not known here; `tools` puts these parts together.
+"""
+
+from agentloop.schema.arguments import ArgumentsError, canonical, parse_arguments
+from agentloop.schema.checked_arguments import CheckedArguments
+from agentloop.schema.docstring import Docstring, parse_docstring
+from agentloop.schema.keywords import restrict
+from agentloop.schema.result import render
+from agentloop.schema.signature import Signature, read_signature
+from agentloop.schema.typed_arguments import TypedArguments, order_arguments
+
+__all__ = [
+    "ArgumentsError",
+    "CheckedArguments",
+    "Docstring",
+    "Signature",
+    "TypedArguments",
+    "canonical",
+    "order_arguments",
+    "parse_arguments",
+    "parse_docstring",
+    "read_signature",
+    "render",
+    "restrict",
+]

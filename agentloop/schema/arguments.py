@@ -1,0 +1,161 @@
+"""A model's argument text: read it, mend what is only badly dressed, or say what is wrong.
+
+No type is known here; whether the arguments fit a tool is decided in `typed_arguments`. JSON that was cut off is never
+completed: a call with half of its arguments is not the call the model meant.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from agentloop.items import JsonObject
+from agentloop.schema.json_types import is_object, name_type
+
+# What chat templates and habits leave around the JSON: blanks, marks such as <|call|> or </tool_call>, code fences.
+_DRESSING = r"(?:[\s\ufeff]|<\|[^<>|]*\|>|</?\w+>|```(?:json|python)?)*"
+_HEAD = re.compile(_DRESSING)
+_TAIL = re.compile(_DRESSING.replace(r"[\s\ufeff]", r"[\s\ufeff}\];,`]"))
+_TOKEN = re.compile(
+    r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | \b(?:True|False|None)\b | ,(?=\s*[}\]])""", re.VERBOSE | re.DOTALL
+)
+_SPELLING = {"True": "true", "False": "false", "None": "null", ",": ""}
+_ENCODINGS_UNDONE = 2
+
+
+class WrittenFloat(float):
+    """A number that knows how it was written, for a tool that wants text and is given `1.10`."""
+
+    literal: str
+
+    @classmethod
+    def read(cls, literal: str) -> WrittenFloat:
+        """Return the number that the literal writes."""
+        number = cls(literal)
+        number.literal = literal
+        return number
+
+
+_STRICT = json.JSONDecoder(parse_float=WrittenFloat.read)
+# A line break inside a string is an error in JSON, but nothing is lost by taking it as it is meant.
+_LENIENT = json.JSONDecoder(parse_float=WrittenFloat.read, strict=False)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+class ArgumentsError(Exception):
+    """The arguments of a call can't be used.
+
+    Attributes:
+        text: What the model is told, so that it can call again.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+def parse_arguments(text: str) -> tuple[JsonObject, tuple[str, ...]]:
+    """Return the arguments in a model's text, and in words what had to be mended.
+
+    Raises:
+        ArgumentsError: the text holds no whole JSON object.
+    """
+    repairs: list[str] = []
+    value = _read(text, repairs)
+    for _ in range(_ENCODINGS_UNDONE):
+        if isinstance(value, str):
+            repairs.append("decoded JSON that was encoded twice")
+            value = _read(value, repairs)
+    if value is None:
+        repairs.append("read null as no arguments")
+        value = {}
+    if not is_object(value):
+        kind = name_type(value) or "number"
+        raise ArgumentsError(f"The arguments must be one JSON object, but they are of type {kind}: {echo(text)}")
+    return value, tuple(repairs)
+
+
+def parse_text(text: str) -> Any:
+    """Return what a text holds as JSON, mended in the same way.
+
+    Raises:
+        ArgumentsError: the text holds no whole JSON.
+    """
+    return _read(text, [])
+
+
+def canonical(arguments: str) -> str:
+    """Return one spelling for all argument texts that mean the same; a text that can't be read stays as it is."""
+    try:
+        return _CANONICAL.encode(parse_arguments(arguments)[0])
+    except (ArgumentsError, RecursionError):
+        return arguments.strip()
+
+
+def echo(text: str, max_characters: int = 300) -> str:
+    """Return a text short enough to be quoted to the model."""
+    return text if len(text) <= max_characters else f"{text[:max_characters]}... ({len(text):,} characters)"
+
+
+def _read(text: str, repairs: list[str]) -> Any:
+    try:
+        return _STRICT.decode(text)
+    except (ValueError, RecursionError):
+        pass
+    start = _end(_HEAD, text, 0)
+    if start == len(text):
+        repairs.append("read an empty text as no arguments")
+        return {}
+    try:
+        value, end = _decode(text, start)
+        respelled = text
+    except ValueError as error:
+        respelled = _TOKEN.sub(_respell, text)
+        try:
+            value, end = _decode(respelled, start)
+        except ValueError:
+            raise _unreadable(text, error) from None
+        repairs.append("turned Python spelling into JSON")
+    rest = _end(_TAIL, respelled, end)
+    if rest != len(respelled):
+        raise ArgumentsError(
+            f"The arguments must be one JSON object and nothing else; after it came: {echo(respelled[rest:])}"
+        )
+    if removed := (respelled[:start] + respelled[end:]).strip():
+        repairs.append(f"removed {echo(removed)!r} around the JSON")
+    elif respelled is text:
+        repairs.append("escaped raw line breaks in a text")
+    return value
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.match(text, start)
+    return match.end() if match else start
+
+
+def _decode(text: str, start: int) -> tuple[Any, int]:
+    try:
+        return _LENIENT.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _respell(match: re.Match[str]) -> str:
+    token = match[0]
+    if not token.startswith("'"):
+        return _SPELLING.get(token, token)
+    inner = re.sub(r"\\.|\"", lambda part: {'"': '\\"', "\\'": "'"}.get(part[0], part[0]), token[1:-1], flags=re.DOTALL)
+    return f'"{inner}"'
+
+
+def _unreadable(text: str, error: ValueError) -> ArgumentsError:
+    reason = str(error)
+    if isinstance(error, json.JSONDecodeError):
+        reason = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+            reason += "; the text seems to be cut off"
+    return ArgumentsError(
+        f"The arguments are not valid JSON ({reason}). Nothing was run; call again with one whole JSON object. "
+        f"The arguments were: {echo(text)}"
+    )

@@ -1,0 +1,147 @@
+"""The arguments of a Python function: the schema that tells them to a model, and reading what it wrote."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import ValidationError
+
+from agentloop.items import JsonObject
+from agentloop.schema.arguments import ArgumentsError, parse_arguments
+from agentloop.schema.complaint import explain, mend
+from agentloop.schema.keywords import allow_null, rewrite
+from agentloop.schema.plain import describe_plain
+from agentloop.schema.signature import Parameter, Signature
+from agentloop.schema.strict import find_faults, tighten
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
+
+    from agentloop.schema.typed import WireForm
+
+
+class TypedArguments:
+    """The arguments of a function, by its types.
+
+    Attributes:
+        schema: The JSON schema of the object that holds them.
+        faults: Why it is of no use, one sentence a fault; empty where it is of use.
+    """
+
+    def __init__(self, signature: Signature, descriptions: dict[str, str], *, strict: bool) -> None:
+        self._signature = signature
+        self._strict = strict
+        self._form: WireForm | None = None
+        self._validator: SchemaValidator | None = None
+        properties = _describe_plain(signature.parameters) if strict else None
+        if properties is None:
+            self.schema, self.faults = self._describe_typed(descriptions)
+        else:
+            self.schema = _close(_add_descriptions(properties, signature.parameters, descriptions))
+            self.faults = tuple(find_faults(self.schema))
+
+    def _describe_typed(self, descriptions: dict[str, str]) -> tuple[JsonObject, tuple[str, ...]]:
+        form = self._form = self._read_types()
+        if form.faults:
+            return {}, form.faults
+        schema = form.describe()
+        properties: JsonObject = schema["properties"]
+        schema["properties"] = _add_descriptions(properties, self._signature.parameters, descriptions)
+        if self._strict:
+            schema = tighten(schema)
+            return schema, tuple(find_faults(schema))
+        return rewrite(schema, _drop_title), ()
+
+    def _read_types(self) -> WireForm:
+        # 0.15 s for pydantic's schema generation, which a program with plain types pays at its first call only.
+        from agentloop.schema.typed import read_types  # noqa: PLC0415 - as said above
+
+        return read_types(self._signature.parameters, strict=self._strict, is_open=self._signature.open)
+
+    def read(self, text: str) -> tuple[JsonObject, tuple[str, ...]]:
+        """Return the values in a model's text by parameter name, and in words what had to be mended.
+
+        A parameter that was not given, or is null without taking None, is not among them.
+
+        Raises:
+            ArgumentsError: the text is no JSON object, or does not fit.
+        """
+        if self._validator is None:
+            self._validator = (self._form or self._read_types()).compile()
+        try:
+            return _validate(self._validator, text), ()
+        except ValidationError:
+            return self._read_mended(self._validator, text)
+
+    def _read_mended(self, validator: SchemaValidator, text: str) -> tuple[JsonObject, tuple[str, ...]]:
+        data, repairs = parse_arguments(text)
+        told: ArgumentsError | None = None
+        # It ends, because a value that was mended has the type that was wanted; what is left is mended no more.
+        while True:
+            try:
+                return _validate(validator, json.dumps(data)), repairs
+            except ValidationError as error:
+                errors = error.errors(include_url=False, include_context=False)
+            # What is wrong is told of what the model wrote, not of our attempts to mend it.
+            told = told or explain(data, errors, self.schema)
+            mended = mend(data, errors)
+            if not mended:
+                raise told
+            repairs += tuple(mended)
+
+
+def _validate(validator: SchemaValidator, text: str) -> JsonObject:
+    try:
+        values: JsonObject = validator.validate_json(text)
+    except ValidationError:
+        raise
+    # A class of the user's may raise anything while it is built.
+    except Exception as error:
+        raise ArgumentsError(
+            f"The arguments do not fit the tool, so it did not run: {type(error).__name__}: {error}"
+        ) from error
+    return values
+
+
+def _describe_plain(parameters: tuple[Parameter, ...]) -> JsonObject | None:
+    """Return the schemas of the parameters, or None where they need pydantic's eye."""
+    properties: JsonObject = {}
+    for parameter in parameters:
+        schema = describe_plain(parameter.annotation)
+        if schema is None:
+            return None
+        if parameter.optional:
+            nullable = allow_null(schema)
+            if nullable is schema and parameter.default is not None:
+                return None
+            schema = nullable
+        properties[parameter.name] = schema
+    return properties
+
+
+def _add_descriptions(
+    properties: JsonObject, parameters: tuple[Parameter, ...], descriptions: dict[str, str]
+) -> JsonObject:
+    described: JsonObject = {}
+    for parameter in parameters:
+        schema = properties[parameter.name]
+        text = parameter.description or descriptions.get(parameter.name, "")
+        described[parameter.name] = {"description": text, **schema} if text else schema
+    return described
+
+
+def _close(properties: JsonObject) -> JsonObject:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _drop_title(schema: JsonObject) -> JsonObject:
+    return {keyword: value for keyword, value in schema.items() if keyword != "title"}
+
+
+def order_arguments(signature: Signature, values: JsonObject) -> tuple[tuple[Any, ...], JsonObject]:
+    """Return the values as a call takes them: those that go by position, and the rest by name."""
+    positional = tuple(
+        values.pop(parameter.name, parameter.default) for parameter in signature.parameters if parameter.by_position
+    )
+    return positional, values

@@ -1,0 +1,123 @@
+"""Many tools: the registry that collects them by a decorator, and what an agent takes for its tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from types import MethodType
+from typing import Any, cast, overload
+
+from agentloop.errors import DuplicateToolError, ToolDefinitionError
+from agentloop.tools.decorator import tool
+from agentloop.tools.definition import MAX_OUTPUT, P, R, Tool
+
+
+class ToolRegistry:
+    """Tools collected by a decorator: `@registry.tool`. Two of one name are refused."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, Tool] = {}
+
+    @overload
+    def tool(self, function: Callable[P, R], /) -> Tool[P, R]: ...
+    @overload
+    def tool(
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        strict: bool = True,
+        timeout: float | None = None,
+        parallel: bool = True,
+        repeatable: bool = False,
+        max_output: int = MAX_OUTPUT,
+    ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+    def tool(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        strict: bool = True,
+        timeout: float | None = None,
+        parallel: bool = True,
+        repeatable: bool = False,
+        max_output: int = MAX_OUTPUT,
+    ) -> Any:
+        """Make a function a tool, as `agentloop.tool` does with the same options, and add it.
+
+        Raises:
+            ToolDefinitionError: the function can't become a tool.
+            DuplicateToolError: there is a tool of this name already.
+        """
+        define = tool(
+            name=name,
+            description=description,
+            strict=strict,
+            timeout=timeout,
+            parallel=parallel,
+            repeatable=repeatable,
+            max_output=max_output,
+        )
+
+        def register(function: Callable[..., Any]) -> Tool:
+            return self.add(define(function))
+
+        return register if function is None else register(function)
+
+    def add(self, thing: Tool[P, R]) -> Tool[P, R]:
+        """Add a tool and return it.
+
+        Raises:
+            DuplicateToolError: there is a tool of this name already.
+        """
+        _add(self._tools, thing)
+        return thing
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._tools.values())
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tools
+
+
+def collect_tools(things: Iterable[Tool | Callable[..., Any] | ToolRegistry]) -> dict[str, Tool]:
+    """Return tools by name, from tools, registries and plain functions, in the order given.
+
+    Raises:
+        ToolDefinitionError: something can't become a tool, or is a method without its instance.
+        DuplicateToolError: two tools have one name.
+    """
+    collected: dict[str, Tool] = {}
+    for thing in things:
+        for one in thing if isinstance(thing, ToolRegistry) else (thing,):
+            _add(collected, _as_tool(one))
+    return collected
+
+
+def _as_tool(thing: Any) -> Tool:
+    function: Any = getattr(thing, "__func__", None)
+    if isinstance(thing, MethodType) and isinstance(function, Tool):
+        # A classmethod hands its tool out like this from Python 3.13 on.
+        thing = cast("Tool", function).__get__(thing.__self__)
+    made = cast("Tool", thing) if isinstance(thing, Tool) else tool(thing)
+    if made.unbound:
+        raise ToolDefinitionError(
+            f"{made.name!r} ({made.origin}) is a method without its instance",
+            hint=f"give it bound: tools=[instance.{made.name}]",
+        )
+    return made
+
+
+def _add(tools: dict[str, Tool], new: Tool) -> None:
+    old = tools.setdefault(new.name, new)
+    if old is not new:
+        raise DuplicateToolError(
+            f"two tools are named {new.name!r}: {old.origin} and {new.origin}",
+            hint="give one of them another name with @tool(name=...)",
+        )
