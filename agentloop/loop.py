@@ -1,0 +1,322 @@
+"""THE LOOP: `advance(run, outcome, rules)` gives the run as it is next, and what to do about it.
+
+    waiting for   outcome         command
+    user          UserSaid        CallModel
+    model         ModelReplied    RunTools | AskHuman | CallModel | Finish | GiveUp
+    human         HumanDecided    RunTools | CallModel
+    tools         ToolsReturned   CallModel
+    any           Interrupted     Finish (open calls are answered first)
+
+Rule 1: everything that decides what a run does next is here or in `guard`, and it is pure: no clock, thread,
+network, log or SDK type. What happened comes in as an outcome; what should happen goes out as a command.
+Rule 2: every call the model makes gets exactly one result before the model is called again.
+Rule 3: an outcome out of turn raises RunStateError and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, assert_never
+
+from agentloop.errors import RunStateError
+from agentloop.guard import Rules, describe_limit, plan_calls, reached, release
+from agentloop.items import Item, Message, ToolCall, ToolResult
+from agentloop.limits import LimitReason, Limits, StopReason, Tally
+from agentloop.policy import Approve, Decision, Reject, Substitute
+from agentloop.run import (
+    AskHuman,
+    CallModel,
+    Command,
+    Finish,
+    GiveUp,
+    HumanDecided,
+    Interrupted,
+    ModelReplied,
+    Outcome,
+    Pending,
+    Run,
+    RunTools,
+    ToolsReturned,
+    UserSaid,
+    WaitingFor,
+)
+from agentloop.tools import resolve_name
+
+NUDGE = "Your last reply was empty. Answer the question, or call a tool."
+
+_Step = tuple[Run, Command]
+
+
+def advance(run: Run, outcome: Outcome, rules: Rules) -> _Step:
+    """Return what the run becomes through an outcome, and the command that follows.
+
+    Raises:
+        RunStateError: the outcome is not what the run waits for; nothing has changed.
+    """
+    match run.waiting_for, outcome:
+        case _, Interrupted():
+            return _interrupted(run, outcome, rules)
+        case "user", UserSaid():
+            return _said(run, outcome, rules)
+        case "model", ModelReplied():
+            return _replied(run, outcome, rules)
+        case "tools", ToolsReturned():
+            return _returned(run, outcome, rules)
+        case "human", HumanDecided():
+            return _decided(run, outcome, rules)
+        case _:
+            raise RunStateError(
+                f"{type(outcome).__name__} came while the run waits for: {run.waiting_for}",
+                hint="give a run only the outcome of its last command",
+            )
+
+
+def resume(run: Run, rules: Rules) -> _Step:
+    """Return a stored run with the command that it waits for.
+
+    Raises:
+        RunStateError: the run has ended.
+    """
+    run = replace(run, stop_reason=None, stop_note="", nudged=False)
+    match run.waiting_for:
+        case "model":
+            return _next_turn(run, rules)
+        case "tools" | "human":
+            return _proceed(run, rules, run.pending)
+        case "user":
+            raise RunStateError(
+                "this run has ended, there is nothing to resume",
+                hint="go on with agent.run(..., history=result.items)",
+            )
+        case _:
+            assert_never(run.waiting_for)
+
+
+def pause(run: Run) -> Run:
+    """Return the run as it is handed out while it waits for decisions that nobody here can make."""
+    names = ", ".join(pending.call.name for pending in run.pending if pending.plan == "ask")
+    note = f"waiting for a decision on {names}; go on with agent.resume(run, decisions=...)"
+    return replace(run, stop_reason="approval", stop_note=note)
+
+
+# --- outcomes ---
+
+
+def _said(run: Run, outcome: UserSaid, rules: Rules) -> _Step:
+    answered = {item.call_id for item in run.items + outcome.items if isinstance(item, ToolResult)}
+    history, said = _answer_open(run.items, answered), _answer_open(outcome.items, answered)
+    return _next_turn(run, rules, items=history + said, start=len(history), stop_reason=None, stop_note="")
+
+
+def _replied(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
+    reply = outcome.reply
+    said, repairs = _rename_calls(reply.items, rules)
+    calls = tuple(item for item in said if isinstance(item, ToolCall))
+    tally = replace(
+        run.tally,
+        turns=run.tally.turns + 1,
+        seconds=run.tally.seconds + outcome.seconds,
+        repairs=run.tally.repairs + repairs,
+        usage=run.tally.usage + reply.usage,
+    )
+    items, dialect = run.items + said, reply.dialect or run.dialect
+    if calls and reply.stop == "complete" and run.landing is None:
+        plan = plan_calls(calls, tally, run.streak, rules)
+        return _proceed(run, rules, items=items, dialect=dialect, **plan._asdict())
+    run = replace(run, items=items, tally=tally, dialect=dialect)
+    if reply.stop != "complete":
+        return _finish(_refuse(run, calls, f"Not run: the reply was {reply.stop}."), reply.stop, _CUT[reply.stop])
+    if run.landing is not None:
+        return _land(run, run.landing, said, rules)
+    if _says_something(said):
+        return _finish(run, "answered", "the model answered")
+    if run.nudged:
+        return run, GiveUp()
+    return _next_turn(run, rules, items=(*run.items, Message("user", NUDGE)), nudged=True)
+
+
+def _returned(run: Run, outcome: ToolsReturned, rules: Rules) -> _Step:
+    due = [pending.call.call_id for pending in run.pending if pending.plan == "run"]
+    if [result.call_id for result in outcome.results] != due:
+        raise RunStateError(
+            f"results came for {[result.call_id for result in outcome.results]}, due are {due}",
+            hint="return one result for each call of RunTools, in its order",
+        )
+    tally = replace(
+        run.tally,
+        seconds=run.tally.seconds + outcome.seconds,
+        repairs=run.tally.repairs + outcome.repairs,
+    )
+    return _next_turn(run, rules, items=_settle(run, outcome.results), pending=(), tally=tally)
+
+
+def _decided(run: Run, outcome: HumanDecided, rules: Rules) -> _Step:
+    asked = {pending.call.call_id: pending.call.name for pending in run.pending if pending.plan == "ask"}
+    if asked.keys() != outcome.decisions.keys():
+        raise RunStateError(
+            f"decisions came for {sorted(outcome.decisions)}, asked were {asked}",
+            hint="give one decision for each call id that was asked about, and no other",
+        )
+    for call_id, decision in outcome.decisions.items():
+        _check_decision(call_id, decision)
+    decided = [
+        _decide(pending, outcome.decisions[pending.call.call_id]) if pending.plan == "ask" else pending
+        for pending in run.pending
+    ]
+    tally = run.tally
+    for pending in decided:
+        if pending.call.call_id in asked and pending.plan == "answered":
+            tally = release(tally, pending.call.name)
+    return _proceed(run, rules, tuple(decided), tally=tally, stop_reason=None, stop_note="")
+
+
+def _interrupted(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
+    done = {result.call_id: result for result in outcome.results}
+    started = run.waiting_for == "tools"
+    results = [
+        done.get(pending.call.call_id) or ToolResult(pending.call.call_id, _unfinished(started), ok=False)
+        for pending in run.pending
+        if pending.plan in {"run", "ask"}
+    ]
+    tally = replace(run.tally, seconds=run.tally.seconds + outcome.seconds)
+    waiting_for: WaitingFor = "user" if run.waiting_for == "user" else "model"
+    note = "cancelled" if outcome.reason == "cancelled" else describe_limit(rules.limits, "time_limit")
+    settled = replace(run, items=_settle(run, results), pending=(), tally=tally)
+    return replace(settled, waiting_for=waiting_for, stop_reason=outcome.reason, stop_note=note), Finish()
+
+
+# --- steps ---
+
+
+def _next_turn(run: Run, rules: Rules, **changes: Any) -> _Step:
+    """Return the run with the changes as it waits for the model."""
+    landing = run.landing or _used_up(changes.get("tally", run.tally), rules.limits)
+    return replace(run, waiting_for="model", landing=landing, **changes), CallModel(tools=landing is None)
+
+
+def _used_up(tally: Tally, limits: Limits) -> LimitReason | None:
+    if limits.turns is not None and tally.turns >= limits.turns:
+        return "turn_limit"
+    return reached(tally, limits)
+
+
+def _proceed(run: Run, rules: Rules, pending: tuple[Pending, ...], **changes: Any) -> _Step:
+    """Return the run with the changes as it waits for what its pending calls need first."""
+    asked = _planned(pending, "ask")
+    if asked:
+        return replace(run, waiting_for="human", pending=pending, **changes), AskHuman(asked)
+    due = _planned(pending, "run")
+    if due:
+        return replace(run, waiting_for="tools", pending=pending, **changes), RunTools(due)
+    run = replace(run, pending=pending, **changes)
+    return _next_turn(run, rules, items=_settle(run, ()), pending=())
+
+
+def _planned(pending: Iterable[Pending], plan: str) -> tuple[ToolCall, ...]:
+    return tuple(each.call for each in pending if each.plan == plan)
+
+
+def _settle(run: Run, results: Iterable[ToolResult]) -> tuple[Item, ...]:
+    """Return the items with a result for every pending call, in call order."""
+    came = {result.call_id: result for result in results}
+    earlier = _last_result(run.items) if any(pending.plan == "repeat" for pending in run.pending) else ""
+    settled: list[ToolResult] = []
+    for pending in run.pending:
+        call_id = pending.call.call_id
+        if pending.plan == "repeat":
+            settled.append(ToolResult(call_id, _repeated(earlier), ok=False))
+            continue
+        result = pending.answer or came[call_id]
+        earlier = result.content
+        settled.append(replace(result, content=pending.note + result.content) if pending.note else result)
+    return run.items + tuple(settled)
+
+
+def _land(run: Run, landing: LimitReason, items: tuple[Item, ...], rules: Rules) -> _Step:
+    calls = tuple(item for item in items if isinstance(item, ToolCall))
+    note = describe_limit(rules.limits, landing)
+    if calls:
+        note += "; in its last turn the model asked for tools again, which were not run"
+    elif not _says_something(items):
+        note += "; the model gave no last answer"
+    return _finish(_refuse(run, calls, "Not run: this was the last turn."), landing, note)
+
+
+def _answer_open(items: tuple[Item, ...], answered: Collection[str]) -> tuple[Item, ...]:
+    """Return items with a result for each call that has none, as those of a run that waits for a person."""
+    calls = (item.call_id for item in items if isinstance(item, ToolCall) and item.call_id not in answered)
+    text = "Not run: the conversation went on without it."
+    return (*items, *(ToolResult(call_id, text, ok=False) for call_id in calls))
+
+
+def _refuse(run: Run, calls: tuple[ToolCall, ...], text: str) -> Run:
+    return replace(run, items=run.items + tuple(ToolResult(call.call_id, text, ok=False) for call in calls))
+
+
+def _finish(run: Run, reason: StopReason, note: str) -> _Step:
+    return replace(run, waiting_for="user", landing=None, stop_reason=reason, stop_note=note), Finish()
+
+
+_CUT: Mapping[str, str] = {
+    "truncated": "the reply was cut off at the output limit; no call in it was run",
+    "refused": "the model declined to answer; no call in its reply was run",
+}
+
+
+def _decide(pending: Pending, decision: Decision) -> Pending:
+    call = pending.call
+    match decision:
+        case Approve(arguments=arguments):
+            if arguments is None:
+                return replace(pending, plan="run")
+            note = f"(A person changed the arguments to {arguments})\n"
+            return replace(pending, plan="run", call=replace(call, arguments=arguments), note=note)
+        case Reject(reason=reason):
+            text = f"A person declined this call{': ' + reason if reason else '.'}"
+            return replace(pending, plan="answered", answer=ToolResult(call.call_id, text, ok=False))
+        case Substitute(content=content):
+            return replace(pending, plan="answered", answer=ToolResult(call.call_id, content))
+        case _:
+            assert_never(decision)
+
+
+def _check_decision(call_id: str, decision: object) -> None:
+    if not isinstance(decision, (Approve, Reject, Substitute)):
+        raise RunStateError(
+            f"the decision on {call_id} is a {type(decision).__name__}",
+            hint="decide with Approve(), Reject(reason) or Substitute(content)",
+        )
+
+
+def _rename_calls(items: tuple[Item, ...], rules: Rules) -> tuple[tuple[Item, ...], int]:
+    """Give calls with a dressed-up name (`functions.add`) the name of the tool that is meant."""
+    repairs = 0
+    renamed: list[Item] = []
+    for item in items:
+        if isinstance(item, ToolCall) and item.name not in rules.tools:
+            name = resolve_name(item.name, rules.tools)
+            if name is not None:
+                renamed.append(replace(item, name=name))
+                repairs += 1
+                continue
+        renamed.append(item)
+    return (tuple(renamed), repairs) if repairs else (items, 0)
+
+
+def _says_something(items: Iterable[Item]) -> bool:
+    return any(isinstance(item, Message) and item.text.strip() for item in items)
+
+
+def _last_result(items: tuple[Item, ...]) -> str:
+    return next((item.content for item in reversed(items) if isinstance(item, ToolResult)), "")
+
+
+def _repeated(earlier: str) -> str:
+    return f"Not run again: the same call has just returned this. Answer now from what you have.\n{earlier}"
+
+
+def _unfinished(started: bool) -> str:  # noqa: FBT001 - private, called in one place
+    if started:
+        return "Stopped before it returned; it may or may not have taken effect."
+    return "Not run: the run was stopped first."

@@ -1,0 +1,471 @@
+"""The loop alone: every state against every outcome, and what must hold in every conversation."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentloop import (
+    Approve,
+    Limits,
+    Message,
+    Policy,
+    Reject,
+    Run,
+    RunStateError,
+    Substitute,
+    ToolCall,
+    ToolResult,
+    tool,
+)
+from agentloop.guard import Rules
+from agentloop.items import Reply, Usage
+from agentloop.loop import NUDGE, advance, pause, resume
+from agentloop.run import (
+    AskHuman,
+    CallModel,
+    Finish,
+    GiveUp,
+    HumanDecided,
+    Interrupted,
+    ModelReplied,
+    RunTools,
+    ToolsReturned,
+    UserSaid,
+)
+from agentloop.tools import collect_tools
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+@tool
+def delete(path: str) -> str:
+    """Delete."""
+    return path
+
+
+@tool(repeatable=True)
+def poll() -> str:
+    """Poll."""
+    return "not yet"
+
+
+TOOLS = collect_tools([add, delete, poll])
+NO_POLICY = Policy()
+HELLO = UserSaid((Message("user", "hello"),))
+
+
+def rules(policy=NO_POLICY, **limits):
+    return Rules(limits=Limits(**limits), tools=TOOLS, policy=policy)
+
+
+def replied(*items, stop="complete", tokens=None, seconds=0.0):
+    return ModelReplied(Reply(tuple(items), usage=Usage(total_tokens=tokens), stop=stop), seconds)
+
+
+def text(words):
+    return Message("assistant", words)
+
+
+def calls(count, name="add", start=0):
+    return [ToolCall(f"c{start + i}", name, f'{{"a": {start + i}, "b": 1}}') for i in range(count)]
+
+
+def started(the_rules):
+    run, _ = advance(Run(run_id="r"), HELLO, the_rules)
+    return run
+
+
+def play(the_rules, *outcomes):
+    run, command = Run(run_id="r"), None
+    for outcome in (HELLO, *outcomes):
+        run, command = advance(run, outcome, the_rules)
+    return run, command
+
+
+def results_of(run):
+    return {item.call_id: item for item in run.items if isinstance(item, ToolResult)}
+
+
+def test_a_question_is_answered_in_one_turn():
+    run, command = play(rules(), replied(text("hi"), tokens=5, seconds=0.5))
+    assert command == Finish()
+    assert (run.stop_reason, run.waiting_for) == ("answered", "user")
+    assert (run.tally.turns, run.tally.usage.total_tokens, run.tally.seconds) == (1, 5, 0.5)
+
+
+def test_calls_are_run_and_their_results_follow_in_call_order():
+    two = calls(2)
+    run, command = play(rules(), replied(*two))
+    assert command == RunTools(tuple(two))
+    run, command = advance(run, ToolsReturned((ToolResult("c0", "1"), ToolResult("c1", "2"))), rules())
+    assert command == CallModel(tools=True)
+    assert run.items[-4:] == (*two, ToolResult("c0", "1"), ToolResult("c1", "2"))
+
+
+def test_with_room_for_three_of_eight_calls_exactly_three_run_and_the_model_lands():
+    the_rules = rules(tool_calls=3)
+    run, command = play(the_rules, replied(*calls(8)))
+    assert [call.call_id for call in command.calls] == ["c0", "c1", "c2"]
+    run, command = advance(run, ToolsReturned(tuple(ToolResult(f"c{i}", "ok") for i in range(3))), the_rules)
+    assert command == CallModel(tools=False)
+    refused = [result for result in results_of(run).values() if not result.ok]
+    assert [result.call_id for result in refused] == ["c3", "c4", "c5", "c6", "c7"]
+    assert "tool_calls=3" in refused[0].content
+    run, command = advance(run, replied(text("what I have")), the_rules)
+    assert (command, run.stop_reason) == (Finish(), "tool_call_limit")
+    assert run.stop_note == "the limit on tool calls is reached (tool_calls=3)"
+
+
+def test_a_limit_that_was_the_default_says_so():
+    run, _ = play(rules(), replied(*calls(31)), ToolsReturned(tuple(ToolResult(f"c{i}", "ok") for i in range(30))))
+    run, _ = advance(run, replied(text("done")), rules())
+    assert run.stop_note == "the limit on tool calls is reached (tool_calls=30, the default)"
+
+
+def test_the_calls_of_the_last_allowed_turn_still_run():
+    the_rules = rules(turns=1)
+    run, command = play(the_rules, replied(*calls(1)), ToolsReturned((ToolResult("c0", "1"),)))
+    assert command == CallModel(tools=False)
+    run, _ = advance(run, replied(text("1")), the_rules)
+    assert run.stop_reason == "turn_limit"
+
+
+@pytest.mark.parametrize(
+    ("limit", "reply", "reason"),
+    [
+        ({"tokens": 10}, replied(*calls(1), tokens=10), "token_limit"),
+        ({"seconds": 1.0}, replied(*calls(1), seconds=1.0), "time_limit"),
+    ],
+)
+def test_calls_are_refused_once_tokens_or_time_are_used_up(limit, reply, reason):
+    run, command = play(rules(**limit), reply)
+    assert command == CallModel(tools=False)
+    assert not results_of(run)["c0"].ok
+    run, _ = advance(run, replied(text("so far")), rules(**limit))
+    assert run.stop_reason == reason
+
+
+def test_a_tool_with_no_room_of_its_own_is_refused_and_the_run_goes_on():
+    run, command = play(rules(per_tool={"delete": 0}), replied(ToolCall("c", "delete", "{}")))
+    assert command == CallModel(tools=True)
+    assert "may run 0 times" in results_of(run)["c"].content
+
+
+def test_the_fourth_identical_call_in_a_row_gets_the_earlier_result_and_the_run_lands():
+    the_rules = rules(repeats=3)
+    run = started(the_rules)
+    for turn in range(3):
+        run, command = advance(run, replied(ToolCall(f"c{turn}", "add", '{"a":1,  "b":1}')), the_rules)
+        assert isinstance(command, RunTools)
+        run, _ = advance(run, ToolsReturned((ToolResult(f"c{turn}", f"two, time {turn}"),)), the_rules)
+    run, command = advance(run, replied(ToolCall("c3", "add", '{"b":1,"a":1}')), the_rules)
+    assert command == CallModel(tools=False)
+    assert results_of(run)["c3"].content.endswith("two, time 2")
+    run, _ = advance(run, replied(text("two")), the_rules)
+    assert run.stop_reason == "repeated_calls"
+    assert "repeats=3" in run.stop_note
+
+
+def test_repeats_within_one_batch_get_the_result_of_the_last_that_ran():
+    same = [ToolCall(f"c{i}", "delete", '{"path":"a"}') for i in range(5)]
+    the_rules = rules(repeats=2)
+    run, command = play(the_rules, replied(*same))
+    assert len(command.calls) == 2
+    run, _ = advance(run, ToolsReturned((ToolResult("c0", "first"), ToolResult("c1", "second"))), the_rules)
+    assert [results_of(run)[f"c{i}"].content.endswith("second") for i in range(5)] == [False, True, True, True, True]
+
+
+def test_the_same_call_after_another_one_is_no_repeat():
+    the_rules = rules(repeats=1)
+    run = started(the_rules)
+    for turn, arguments in enumerate(['{"path":"a"}', '{"path":"b"}', '{"path":"a"}']):
+        run, command = advance(run, replied(ToolCall(f"c{turn}", "delete", arguments)), the_rules)
+        assert isinstance(command, RunTools)
+        run, _ = advance(run, ToolsReturned((ToolResult(f"c{turn}", "ok"),)), the_rules)
+
+
+def test_a_repeatable_tool_may_be_called_on_and_on():
+    the_rules = rules(repeats=1)
+    run = started(the_rules)
+    for turn in range(4):
+        run, command = advance(run, replied(ToolCall(f"c{turn}", "poll", "{}")), the_rules)
+        assert isinstance(command, RunTools)
+        run, _ = advance(run, ToolsReturned((ToolResult(f"c{turn}", "ok"),)), the_rules)
+
+
+def test_an_unknown_tool_is_answered_with_the_near_names():
+    run, command = play(rules(), replied(ToolCall("c", "delet", "{}")))
+    assert command == CallModel(tools=True)
+    assert "There is no tool named 'delet'. Did you mean delete?" in results_of(run)["c"].content
+
+
+def test_a_dressed_up_name_is_mended_in_the_transcript_and_counted():
+    run, command = play(rules(), replied(ToolCall("c", "functions.add", '{"a": 1, "b": 2}')))
+    assert command.calls[0].name == "add"
+    assert run.items[-1].name == "add"
+    assert run.tally.repairs == 1
+
+
+@pytest.mark.parametrize(("stop", "reason"), [("truncated", "truncated"), ("refused", "refused")])
+def test_nothing_from_a_cut_off_or_refused_reply_runs(stop, reason):
+    run, command = play(rules(), replied(text("I was"), *calls(2), stop=stop))
+    assert command == Finish()
+    assert run.stop_reason == reason
+    assert [result.ok for result in results_of(run).values()] == [False, False]
+
+
+def test_calls_in_the_landing_turn_are_not_run_and_end_the_run_with_the_text_there_is():
+    the_rules = rules(turns=1)
+    run, _ = play(the_rules, replied(*calls(1)), ToolsReturned((ToolResult("c0", "1"),)))
+    run, command = advance(run, replied(text("so far"), *calls(1, start=5)), the_rules)
+    assert command == Finish()
+    assert run.stop_note.endswith("which were not run")
+    assert not results_of(run)["c5"].ok
+
+
+def test_an_empty_landing_turn_ends_the_run_with_a_note():
+    the_rules = rules(turns=1)
+    run, _ = play(the_rules, replied(*calls(1)), ToolsReturned((ToolResult("c0", "1"),)), replied())
+    assert run.stop_note.endswith("the model gave no last answer")
+
+
+def test_an_empty_reply_is_asked_again_once_then_given_up_and_can_be_resumed():
+    run, command = play(rules(), replied(text(" ")))
+    assert command == CallModel(tools=True)
+    assert run.items[-1] == Message("user", NUDGE)
+    run, command = advance(run, replied(), rules())
+    assert command == GiveUp()
+    run, command = resume(run, rules())
+    assert command == CallModel(tools=True)
+    assert not run.nudged
+
+
+ASKING = Policy(ask=("delete",), deny=("poll",))
+
+
+def test_a_denied_tool_is_refused():
+    run, _ = play(rules(ASKING), replied(ToolCall("c", "poll", "{}")))
+    assert "not allowed" in results_of(run)["c"].content
+
+
+def test_a_call_that_needs_a_yes_holds_up_its_whole_batch():
+    asked = ToolCall("d", "delete", '{"path": "a"}')
+    run, command = play(rules(ASKING), replied(*calls(1), asked))
+    assert command == AskHuman((asked,))
+    run, command = advance(run, HumanDecided({"d": Approve()}), rules(ASKING))
+    assert [call.call_id for call in command.calls] == ["c0", "d"]
+
+
+def test_a_rejected_call_is_answered_with_the_reason_and_gives_its_room_back():
+    run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
+    assert run.tally.tool_calls == 1
+    run, command = advance(run, HumanDecided({"d": Reject("too late")}), rules(ASKING))
+    assert command == CallModel(tools=True)
+    assert results_of(run)["d"].content == "A person declined this call: too late"
+    assert (run.tally.tool_calls, run.tally.per_tool) == (0, {"delete": 0})
+
+
+def test_an_edited_call_runs_with_the_new_arguments_and_the_model_is_told():
+    run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", '{"path": "a"}')))
+    run, command = advance(run, HumanDecided({"d": Approve('{"path": "b"}')}), rules(ASKING))
+    assert command.calls[0].arguments == '{"path": "b"}'
+    run, _ = advance(run, ToolsReturned((ToolResult("d", "gone"),)), rules(ASKING))
+    assert results_of(run)["d"].content == '(A person changed the arguments to {"path": "b"})\ngone'
+
+
+def test_a_substituted_result_is_given_in_the_tools_place():
+    run, _ = play(
+        rules(ASKING), replied(ToolCall("d", "delete", "{}")), HumanDecided({"d": Substitute("done by hand")})
+    )
+    assert results_of(run)["d"] == ToolResult("d", "done by hand")
+    assert run.waiting_for == "model"
+
+
+def test_a_paused_run_says_what_it_waits_for_and_goes_on_after_json():
+    run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
+    paused = Run.from_json(pause(run).to_json())
+    assert (paused.stop_reason, "delete" in paused.stop_note) == ("approval", True)
+    _, command = resume(paused, rules(ASKING))
+    assert isinstance(command, AskHuman)
+    run, _ = advance(paused, HumanDecided({"d": Approve()}), rules(ASKING))
+    assert run.stop_reason is None
+
+
+@pytest.mark.parametrize("decisions", [{}, {"other": Approve()}, {"d": Approve(), "e": Approve()}])
+def test_decisions_for_other_calls_than_asked_raise(decisions):
+    run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
+    with pytest.raises(RunStateError, match="asked were"):
+        advance(run, HumanDecided(decisions), rules(ASKING))
+
+
+@pytest.mark.parametrize("ids", [[], ["c1"], ["c0", "c0"]])
+def test_results_for_other_calls_than_due_raise(ids):
+    run, _ = play(rules(), replied(*calls(1)))
+    with pytest.raises(RunStateError, match="due are"):
+        advance(run, ToolsReturned(tuple(ToolResult(call_id, "") for call_id in ids)), rules())
+
+
+def test_an_interrupted_batch_keeps_the_results_that_came_and_can_be_resumed():
+    run, _ = play(rules(), replied(*calls(2)))
+    run, command = advance(run, Interrupted("cancelled", (ToolResult("c0", "1"),), 2.0), rules())
+    assert (command, run.stop_reason, run.tally.seconds) == (Finish(), "cancelled", 2.0)
+    assert results_of(run)["c0"].content == "1"
+    assert "may or may not" in results_of(run)["c1"].content
+    run, command = resume(run, rules())
+    assert (command, run.stop_reason) == (CallModel(tools=True), None)
+
+
+def test_interrupted_before_anything_ran_the_calls_are_answered_as_not_run():
+    run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
+    run, _ = advance(run, Interrupted("time_limit"), rules(ASKING, seconds=3))
+    assert results_of(run)["d"].content.startswith("Not run")
+    assert run.stop_note == "the limit on time is reached (seconds=3)"
+
+
+def test_a_run_stored_in_the_middle_of_its_tools_runs_them_again_when_resumed():
+    run, command = play(rules(), replied(*calls(2)))
+    assert resume(Run.from_json(run.to_json()), rules()) == (run, command)
+
+
+def test_a_run_that_has_ended_can_not_be_resumed():
+    run, _ = play(rules(), replied(text("hi")))
+    with pytest.raises(RunStateError, match="has ended"):
+        resume(run, rules())
+
+
+OUTCOMES = [
+    HELLO,
+    replied(text("hi")),
+    ToolsReturned((ToolResult("c0", "1"),)),
+    HumanDecided({"d": Approve()}),
+    Interrupted("cancelled"),
+]
+STATES = {
+    "user": Run(run_id="r"),
+    "model": play(rules(ASKING))[0],
+    "tools": play(rules(ASKING), replied(*calls(1)))[0],
+    "human": play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))[0],
+}
+IN_TURN = {("user", UserSaid), ("model", ModelReplied), ("tools", ToolsReturned), ("human", HumanDecided)}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+def test_every_state_takes_its_own_outcome_and_an_interruption_and_nothing_else(state, outcome):
+    run = STATES[state]
+    assert run.waiting_for == state
+    if (state, type(outcome)) in IN_TURN or isinstance(outcome, Interrupted):
+        advance(run, outcome, rules(ASKING))
+        return
+    before = run.to_json()
+    with pytest.raises(RunStateError, match=type(outcome).__name__):
+        advance(run, outcome, rules(ASKING))
+    assert run.to_json() == before
+
+
+NAMES = st.sampled_from(["add", "delete", "poll", "functions.add", "nope", "Add "])
+ARGUMENTS = st.sampled_from(['{"a":1,"b":2}', '{"a":2,"b":2}', "{", "", "null", '{"path":"x"}'])
+REPLIES = st.tuples(
+    st.lists(st.tuples(NAMES, ARGUMENTS), max_size=5),
+    st.sampled_from(["", "text"]),
+    st.sampled_from(["complete"] * 6 + ["truncated", "refused"]),
+    st.integers(0, 50),
+)
+LIMITS = st.builds(
+    Limits,
+    tool_calls=st.integers(0, 6),
+    turns=st.integers(1, 6),
+    tokens=st.none() | st.integers(1, 200),
+    seconds=st.none() | st.floats(0, 3),
+    repeats=st.integers(1, 3),
+    per_tool=st.dictionaries(st.sampled_from(["add", "delete"]), st.integers(0, 3)),
+)
+POLICIES = st.sampled_from([Policy(), ASKING, Policy(ask=("*",)), Policy(deny=("add",))])
+
+
+class Player:
+    """Plays a conversation with random replies, the run passing through JSON at every step."""
+
+    def __init__(self, data, the_rules):
+        self.data, self.rules = data, the_rules
+        self.ran, self.approved, self.cut, self.turn = [], set(), set(), 0
+
+    def play(self):
+        run, command = advance(Run(run_id="r"), HELLO, self.rules)
+        for _ in range(40):
+            assert Run.from_json(run.to_json()) == run
+            run = Run.from_json(run.to_json())
+            if isinstance(command, (Finish, GiveUp)):
+                return run, command
+            run, command = advance(run, self.outcome(run, command), self.rules)
+        raise AssertionError("the conversation has no end")
+
+    def outcome(self, run, command):
+        if self.data.draw(st.integers(0, 30)) == 0:
+            return Interrupted("cancelled")
+        match command:
+            case CallModel():
+                open_calls = {item.call_id for item in run.items if isinstance(item, ToolCall)} - results_of(run).keys()
+                assert not open_calls
+                return self.reply()
+            case RunTools(calls=due):
+                self.ran += [call.call_id for call in due]
+                return ToolsReturned(tuple(ToolResult(call.call_id, "ok") for call in due), 0.5)
+            case AskHuman(calls=asked):
+                decisions = {call.call_id: self.decide(call) for call in asked}
+                return HumanDecided(decisions)
+
+    def decide(self, call):
+        decision = self.data.draw(st.sampled_from([Approve(), Reject(), Substitute("x"), Approve("{}")]))
+        if isinstance(decision, Approve):
+            self.approved.add(call.call_id)
+        return decision
+
+    def reply(self):
+        self.turn += 1
+        asked, words, stop, tokens = self.data.draw(REPLIES)
+        items = [ToolCall(f"t{self.turn}c{i}", name, arguments) for i, (name, arguments) in enumerate(asked)]
+        if stop != "complete":
+            self.cut |= {item.call_id for item in items}
+        return replied(text(words), *items, stop=stop, tokens=tokens, seconds=0.1)
+
+
+@given(data=st.data(), limits=LIMITS, policy=POLICIES)
+@settings(max_examples=300, deadline=None)
+def test_in_any_conversation_the_promises_hold(data, limits, policy):
+    player = Player(data, Rules(limits=limits, tools=TOOLS, policy=policy))
+    run, command = player.play()
+    asked = [item for item in run.items if isinstance(item, ToolCall)]
+    answered = [item.call_id for item in run.items if isinstance(item, ToolResult)]
+    assert sorted(call.call_id for call in asked) == sorted(answered)
+    assert len(player.ran) <= limits.tool_calls
+    for name, room in limits.per_tool.items():
+        assert sum(call.call_id in player.ran and call.name == name for call in asked) <= room
+    for call in asked:
+        if call.call_id in player.ran:
+            assert policy.judge(call.name) != "deny"
+            assert policy.judge(call.name) == "allow" or call.call_id in player.approved
+    assert not player.cut & set(player.ran)
+    assert player.turn <= limits.turns + 1
+    assert isinstance(command, GiveUp) or run.stop_reason is not None
+
+
+def test_a_run_is_json_with_readable_fields():
+    run, _ = play(rules(), replied(*calls(1)))
+    stored = json.loads(run.to_json())
+    assert stored["waiting_for"] == "tools"
+    assert stored["pending"][0]["plan"] == "run"
+    assert replace(run, run_id="x") != run
+
+
+@pytest.mark.parametrize("damaged", ["", "{}", '{"run_id": 1}', "[]"])
+def test_a_damaged_stored_run_is_named(damaged):
+    with pytest.raises(RunStateError, match="not a stored run"):
+        Run.from_json(damaged)
