@@ -1,0 +1,1 @@
+"""Pure translation between items and JSON, one room a dialect. Nothing here does I/O."""

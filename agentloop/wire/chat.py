@@ -1,0 +1,118 @@
+"""Requests to `/v1/chat/completions`. How replies are read is known by `chat_reply` and `chat_stream`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
+
+from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, Reply, Text, ToolCall, ToolResult
+from agentloop.tools import Tool
+from agentloop.wire.chat_reply import read_body
+from agentloop.wire.chat_stream import ChatAccumulator
+from agentloop.wire.dialect import Ask
+from agentloop.wire.payload import dump
+from agentloop.wire.profile import Profile
+from agentloop.wire.request import choose_tools, write_body, write_call, write_schema
+from agentloop.wire.stream import StreamDecoder
+
+
+class ChatCompletions:
+    """The older route, which servers of every kind speak."""
+
+    path = "/chat/completions"
+
+    def encode_items(self, items: Sequence[Item]) -> list[bytes]:
+        """Return the JSON of the items of one or more whole turns, one fragment a message.
+
+        Neither system messages (`Ask.instructions` holds them) nor reasoning and items of types that only
+        `/v1/responses` knows are among them.
+        """
+        return [dump(message) for message in _write_messages(items)]
+
+    def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
+        """Return the JSON array of the tools."""
+        return dump([{"type": "function", "function": _write_tool(tool, profile)} for tool in tools])
+
+    def encode(self, ask: Ask, fragments: Sequence[bytes], tools: bytes) -> bytes:
+        """Return the body of a request from what was encoded before.
+
+        Raises:
+            ConfigurationError: `extra_body` holds what is not JSON.
+        """
+        settings = ask.settings
+        word, name = choose_tools(ask)
+        fields = {
+            "model": ask.model,
+            "stream": ask.stream,
+            # Without it OpenAI and vLLM say nothing of tokens in a stream.
+            "stream_options": {"include_usage": True} if ask.stream else None,
+            "tools": tools if ask.tools else None,
+            "tool_choice": {"type": "function", "function": {"name": name}} if name else word,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "max_tokens": settings.max_output_tokens,
+            "reasoning_effort": settings.reasoning_effort,
+        }
+        system = [dump({"role": "system", "content": ask.instructions})] if ask.instructions else []
+        return write_body(fields, settings.extra_body, "messages", [*system, *fragments])
+
+    def decode(self, body: bytes) -> Reply:
+        """Return the reply in a whole body.
+
+        Raises:
+            ReplyError: the body is not a reply.
+            EndpointError: the body says that the request failed.
+        """
+        return read_body(body)
+
+    def decoder(self) -> StreamDecoder:
+        """Return a decoder for one streamed reply."""
+        return StreamDecoder(ChatAccumulator(), read_body)
+
+
+def _write_tool(tool: Tool, profile: Profile) -> JsonObject:
+    strict = {"strict": True} if tool.strict and profile.strict_tools else {}
+    schema = write_schema(tool, profile)
+    return {"name": tool.name, "description": tool.description, "parameters": schema, **strict}
+
+
+def _write_messages(items: Iterable[Item]) -> Iterator[JsonObject]:
+    """Yield the messages; all that the assistant says and calls in one turn is one of them."""
+    texts: list[str] = []
+    calls: list[ToolCall] = []
+    for item in items:
+        match item:
+            case ToolCall():
+                calls.append(item)
+            case Message(role="assistant"):
+                texts.append(item.text)
+            case Message(role="user") | ToolResult():
+                yield from _write_turn(texts, calls)
+                texts, calls = [], []
+                yield _write_answer(item)
+            case Message() | Reasoning() | Opaque():
+                pass
+            case _:
+                assert_never(item)
+    yield from _write_turn(texts, calls)
+
+
+def _write_turn(texts: Iterable[str], calls: Sequence[ToolCall]) -> Iterator[JsonObject]:
+    content = "\n\n".join(text for text in texts if text)
+    if calls:
+        yield {"role": "assistant", "content": content or None, "tool_calls": [write_call(call) for call in calls]}
+    elif content:
+        yield {"role": "assistant", "content": content}
+
+
+def _write_answer(item: Message | ToolResult) -> JsonObject:
+    if isinstance(item, ToolResult):
+        return {"role": "tool", "tool_call_id": item.call_id, "content": item.content}
+    plain = len(item.content) == 1 and isinstance(item.content[0], Text)
+    return {"role": "user", "content": item.text if plain else [_write_part(part) for part in item.content]}
+
+
+def _write_part(part: Part) -> JsonObject:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part.url}}

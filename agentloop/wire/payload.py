@@ -1,0 +1,72 @@
+"""JSON bytes out and in, and looks into JSON that nobody vouches for. Nothing here knows a wire format."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from pydantic_core import from_json, to_json
+
+from agentloop.items import JsonObject
+
+
+def dump(value: object) -> bytes:
+    """Return a value as JSON that every server can read: infinities as null, half a surrogate pair as U+FFFD.
+
+    Raises:
+        ValueError: the value is not JSON.
+    """
+    try:
+        return to_json(value, inf_nan_mode="null")
+    except ValueError:
+        return to_json(_whole(value), inf_nan_mode="null")
+
+
+def load(data: bytes) -> Any:
+    """Return the value of JSON text, which may hold broken UTF-8, half a surrogate pair or raw line breaks.
+
+    Servers that cut their text between tokens send each of these when a token ends inside a character.
+
+    Raises:
+        ValueError: this is not JSON, or it is nested hundreds of levels deep.
+    """
+    try:
+        return from_json(data, cache_strings="keys")
+    except ValueError:
+        return _load_broken(data)
+
+
+def mapping(value: object) -> JsonObject:
+    """Return the value if it is a JSON object, else an empty one."""
+    return cast("JsonObject", value) if isinstance(value, dict) else {}
+
+
+def mappings(value: object) -> list[JsonObject]:
+    """Return the JSON objects in the value if it is an array, else none."""
+    if not isinstance(value, list):
+        return []
+    return [cast("JsonObject", entry) for entry in cast("list[object]", value) if isinstance(entry, dict)]
+
+
+def string(value: object) -> str:
+    """Return the value if it is a string, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def _load_broken(data: bytes) -> Any:
+    try:
+        loose = json.loads(data.decode("utf-8", "replace"), strict=False)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    return from_json(dump(loose))
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        entries = cast("dict[object, object]", value).items()
+        return {_whole(key): _whole(entry) for key, entry in entries}
+    if isinstance(value, (list, tuple)):
+        return [_whole(entry) for entry in cast("list[object]", value)]
+    return value

@@ -1,0 +1,242 @@
+"""Tool calls for models that have no tool calling, over `/v1/chat/completions`.
+
+The tools are told in the system text, and `response_format` holds the model to one of two shapes:
+`{"tool": ..., "arguments": ...}` or `{"answer": ...}` (llama.cpp, vLLM and OVHcloud take it there); a
+model known to be small is held to one sentence once the tools have returned. Calls and results go back as plain
+messages. How chat bodies and streams are laid out is known by `chat` and its rooms, not here.
+
+The words were chosen by trying them on SmolLM2-135M, where they decide whether it works at all: whether a tool helps
+is asked right beside the question, and a result is followed by the question once more. Without that it chats in place
+of calling, and then calls in place of answering.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from pydantic_core import from_json
+
+from agentloop.events import ReasoningDelta, TextDelta
+from agentloop.items import Item, JsonObject, Message, Reply, Text, ToolCall, ToolResult
+from agentloop.tools import Tool
+from agentloop.wire.chat import ChatCompletions
+from agentloop.wire.dialect import Ask, Decoder
+from agentloop.wire.payload import dump, mapping, string
+from agentloop.wire.profile import Profile
+from agentloop.wire.request import write_arguments, write_schema
+
+_USE = "If a tool can find this out, use it: "
+_ANSWER = "Answer with the result, in one short sentence."
+# It begins with a capital, so it is neither JSON nor a list; the bound ends what would go on for ever.
+_SENTENCE = dump({"type": "string", "pattern": r'^[A-Z][^"{}\\]{1,120}[.]$'})
+_STARTS = ('{"tool":', '{"answer":"')
+
+
+class PromptedChat:
+    """A chat in which a model without tool calling calls tools all the same."""
+
+    path = "/chat/completions"
+
+    def __init__(self) -> None:
+        self._chat = ChatCompletions()
+
+    def encode_items(self, items: Sequence[Item]) -> list[bytes]:
+        """Return the JSON of the items of one or more whole turns, one fragment a message."""
+        return self._chat.encode_items(_write_plainly(items))
+
+    def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
+        """Return the JSON schema of a reply that calls one of the tools or answers."""
+        return dump(_write_reply_schema(tools, profile, may_answer=True))
+
+    def encode(self, ask: Ask, fragments: Sequence[bytes], tools: bytes) -> bytes:
+        """Return the body of a request from what was encoded before.
+
+        Raises:
+            ConfigurationError: `extra_body` holds what is not JSON.
+        """
+        choice = ask.settings.tool_choice or "auto"
+        is_over = ask.profile.small_model and any(isinstance(item, ToolResult) for item in ask.items[-1:])
+        offered = [] if is_over else [tool for tool in ask.tools if choice in {"auto", "required", tool.name}]
+        if offered and choice != "auto":
+            tools = dump(_write_reply_schema(offered, ask.profile, may_answer=False))
+        last = self._chat.encode_items(_write_last(ask.items, may_call=bool(offered)))
+        if last:
+            fragments = [*fragments[:-1], *last]
+        if offered:
+            ask = replace(ask, instructions="\n\n".join(filter(None, (ask.instructions, _describe(offered)))))
+        if offered or is_over:
+            shape = b'{"type":"json_schema","json_schema":{"name":"reply","strict":true,"schema":%b}}'
+            extra = {"response_format": shape % (_SENTENCE if is_over else tools), **ask.settings.extra_body}
+            ask = replace(ask, settings=replace(ask.settings, extra_body=extra))
+        return self._chat.encode(replace(ask, tools=()), fragments, b"[]")
+
+    def decode(self, body: bytes) -> Reply:
+        """Return the reply in a whole body.
+
+        Raises:
+            ReplyError: the body is not a reply.
+            EndpointError: the body says that the request failed.
+        """
+        return _read_reply(self._chat.decode(body))
+
+    def decoder(self) -> PromptedDecoder:
+        """Return a decoder for one streamed reply."""
+        return PromptedDecoder(self._chat.decoder())
+
+
+class PromptedDecoder:
+    """Shows plain text and the text of an answer as they come, and nothing of the JSON around it.
+
+    What begins with a quotation mark is not shown before its end, by whoever holds the whole reply.
+    """
+
+    def __init__(self, chat: Decoder) -> None:
+        self._chat = chat
+        self._text = ""
+        self._shown = 0
+        self._is_plain = False
+
+    def feed(self, data: bytes) -> list[TextDelta | ReasoningDelta]:
+        """Take the next bytes and return what there is to show.
+
+        Raises:
+            EndpointError: the stream itself says that the response failed.
+        """
+        shown: list[TextDelta | ReasoningDelta] = []
+        for delta in self._chat.feed(data):
+            if isinstance(delta, ReasoningDelta):
+                shown.append(delta)
+            elif text := self._show(delta.text):
+                shown.append(TextDelta(text))
+        return shown
+
+    def close(self) -> Reply:
+        """Return the whole reply once the bytes have ended.
+
+        Raises:
+            StreamCutError: the stream ended without its terminal event.
+            EndpointError: the response failed, or what came is no reply.
+        """
+        return _read_reply(self._chat.close())
+
+    def _show(self, text: str) -> str:
+        if self._is_plain:
+            return text
+        self._text += text
+        start = "".join(self._text.split())
+        if start.startswith('"'):
+            return ""  # whether this is text or JSON is known at its end
+        if not any(start.startswith(known) or known.startswith(start) for known in _STARTS):
+            self._is_plain = True
+            return self._text
+        new = (_read_answer(self._text) or "")[self._shown :]
+        self._shown += len(new)
+        return new
+
+
+def _write_reply_schema(tools: Sequence[Tool], profile: Profile, *, may_answer: bool) -> JsonObject:
+    shapes = [_close({"tool": {"const": tool.name}, "arguments": {"$ref": _place(tool)}}) for tool in tools]
+    answer = [_close({"answer": {"type": "string"}})] if may_answer else []
+    arguments = {tool.name: _move_references(write_schema(tool, profile), _place(tool)) for tool in tools}
+    return {"anyOf": [*shapes, *answer], "$defs": arguments}
+
+
+def _close(properties: JsonObject) -> JsonObject:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _place(tool: Tool) -> str:
+    return f"#/$defs/{tool.name}"
+
+
+def _move_references(schema: Any, place: str) -> Any:
+    """Return a schema whose references, made from its own root, hold when it stands at another place."""
+    if isinstance(schema, list):
+        return [_move_references(entry, place) for entry in cast("list[object]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    moved = {key: _move_references(value, place) for key, value in cast("JsonObject", schema).items()}
+    reference = moved.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        moved["$ref"] = place + reference[1:]
+    return moved
+
+
+def _describe(tools: Iterable[Tool]) -> str:
+    return "\n".join(["Tools:", *map(_describe_tool, tools), '{"answer": ...} when the result is known'])
+
+
+def _describe_tool(tool: Tool) -> str:
+    properties = mapping(tool.parameters.get("properties"))
+    names = ", ".join(f"{json.dumps(name)}: ..." for name in properties)
+    told = {name: string(mapping(schema).get("description")) for name, schema in properties.items()}
+    notes = [f"{name}: {text}" for name, text in told.items() if text]
+    line = " ".join([_write_call(tool.name, f"{{{names}}}"), tool.description, *notes])
+    return " ".join(line.split())  # a line each: a stray line break made SmolLM2 repeat its call in place of answering
+
+
+def _write_call(name: str, arguments: str) -> str:
+    return f'{{"tool": {json.dumps(name)}, "arguments": {arguments}}}'
+
+
+def _write_plainly(items: Iterable[Item]) -> list[Item]:
+    """Return the items with calls and results as what the assistant and the user said."""
+    names: dict[str, str] = {}
+    plain: list[Item] = []
+    for item in items:
+        match item:
+            case ToolCall():
+                names[item.call_id] = item.name
+                arguments = json.dumps(from_json(write_arguments(item)), ensure_ascii=False)
+                plain.append(Message("assistant", _write_call(item.name, arguments)))
+            case ToolResult():
+                plain.append(Message("user", f"{names.get(item.call_id, 'The tool')} returned: {item.content}"))
+            case _:
+                plain.append(item)
+    return plain
+
+
+def _write_last(items: Sequence[Item], *, may_call: bool) -> list[Item]:
+    """Return the last item with the words that belong to it only while it is the last, or nothing if there are none."""
+    match items[-1:]:
+        case [Message(role="user", content=(Text(text), *rest))] if may_call:
+            return [Message("user", (Text(_USE + text), *rest))]
+        case [ToolResult(call_id=call_id) as result]:
+            call = [item for item in items if isinstance(item, ToolCall) and item.call_id == call_id]
+            told = _write_plainly([*call, result])[-1]
+            asked = [item for item in items if isinstance(item, Message) and item.role == "user"]
+            texts = [item.text for item in (told, *asked[-1:]) if isinstance(item, Message)]
+            return [Message("user", "\n\n".join(texts) + f"\n{_ANSWER}")]
+        case _:
+            return []
+
+
+def _read_reply(reply: Reply) -> Reply:
+    items = tuple(_read_message(item) if isinstance(item, Message) else item for item in reply.items)
+    return replace(reply, items=items, dialect="prompted")
+
+
+def _read_message(message: Message) -> Message | ToolCall:
+    said = mapping(_read(message.text))
+    name = said.get("tool")
+    if isinstance(name, str) and isinstance(said.get("arguments"), dict):
+        return ToolCall("", name, dump(mapping(said["arguments"])).decode())
+    answer = _read_answer(message.text)
+    return message if answer is None else replace(message, content=(Text(answer),))
+
+
+def _read_answer(text: str) -> str | None:
+    """Return the text of an answer, as far as it has come; None if this is none."""
+    sentence = _read(text)
+    answer = sentence if isinstance(sentence, str) else mapping(_read(text, cut_off=True)).get("answer")
+    return answer if isinstance(answer, str) else None
+
+
+def _read(text: str, *, cut_off: bool = False) -> Any:
+    try:
+        return from_json(text, allow_partial="trailing-strings" if cut_off else False)
+    except ValueError:
+        return None
