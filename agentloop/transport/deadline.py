@@ -1,0 +1,53 @@
+"""Deadline: one timer for all the waits of a request. It knows no network."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+
+class Deadline:
+    """A block that ends with a TimeoutError when its time is up, though not while it is paused.
+
+    For generators: `asyncio.timeout` would strike whoever holds what was yielded in its block, and a new one around
+    each wait takes 6 µs, half of what reading a chunk of a stream does. For the rest it is `asyncio.timeout`.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._paused = False
+        self._passed = False
+        self._struck = False
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._cancelled_before = self._task.cancelling() if self._task else 0
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._pass)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._timer.cancel()
+        # Somebody else may have cancelled the task as well: then it is cancelled, and not too late.
+        if self._struck and self._task and self._task.uncancel() <= self._cancelled_before:
+            raise TimeoutError from error
+
+    def pause(self) -> None:
+        """Strike nobody until `go_on`, which must come before the next wait."""
+        self._paused = True
+
+    def go_on(self) -> None:
+        """End the pause.
+
+        Raises:
+            TimeoutError: the time is up.
+        """
+        self._paused = False
+        if self._passed:
+            raise TimeoutError
+
+    def _pass(self) -> None:
+        self._passed = True
+        if self._task and not self._paused:
+            self._struck = True
+            self._task.cancel()
