@@ -1,0 +1,202 @@
+"""agentloop: agents that call Python functions, on any OpenAI-compatible endpoint.
+
+The public names; each is imported when it is first used, so that `import agentloop` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentloop.agent import Agent
+    from agentloop.errors import (
+        AgentloopError,
+        AuthenticationError,
+        ConfigurationError,
+        ContextOverflowError,
+        DuplicateToolError,
+        EmptyReplyError,
+        EndpointError,
+        EndpointTimeoutError,
+        NotFoundError,
+        RateLimitedError,
+        RefusedError,
+        ReplyError,
+        RunStateError,
+        ServerError,
+        StreamCutError,
+        ToolDefinitionError,
+        ToolError,
+        ToolFailedError,
+        UnreachableError,
+        UserError,
+    )
+    from agentloop.events import (
+        ApprovalAsked,
+        Event,
+        Finished,
+        Notice,
+        ReasoningDelta,
+        Retrying,
+        TextDelta,
+        ToolFinished,
+        ToolStarted,
+        TurnFinished,
+        TurnStarted,
+    )
+    from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, Usage
+    from agentloop.limits import Limits, StopReason, Tally
+    from agentloop.policy import Approve, Decision, Policy, Reject, Substitute
+    from agentloop.run import Run, RunResult
+    from agentloop.tools import Tool, ToolContext, ToolRegistry, tool
+    from agentloop.wire.profile import Endpoint, ModelSettings, Profile
+
+_ROOMS = {
+    "agentloop.agent": ("Agent",),
+    "agentloop.errors": (
+        "AgentloopError",
+        "AuthenticationError",
+        "ConfigurationError",
+        "ContextOverflowError",
+        "DuplicateToolError",
+        "EmptyReplyError",
+        "EndpointError",
+        "EndpointTimeoutError",
+        "NotFoundError",
+        "RateLimitedError",
+        "RefusedError",
+        "ReplyError",
+        "RunStateError",
+        "ServerError",
+        "StreamCutError",
+        "ToolDefinitionError",
+        "ToolError",
+        "ToolFailedError",
+        "UnreachableError",
+        "UserError",
+    ),
+    "agentloop.events": (
+        "ApprovalAsked",
+        "Event",
+        "Finished",
+        "Notice",
+        "ReasoningDelta",
+        "Retrying",
+        "TextDelta",
+        "ToolFinished",
+        "ToolStarted",
+        "TurnFinished",
+        "TurnStarted",
+    ),
+    "agentloop.items": (
+        "Image",
+        "Item",
+        "Message",
+        "Opaque",
+        "Reasoning",
+        "Text",
+        "ToolCall",
+        "ToolResult",
+        "Usage",
+    ),
+    "agentloop.limits": (
+        "Limits",
+        "StopReason",
+        "Tally",
+    ),
+    "agentloop.policy": (
+        "Approve",
+        "Decision",
+        "Policy",
+        "Reject",
+        "Substitute",
+    ),
+    "agentloop.run": (
+        "Run",
+        "RunResult",
+    ),
+    "agentloop.tools": (
+        "Tool",
+        "ToolContext",
+        "ToolRegistry",
+        "tool",
+    ),
+    "agentloop.wire.profile": (
+        "Endpoint",
+        "ModelSettings",
+        "Profile",
+    ),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "Agent",
+    "AgentloopError",
+    "ApprovalAsked",
+    "Approve",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ContextOverflowError",
+    "Decision",
+    "DuplicateToolError",
+    "EmptyReplyError",
+    "Endpoint",
+    "EndpointError",
+    "EndpointTimeoutError",
+    "Event",
+    "Finished",
+    "Image",
+    "Item",
+    "Limits",
+    "Message",
+    "ModelSettings",
+    "NotFoundError",
+    "Notice",
+    "Opaque",
+    "Policy",
+    "Profile",
+    "RateLimitedError",
+    "Reasoning",
+    "ReasoningDelta",
+    "RefusedError",
+    "Reject",
+    "ReplyError",
+    "Retrying",
+    "Run",
+    "RunResult",
+    "RunStateError",
+    "ServerError",
+    "StopReason",
+    "StreamCutError",
+    "Substitute",
+    "Tally",
+    "Text",
+    "TextDelta",
+    "Tool",
+    "ToolCall",
+    "ToolContext",
+    "ToolDefinitionError",
+    "ToolError",
+    "ToolFailedError",
+    "ToolFinished",
+    "ToolRegistry",
+    "ToolResult",
+    "ToolStarted",
+    "TurnFinished",
+    "TurnStarted",
+    "UnreachableError",
+    "Usage",
+    "UserError",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'agentloop' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(room), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

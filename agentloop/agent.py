@@ -1,0 +1,263 @@
+"""Agent: the recipe of a model, its tools and its limits, and the ways to run it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from types import NoneType, TracebackType
+from typing import Any, Self, cast
+from uuid import uuid4
+
+from agentloop.drive import Driver, Recipe
+from agentloop.errors import ConfigurationError, RunStateError
+from agentloop.events import Event
+from agentloop.guard import Rules
+from agentloop.items import Item, Message, Opaque, Reasoning, ToolCall, ToolResult
+from agentloop.journal import MemoryJournal, Observer
+from agentloop.limits import Limits
+from agentloop.loop import advance, resume
+from agentloop.observe import open_log
+from agentloop.policy import Decision, Policy
+from agentloop.portal import PORTAL
+from agentloop.run import Command, HumanDecided, Run, RunResult, UserSaid
+from agentloop.streaming import stream_events
+from agentloop.tools import Tool, ToolRegistry, collect_tools
+from agentloop.transport import HttpTransport, RetryPolicy, Transport
+from agentloop.wire.conversation import Subject
+from agentloop.wire.profile import Endpoint, ModelSettings, Provider, find_provider
+
+Input = str | Message | Sequence[Item]
+
+_ITEMS = (Message, Reasoning, ToolCall, ToolResult, Opaque)
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "model": ((str,), '"ovh:gpt-oss-20b"'),
+    "endpoint": ((Endpoint, Transport, NoneType), 'Endpoint("http://127.0.0.1:8000/v1")'),
+    "instructions": ((str, NoneType), '"Be brief."'),
+    "tools": ((Iterable,), "[my_function]"),
+    "limits": ((Limits,), "Limits(tool_calls=10)"),
+    "settings": ((ModelSettings,), "ModelSettings(temperature=0)"),
+    "policy": ((Policy,), 'Policy(ask=("delete_*",))'),
+}
+
+
+class Agent:
+    """A model with tools, ready to run; it holds no state of any run and may be used by many at once.
+
+    Args:
+        model: `provider:name`, such as `ovh:gpt-oss-20b` or `local:smollm2`; with an endpoint, the name as the server
+            knows it.
+        endpoint: Where the model is served, when it is not in the built-in table.
+        instructions: The system text.
+        tools: Functions, Tools and registries.
+        limits: How much one run may do.
+        settings: What the model is asked for.
+        policy: Which calls need a yes, and what a failing tool does to the run.
+
+    Raises:
+        ConfigurationError: there is no such provider, or the endpoint makes no sense.
+        ToolDefinitionError: a function can't become a tool.
+        DuplicateToolError: two tools bear one name.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        endpoint: Endpoint | Transport | None = None,
+        instructions: str | None = None,
+        tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        limits: Limits = Limits(),
+        settings: ModelSettings = ModelSettings(),
+        policy: Policy = Policy(),
+    ) -> None:
+        _check_kinds(
+            model=model,
+            endpoint=endpoint,
+            instructions=instructions,
+            tools=tools,
+            limits=limits,
+            settings=settings,
+            policy=policy,
+        )
+        self.model = model
+        self._rules = Rules(limits=limits, tools=collect_tools(tools), policy=policy)
+        self._instructions = instructions
+        self._settings = settings
+        self._name = model
+        self._provider = Provider()
+        self._transport: Transport | None = None
+        self._recipe: Recipe | None = None
+        if endpoint is None:
+            self._provider, self._name = find_provider(model)
+            if not self._provider.starter:
+                self._transport = HttpTransport(self._provider.endpoint(self._name, os.environ))
+        else:
+            self._transport = HttpTransport(endpoint) if isinstance(endpoint, Endpoint) else endpoint
+        _check_tool_choice(settings, self._rules)
+
+    async def run(self, input: Input, *, history: Sequence[Item] = (), context: Any = None) -> RunResult:  # noqa: A002 - the field's own word for it
+        """Run to the end and return what it came to.
+
+        Args:
+            input: A question, a message, or items.
+            history: What went before, such as the `items` of an earlier result.
+            context: Your own object, which tools see as `value` on their ToolContext.
+
+        Raises:
+            EndpointError: the endpoint could not answer; `error.run` resumes with `agent.resume`.
+            ToolFailedError: a tool raised, and the policy says `on_tool_error="raise"`.
+        """
+        return await self._drive(self._begin(input, history), context, stream=False)
+
+    def run_sync(self, input: Input, *, history: Sequence[Item] = (), context: Any = None) -> RunResult:  # noqa: A002 - as above
+        """Do as `run` does, from code that is not async; it works inside a running event loop too."""
+        begun = self._begin(input, history)
+        return PORTAL.call(lambda: self._drive(begun, context, stream=False))
+
+    def stream(
+        self,
+        input: Input,  # noqa: A002 - as above
+        *,
+        history: Sequence[Item] = (),
+        context: Any = None,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the run's events as they happen; the last is Finished, with the result.
+
+        The arguments and errors are those of `run`. Leaving the loop early ends the run.
+        """
+        begun = self._begin(input, history)
+        return stream_events(lambda observer: self._drive(begun, context, stream=True, observer=observer))
+
+    def stream_sync(
+        self,
+        input: Input,  # noqa: A002 - as above
+        *,
+        history: Sequence[Item] = (),
+        context: Any = None,
+    ) -> Generator[Event, None, None]:
+        """Do as `stream` does, from code that is not async."""
+        return PORTAL.iterate(lambda: self.stream(input, history=history, context=context))
+
+    async def resume(
+        self, run: Run, *, decisions: Mapping[str, Decision] | None = None, context: Any = None
+    ) -> RunResult:
+        """Go on with a run that was paused, cancelled or broken off, perhaps in another process.
+
+        Args:
+            run: `result.run`, `error.run`, or `Run.from_json(...)`.
+            decisions: By call id, for a run that stopped for approval.
+            context: As for `run`.
+
+        Raises:
+            RunStateError: the run has ended, or the decisions are not those it waits for.
+        """
+        _check_resumable(run, self._rules)
+        begun = advance(run, HumanDecided(decisions), self._rules) if decisions else resume(run, self._rules)
+        return await self._drive(begun, context, stream=False)
+
+    def resume_sync(
+        self, run: Run, *, decisions: Mapping[str, Decision] | None = None, context: Any = None
+    ) -> RunResult:
+        """Do as `resume` does, from code that is not async."""
+        return PORTAL.call(lambda: self.resume(run, decisions=decisions, context=context))
+
+    async def aclose(self) -> None:
+        """Free the connections; the agent may be used again and then opens new ones."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    def close(self) -> None:
+        """Do as `aclose` does, from code that is not async."""
+        PORTAL.call(self.aclose)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _begin(self, said: Input, history: Sequence[Item]) -> tuple[Run, Command]:
+        run = Run(run_id=uuid4().hex, items=_check_items("history", history))
+        return advance(run, UserSaid(_items(said)), self._rules)
+
+    async def _drive(
+        self, begun: tuple[Run, Command], context: Any, *, stream: bool, observer: Observer | None = None
+    ) -> RunResult:
+        run, command = begun
+        recipe = self._recipe or self._make_recipe(self._transport or await self._start_server())
+        observers = [watch for watch in (open_log(run.run_id), observer) if watch is not None]
+        return await Driver(recipe, MemoryJournal(observers), run, context=context, stream=stream).drive(command)
+
+    async def _start_server(self) -> Transport:
+        module, _, function = self._provider.starter.partition(":")
+        base_url = await asyncio.to_thread(getattr(import_module(module), function), self._name)
+        if self._transport is None:  # another run may have been first
+            self._transport = HttpTransport(self._provider.endpoint(self._name, os.environ, base_url))
+        return self._transport
+
+    def _make_recipe(self, transport: Transport) -> Recipe:
+        endpoint, policy = transport.endpoint, self._rules.policy
+        subject = Subject(
+            base_url=endpoint.base_url,
+            model=self._name,
+            instructions=self._instructions,
+            tools=[tool for name, tool in self._rules.tools.items() if policy.judge(name) != "deny"],
+            settings=replace(self._settings, extra_body={**endpoint.extra_body, **self._settings.extra_body}),
+            profile=endpoint.profile,
+        )
+        retry = RetryPolicy.of(endpoint)
+        self._recipe = Recipe(subject=subject, rules=self._rules, transport=transport, retry=retry)
+        return self._recipe
+
+
+def _items(said: Input) -> tuple[Item, ...]:
+    if isinstance(said, str):
+        return (Message("user", said),)
+    return _check_items("input", (said,) if isinstance(said, Message) else said)
+
+
+def _check_items(name: str, given: object) -> tuple[Item, ...]:
+    items = tuple(cast("Iterable[object]", given)) if isinstance(given, Iterable) else (given,)
+    for item in items:
+        if not isinstance(item, _ITEMS):
+            raise ConfigurationError(
+                f"{name} holds a {type(item).__name__}, which is no item of a conversation",
+                hint='give items such as Message("user", "..."), or the items of an earlier result (result.items)',
+            )
+    return cast("tuple[Item, ...]", items)
+
+
+def _check_kinds(**given: object) -> None:
+    for name, value in given.items():
+        kinds, example = _KINDS[name]
+        if not isinstance(value, kinds):
+            raise ConfigurationError(
+                f"{name} can't be a {type(value).__name__}", hint=f"write it like this: {name}={example}"
+            )
+
+
+def _check_resumable(run: object, rules: Rules) -> None:
+    if not isinstance(run, Run):
+        raise RunStateError(
+            f"a {type(run).__name__} can't be resumed", hint="give result.run, error.run or Run.from_json(...)"
+        )
+    lacking = {waiting.call.name for waiting in run.pending if waiting.plan in {"run", "ask"}} - rules.tools.keys()
+    if lacking:
+        raise RunStateError(
+            f"the run waits for tools that this agent does not have: {', '.join(sorted(lacking))}",
+            hint="resume it with an agent that has them",
+        )
+
+
+def _check_tool_choice(settings: ModelSettings, rules: Rules) -> None:
+    choice = settings.tool_choice
+    if choice is not None and choice not in {"auto", "none", "required"} and choice not in rules.tools:
+        raise ConfigurationError(
+            f"tool_choice {choice!r} is no tool of this agent",
+            hint=f"use auto, none, required, or one of: {', '.join(rules.tools) or 'no tools were given'}",
+        )

@@ -1,0 +1,292 @@
+"""The driver: carries out what the loop commands. There is one, and it is async.
+
+Every effect goes through the Journal; time and networks end here. What to do next is never decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, Literal, assert_never
+
+from agentloop.errors import EmptyReplyError, EndpointError, RefusedError, ToolError, ToolFailedError
+from agentloop.events import (
+    ApprovalAsked,
+    Finished,
+    Notice,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+)
+from agentloop.guard import Rules
+from agentloop.invoke import invoke
+from agentloop.items import Message, Reply, ToolCall, ToolResult
+from agentloop.journal import Journal, Step, StepFailed
+from agentloop.loop import advance, pause
+from agentloop.policy import Decision
+from agentloop.run import (
+    AskHuman,
+    CallModel,
+    Command,
+    Finish,
+    GiveUp,
+    HumanDecided,
+    Interrupted,
+    ModelReplied,
+    Outcome,
+    Run,
+    RunResult,
+    RunTools,
+    ToolsReturned,
+)
+from agentloop.tools import Tool, ToolContext
+from agentloop.transport import RetryPolicy, Transport, is_retryable
+from agentloop.wire.conversation import Conversation, Subject
+
+DELTAS_IN_A_ROW = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What all runs of an agent have in common.
+
+    Attributes:
+        subject: The model, its instructions, tools and settings.
+        rules: Limits, tools and policy.
+        transport: To the endpoint.
+        retry: When a failed request is sent again.
+    """
+
+    subject: Subject
+    rules: Rules
+    transport: Transport
+    retry: RetryPolicy
+
+
+class Driver:
+    """Drives one run to its end.
+
+    Args:
+        recipe: What to run by.
+        journal: Carries out the steps.
+        run: The state to start from.
+        context: The user's own object, which tools see on their ToolContext.
+        stream: Whether the wire carries a stream.
+    """
+
+    def __init__(self, recipe: Recipe, journal: Journal, run: Run, *, context: Any, stream: bool) -> None:
+        self._recipe = recipe
+        self._journal = journal
+        self._run = run
+        self._context = context
+        self._stream = stream
+        self._conversation = Conversation(recipe.subject, run.dialect)
+        self._step_started = perf_counter()
+        self._returned: dict[str, ToolResult] = {}
+        self._shown = False
+        self._repairs = 0
+        self._failures: dict[str, ToolFailedError] = {}
+        self._failure: ToolFailedError | None = None
+
+    async def drive(self, command: Command) -> RunResult:
+        """Return the result of the run.
+
+        Whatever is raised, a cancellation included, has the run as it then stands on its attribute `run`.
+        """
+        try:
+            while not isinstance(command, Finish):
+                self._step_started = perf_counter()
+                outcome = await self._carry_out(command)
+                if outcome is None:
+                    self._run = pause(self._run)
+                    break
+                self._run, command = advance(self._run, outcome, self._recipe.rules)
+                if self._failure is not None:
+                    raise self._failure  # noqa: TRY301 - it takes the run along like any other
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                self._run, _ = advance(self._run, self._interrupted("cancelled"), self._recipe.rules)
+            vars(error)["run"] = self._run
+            raise
+        result = RunResult(self._run)
+        await self._journal.emit(Finished(result))
+        return result
+
+    async def _carry_out(self, command: CallModel | RunTools | AskHuman | GiveUp) -> Outcome | None:
+        """Return what came of a command, or None when only a person who isn't here can go on."""
+        match command:
+            case CallModel(tools=tools):
+                return await self._call_model(tools=tools)
+            case RunTools(calls=calls):
+                return await self._run_tools(calls)
+            case AskHuman(calls=calls):
+                return await self._ask(calls)
+            case GiveUp():
+                raise EmptyReplyError(
+                    "the model gave neither text nor a tool call, even after being asked again",
+                    hint="try again with agent.resume(error.run), another model, or a larger max_output_tokens",
+                )
+            case _:
+                assert_never(command)
+
+    # --- the model ---
+
+    async def _call_model(self, *, tools: bool) -> Outcome:
+        turn = self._run.tally.turns + 1
+        await self._journal.emit(TurnStarted(turn))
+        landing = self._run.landing is not None
+        try:
+            async with asyncio.timeout(None if landing else self._seconds_left()):
+                [reply] = await self._journal.steps([Step(f"model:{turn}", self._ask_model, (tools,))])
+        except TimeoutError:
+            return self._interrupted("time_limit")
+        if isinstance(reply, StepFailed):
+            raise reply.error
+        seconds = self._seconds_taken()
+        await self._journal.emit(TurnFinished(turn, seconds, reply.usage))
+        return ModelReplied(reply, seconds)
+
+    async def _ask_model(self, tools: bool) -> Reply:  # noqa: FBT001 - a step's arguments are positional
+        ask = partial(self._ask_once, tools=tools)
+        refusal: RefusedError | None = None
+        while True:
+            try:
+                reply = await self._recipe.retry.call(ask, self._journal.emit, self._may_retry)
+                return self._conversation.accept(reply)
+            except RefusedError as error:
+                change = self._conversation.adapt(error)
+                if change is None:
+                    raise (refusal or error) from None  # the other way was only a guess
+                refusal = error
+                await self._journal.emit(Notice("learned", change))
+
+    async def _ask_once(self, *, tools: bool) -> Reply:
+        conversation, transport = self._conversation, self._recipe.transport
+        body = conversation.encode(
+            self._run.items,
+            tools=tools,
+            stream=self._stream,
+            free_choice=self._run.tally.tool_calls > 0,
+        )
+        if not self._stream:
+            return conversation.decode(await transport.send(conversation.path, body))
+        return await self._read_stream(transport.stream(conversation.path, body))
+
+    async def _read_stream(self, stream: AsyncGenerator[bytes]) -> Reply:
+        decoder = self._conversation.decoder()
+        self._shown = has_text = False
+        emit, deltas = self._journal.emit, 0
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                for delta in decoder.feed(chunk):
+                    self._shown = True
+                    has_text = has_text or isinstance(delta, TextDelta)
+                    await emit(delta)
+                    if deltas % DELTAS_IN_A_ROW == 0:  # in a burst nothing waits, and nobody else gets a turn
+                        await asyncio.sleep(0)
+                    deltas += 1
+        reply = decoder.close()
+        if not has_text:  # some servers send a whole body in place of a stream
+            for item in reply.items:
+                if isinstance(item, Message) and item.text:
+                    await self._journal.emit(TextDelta(item.text))
+        return reply
+
+    def _may_retry(self, error: EndpointError) -> bool:
+        return not self._shown and is_retryable(error)  # what a user has seen is not taken back
+
+    # --- tools ---
+
+    async def _run_tools(self, calls: tuple[ToolCall, ...]) -> Outcome:
+        self._returned, self._repairs = {}, 0
+        results: list[ToolResult] = []
+        for group in _groups(calls, self._recipe.rules.tools):
+            steps = [Step(f"tool:{call.call_id}", self._run_tool, (call,), "once") for call in group]
+            results += await self._journal.steps(steps)
+        # Of calls that ran side by side, the first by order and not by chance.
+        self._failure = next((self._failures[call.call_id] for call in calls if call.call_id in self._failures), None)
+        return ToolsReturned(tuple(results), self._seconds_taken(), self._repairs)
+
+    async def _run_tool(self, call: ToolCall) -> ToolResult:
+        recipe, emit = self._recipe, self._journal.emit
+        tool = recipe.rules.tools[call.name]
+        context = ToolContext(self._run.run_id, call.call_id, self._run.tally, self._context)
+        await emit(ToolStarted(call))
+        started = perf_counter()
+        abandoned: list[str] = []
+        try:
+            invoked = await invoke(tool, call, context, self._timeout_of(tool), abandoned.append)
+        finally:
+            for thread in abandoned:
+                text = f"{call.name} could not be stopped: its thread {thread} runs on, and its result is discarded"
+                await emit(Notice("abandoned", text))
+        self._returned[call.call_id] = invoked.result
+        self._repairs += bool(invoked.repairs)
+        seconds = perf_counter() - started
+        await emit(ToolFinished(call, invoked.result, seconds, invoked.repairs, invoked.error))
+        if recipe.rules.policy.on_tool_error == "raise":
+            self._note_failure(call, invoked.error)
+        return invoked.result
+
+    def _note_failure(self, call: ToolCall, error: BaseException | None) -> None:
+        if error is None or isinstance(error, ToolError):
+            return
+        self._failures[call.call_id] = failure = ToolFailedError(
+            f"the tool {call.name} raised {type(error).__name__}: {error}",
+            hint='mend the tool, or leave on_tool_error at "model" so that the model is told and the run goes on',
+        )
+        failure.__cause__ = error
+
+    def _timeout_of(self, tool: Tool) -> float | None:
+        left = self._seconds_left()
+        if tool.timeout is None or left is None:
+            return tool.timeout if left is None else left
+        return min(tool.timeout, left)
+
+    # --- people ---
+
+    async def _ask(self, calls: tuple[ToolCall, ...]) -> Outcome | None:
+        for call in calls:
+            await self._journal.emit(ApprovalAsked(call))
+        approver = self._recipe.rules.policy.approver
+        if approver is None:
+            return None
+        decisions: dict[str, Decision] = {}
+        for call in calls:
+            [decision] = await self._journal.steps([Step(f"approval:{call.call_id}", approver, (call,), "once")])
+            if isinstance(decision, StepFailed):
+                raise decision.error
+            decisions[call.call_id] = decision
+        return HumanDecided(decisions)
+
+    # --- time ---
+
+    def _seconds_left(self) -> float | None:
+        limit = self._recipe.rules.limits.seconds
+        return None if limit is None else max(0.0, limit - self._run.tally.seconds - self._seconds_taken())
+
+    def _seconds_taken(self) -> float:
+        return perf_counter() - self._step_started
+
+    def _interrupted(self, reason: Literal["cancelled", "time_limit"]) -> Interrupted:
+        return Interrupted(reason, tuple(self._returned.values()), self._seconds_taken())
+
+
+def _groups(calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> list[list[ToolCall]]:
+    """Part the calls at each tool that says `parallel=False`, which runs on its own."""
+    groups: list[list[ToolCall]] = []
+    joinable = False
+    for call in calls:
+        parallel = tools[call.name].parallel
+        if parallel and joinable:
+            groups[-1].append(call)
+        else:
+            groups.append([call])
+        joinable = parallel
+    return groups

@@ -1,0 +1,151 @@
+"""Runs one tool call: arguments checked, the function called, its result made text for the model.
+
+Whatever goes wrong becomes a result that tells the model what to do about it. Timeouts tell the truth: an async
+tool is cancelled; a sync tool's thread can't be, so it is abandoned and that is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from agentloop.errors import ToolError
+from agentloop.items import ToolCall, ToolResult
+from agentloop.schema import ArgumentsError
+from agentloop.threads import DaemonThreads, Outcome
+from agentloop.tools import BoundCall, Tool, ToolContext
+
+THREADS = DaemonThreads(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Invoked:
+    """What came of a call.
+
+    Attributes:
+        result: What the model will be told.
+        repairs: What was mended in the arguments.
+        error: What the tool raised, or None.
+    """
+
+    result: ToolResult
+    repairs: tuple[str, ...] = ()
+    error: BaseException | None = None
+
+
+class _TimedOutError(Exception):
+    """A tool took too long; `stopped` says whether it could be stopped."""
+
+    def __init__(self, *, stopped: bool) -> None:
+        super().__init__()
+        self.stopped = stopped
+
+
+async def invoke(
+    tool: Tool,
+    call: ToolCall,
+    context: ToolContext[Any],
+    seconds: float | None,
+    on_abandon: Callable[[str], None],
+) -> Invoked:
+    """Return what came of a call; only cancellation is raised.
+
+    Args:
+        tool: The tool.
+        call: The call, with arguments as the model wrote them.
+        context: For tools that ask for it.
+        seconds: How long the tool may take, or None for as long as it takes.
+        on_abandon: Told the name of a thread that could not be stopped.
+    """
+    try:
+        bound = tool.bind(call.arguments, context)
+    except ArgumentsError as error:
+        return Invoked(_failed(call, error.text))
+    try:
+        if tool.is_async:
+            value = await _call_async(tool, bound, seconds)
+        else:
+            value = await _call_in_thread(
+                partial(tool.function, *bound.args, **bound.kwargs), call, seconds, on_abandon
+            )
+        return Invoked(ToolResult(call.call_id, tool.render(value)), bound.repairs)
+    except ToolError as error:
+        return Invoked(_failed(call, error.message), bound.repairs, error)
+    except _TimedOutError as error:
+        return Invoked(_failed(call, _late(tool, seconds, stopped=error.stopped)), bound.repairs)
+    except asyncio.CancelledError as error:
+        if _is_ours():
+            raise
+        return Invoked(_failed(call, f"{tool.name} cancelled itself."), bound.repairs, error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a tool raises, the model is told and the run goes on
+        return Invoked(_failed(call, _told(tool, error)), bound.repairs, error)
+
+
+async def _call_async(tool: Tool, bound: BoundCall, seconds: float | None) -> Any:
+    if seconds is None:
+        return await tool.function(*bound.args, **bound.kwargs)
+    scope = asyncio.timeout(seconds)
+    try:
+        async with scope:
+            return await tool.function(*bound.args, **bound.kwargs)
+    except TimeoutError:
+        if scope.expired():
+            raise _TimedOutError(stopped=True) from None
+        raise
+
+
+async def _call_in_thread(
+    work: Callable[[], Any], call: ToolCall, seconds: float | None, on_abandon: Callable[[str], None]
+) -> Any:
+    name = f"{call.name}-{call.call_id}"
+    loop = asyncio.get_running_loop()
+    returned: asyncio.Future[Outcome] = loop.create_future()
+
+    def deliver(outcome: Outcome) -> None:
+        with suppress(RuntimeError):  # the loop was closed, and nobody waits any more
+            loop.call_soon_threadsafe(_settle, returned, outcome)
+
+    handed = THREADS.submit(partial(copy_context().run, work), name, deliver)
+    try:
+        async with asyncio.timeout(seconds):
+            result, error = await returned
+    except (TimeoutError, asyncio.CancelledError) as ended:
+        runs_on = THREADS.abandon(handed)
+        if runs_on:
+            on_abandon(f"agentloop-{name}")
+        if isinstance(ended, TimeoutError):
+            raise _TimedOutError(stopped=not runs_on) from None
+        raise
+    if error is not None:
+        raise error
+    return result
+
+
+def _settle(returned: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    with suppress(asyncio.InvalidStateError):  # whoever waited was cancelled meanwhile
+        returned.set_result(outcome)
+
+
+def _is_ours() -> bool:
+    """Tell a cancellation of this task from one that a tool raised on its own."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _failed(call: ToolCall, text: str) -> ToolResult:
+    return ToolResult(call.call_id, text, ok=False)
+
+
+def _told(tool: Tool, error: BaseException) -> str:
+    text = str(error)
+    return f"{tool.name} failed: {type(error).__name__}{': ' + text if text else ''}"
+
+
+def _late(tool: Tool, seconds: float | None, *, stopped: bool) -> str:
+    end = "and was stopped." if stopped else "and could not be stopped; it may still take effect."
+    return f"{tool.name} did not return within {seconds:g} s {end}"

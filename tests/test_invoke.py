@@ -1,0 +1,37 @@
+import asyncio
+
+import pytest
+
+from agentloop import Tally, ToolContext, tool
+from agentloop.invoke import Invoked, invoke
+from agentloop.items import ToolCall
+
+CALL = ToolCall("call_1", "next_one", "{}")
+CONTEXT = ToolContext("run_1", "call_1", Tally(), None)
+
+
+async def call(function, seconds: float | None = None) -> tuple[Invoked, list[str]]:
+    abandoned: list[str] = []
+    async with asyncio.timeout(10):
+        return await invoke(tool(function), CALL, CONTEXT, seconds, abandoned.append), abandoned
+
+
+@pytest.mark.parametrize("seconds", [None, 5])
+async def test_a_tool_may_raise_even_what_ends_iterations(seconds):
+    def next_one() -> str:
+        """Return the next one."""
+        return next(iter(()))
+
+    invoked, abandoned = await call(next_one, seconds)
+    assert "StopIteration" in invoked.result.content
+    assert not invoked.result.ok
+    assert not abandoned
+
+
+async def test_a_timeout_of_the_tools_own_is_not_taken_for_the_limit():
+    def next_one() -> str:
+        """Return the next one."""
+        raise TimeoutError("the database is slow")
+
+    invoked, _ = await call(next_one, 5)
+    assert invoked.result.content == "next_one failed: TimeoutError: the database is slow"
