@@ -1,0 +1,5 @@
+"""`python -m agentloop`: the command line."""
+
+from agentloop.cli import main
+
+main()

@@ -1,0 +1,50 @@
+"""How a command ends when it can't be carried out: words, JSON, exit status. Nothing is decided here."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from agentloop.cli.terminal import say
+from agentloop.errors import AgentloopError, EndpointError
+from agentloop.items import JsonObject
+from agentloop.run import Run
+
+DONE: Final = 0
+MISTAKE: Final = 2
+STOPPED: Final = 3
+ENDPOINT: Final = 4
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+
+def report(failure: AgentloopError | KeyboardInterrupt) -> int:
+    """Say what went wrong on standard error, and return the exit status."""
+    message, hint = _words(failure)
+    say("error", message)
+    if hint:
+        say("hint", hint)
+    for note in getattr(failure, "__notes__", ()):
+        say("note", note)
+    match failure:
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case EndpointError():
+            return ENDPOINT
+        case _:
+            return MISTAKE
+
+
+def failure_as_json(failure: AgentloopError | KeyboardInterrupt) -> JsonObject:
+    """Return what went wrong as JSON, with the run as it then stood, or null where none had begun."""
+    message, hint = _words(failure)
+    run: Run | None = getattr(failure, "run", None)
+    return {
+        "error": {"type": type(failure).__name__, "message": message, "hint": hint},
+        "run": None if run is None else json.loads(run.to_json()),
+    }
+
+
+def _words(failure: AgentloopError | KeyboardInterrupt) -> tuple[str, str]:
+    if isinstance(failure, KeyboardInterrupt):
+        return "interrupted", ""
+    return failure.message, failure.hint

@@ -1,0 +1,519 @@
+import json
+import os
+import pty
+import re
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from importlib.metadata import entry_points
+
+import pytest
+from inline_snapshot import snapshot
+
+from agentloop import Run
+from agentloop.cli import main
+from agentloop.cli.terminal import tame
+from agentloop.wire.profile import PROVIDERS, Provider
+from loopback import (
+    CUT,
+    Gate,
+    Loopback,
+    busy_reply,
+    call_body,
+    error_reply,
+    events_of,
+    json_reply,
+    sse_reply,
+    text_body,
+)
+
+PATIENCE_SECONDS = 60
+VAT = '''
+from agentloop import tool
+
+@tool
+def get_vat_rate(country: str) -> str:
+    """Return the VAT rate for a country."""
+    return "20 %"
+'''
+ASK_VAT = call_body(("get_vat_rate", {"country": "France"}))
+
+
+@pytest.fixture(autouse=True)
+def _own_process_state(monkeypatch):
+    """Keep what a command does to its process, and what this one's environment says, out of the other tests."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("AGENTLOOP_API_KEY", "AGENTLOOP_LOG", "FORCE_COLOR", *PROVIDERS["ovh"].keys):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def invoke(capfd):
+    """Return a function that carries out a command line here and returns its status, its output and the rest."""
+
+    def invoke(*arguments):
+        with pytest.raises(SystemExit) as exited:
+            main(arguments)
+        return exited.value.code, *capfd.readouterr()
+
+    return invoke
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(source, name="vat.py"):
+        path = tmp_path / name
+        path.write_bytes(source if isinstance(source, bytes) else source.encode())
+        return str(path)
+
+    return write
+
+
+def on(server, *arguments):
+    return ("run", "What is the VAT rate in France?", "--base-url", server.base_url, "--model", "any", *arguments)
+
+
+def spawn(arguments, **options):
+    command = [sys.executable, "-m", "agentloop", *arguments]
+    return subprocess.Popen(command, text=True, **options)
+
+
+# --- the answer and its status ---
+
+
+def test_the_answer_alone_is_on_stdout_and_what_was_done_for_it_on_stderr(invoke, write):
+    with Loopback.in_thread([ASK_VAT, text_body("It is 20 %.")]) as server:
+        status, out, err = invoke(*on(server, "--tools", write(VAT), "--instructions", "Be brief."))
+    assert (status, out) == (0, "It is 20 %.\n")
+    assert err == snapshot("""\
+call: get_vat_rate {"country": "France"}
+result: get_vat_rate 20 %
+""")
+    first = server.requests[0].json
+    assert (first["model"], first["instructions"]) == ("any", "Be brief.")
+    assert [tool["name"] for tool in first["tools"]] == ["get_vat_rate"]
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_the_whole_result_is_one_json_object(invoke, write):
+    with Loopback.in_thread([ASK_VAT, text_body("It is 20 %.")]) as server:
+        status, out, err = invoke(*on(server, "--tools", write(VAT), "--json"))
+    result = json.loads(out)
+    assert status == 0
+    assert list(result) == ["text", "stop_reason", "stop_note", "tally", "usage", "items", "run"]
+    assert (result["text"], result["stop_reason"]) == ("It is 20 %.", "answered")
+    assert result["tally"]["tool_calls"] == 1
+    assert result["usage"]["total_tokens"] == 30
+    assert [item["kind"] for item in result["items"]] == ["message", "call", "result", "message"]
+    assert Run.from_json(json.dumps(result["run"])).stop_reason == "answered"
+    assert err.startswith("call: get_vat_rate")
+
+
+def test_a_limit_is_told_and_has_a_status_of_its_own(invoke, write):
+    with Loopback.in_thread([ASK_VAT, text_body("I don't know.")]) as server:
+        status, out, err = invoke(*on(server, "--tools", write(VAT), "--max-tool-calls", "0"))
+    assert (status, out) == (3, "I don't know.\n")
+    assert "stopped: tool_call_limit: the limit on tool calls is reached (tool_calls=0)" in err
+
+
+def test_what_tools_and_the_programs_they_start_print_does_not_mix_with_the_result(invoke, write):
+    file = write("""
+import subprocess, sys
+from agentloop import tool
+print("on import")
+
+@tool
+def chatter() -> str:
+    print("from Python")
+    subprocess.run([sys.executable, "-c", "print('from a program')"], check=True)
+    return "done"
+""")
+    with Loopback.in_thread([call_body(("chatter", {})), text_body("It is done.")]) as server:
+        status, out, err = invoke(*on(server, "--tools", file, "--json"))
+    assert (status, json.loads(out)["text"]) == (0, "It is done.")
+    assert all(words in err for words in ("on import", "from Python", "from a program"))
+
+
+def test_a_failing_tool_and_a_retry_are_shown_and_long_results_shortened(invoke, write):
+    file = write("""
+from agentloop import tool
+
+@tool
+def fail() -> str:
+    raise ValueError("no such country")
+
+@tool
+def tell() -> str:
+    return "long " * 1_000
+""")
+    script = [busy_reply("0"), call_body(("fail", {}), ("tell", {})), text_body("Sorry.")]
+    with Loopback.in_thread(script) as server:
+        status, _, err = invoke(*on(server, "--tools", file))
+    assert status == 0
+    assert re.search(r"^retry: 1 in \d\.\d s: .*too many requests$", err, re.MULTILINE)
+    assert "failed: fail " in err
+    assert "no such country" in err
+    assert max(map(len, err.splitlines())) < 250
+    assert "... (5,000 characters)" in err
+
+
+def test_a_notice_is_shown(invoke, write):
+    script = [ASK_VAT, error_reply(400, "unknown item type"), text_body("It is 20 %.")]
+    with Loopback.in_thread(script) as server:
+        status, _, err = invoke(*on(server, "--tools", write(VAT)))
+    assert status == 0
+    assert "note: the server refused tool results" in err
+
+
+def test_a_prompt_is_read_from_stdin_whatever_its_bytes():
+    with Loopback.in_thread([text_body("Fine.")]) as server:
+        arguments = on(server)
+        done = subprocess.run(
+            [sys.executable, "-m", "agentloop", "run", "-", *arguments[2:]],
+            input=b"caf\xe9 \xff?\n",
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (0, b"Fine.\n")
+    assert "caf\ufffd \ufffd?" in json.dumps(server.requests[0].json["input"], ensure_ascii=False)
+
+
+# --- which model ---
+
+
+def test_with_a_key_the_hosted_model_is_asked(invoke, monkeypatch):
+    monkeypatch.setenv(PROVIDERS["ovh"].keys[-1], "secret")
+    with Loopback.in_thread([text_body("Hello.")]) as server:
+        monkeypatch.setitem(PROVIDERS, "ovh", replace(PROVIDERS["ovh"], base_url=server.base_url))
+        status, out, err = invoke("run", "Hello?")
+    assert (status, out, err) == (0, "Hello.\n", "")
+    assert server.requests[0].json["model"] == "gpt-oss-20b"
+    assert server.requests[0].headers["authorization"] == "Bearer secret"
+
+
+def test_without_a_key_the_embedded_model_is_asked_and_a_line_says_so(invoke, monkeypatch):
+    with Loopback.in_thread([text_body("Hello.")]) as server:
+        monkeypatch.setitem(PROVIDERS, "local", Provider(base_url=server.base_url))
+        status, out, err = invoke("run", "Hello?")
+    assert (status, out) == (0, "Hello.\n")
+    assert server.requests[0].json["model"] == "smollm2"
+    assert err.startswith("model: local:smollm2, ")
+    assert "AI_ENDPOINT_API_KEY" in err
+    assert err.count("\n") == 1
+
+
+def test_the_key_for_a_server_in_no_table_comes_from_the_environment(invoke, monkeypatch):
+    monkeypatch.setenv("AGENTLOOP_API_KEY", "secret")
+    with Loopback.in_thread([text_body("Hello.")]) as server:
+        assert invoke(*on(server))[0] == 0
+    assert server.requests[0].headers["authorization"] == "Bearer secret"
+
+
+# --- what goes wrong ---
+
+MISTAKES = {
+    "a model of no provider": (["run", "x", "--model", "nowhere:m"], "'nowhere:m' names no known provider"),
+    "a base URL that is none": (["run", "x", "--model", "m", "--base-url", "localhost"], "'localhost' is not an http"),
+    "a base URL without a model": (["run", "x", "--base-url", "http://127.0.0.1:1/v1"], "came without --model"),
+    "a limit below zero": (["run", "x", "--max-tool-calls", "-1"], "--max-tool-calls -1 is below zero"),
+    "an empty prompt": (["run", " "], "the prompt is empty"),
+    "a file that is not there": (["run", "x", "--tools", "nowhere.py"], "there is no file "),
+    "a file that is not there to check": (["tools", "check", "nowhere.py:name"], "/nowhere.py"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_told_in_a_sentence_with_what_to_do(case, invoke):
+    arguments, words = MISTAKES[case]
+    status, out, err = invoke(*arguments)
+    error, hint = err.splitlines()
+    assert (status, out) == (2, "")
+    assert error.startswith("error: ")
+    assert words in error
+    assert hint.startswith("hint: ")
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["fly"], ["run", "x", "--max-tool-calls", "many"], ["tools", "check"]])
+def test_a_command_line_that_makes_no_sense_has_the_status_of_a_mistake(arguments, invoke):
+    status, out, err = invoke(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("Usage: agentloop ")
+
+
+def test_a_mistake_is_json_too_where_json_was_asked_for(invoke):
+    status, out, err = invoke("run", "x", "--model", "nowhere:m", "--json")
+    told = json.loads(out)
+    assert status == 2
+    assert told["error"]["type"] == "ConfigurationError"
+    assert told["error"]["hint"] in err
+    assert told["run"] is None
+
+
+def test_an_endpoint_that_fails_after_tools_have_run_leaves_the_run_in_the_json(invoke, write):
+    script = [ASK_VAT, *[error_reply(401, "the key is wrong")] * 2]
+    with Loopback.in_thread(script) as server:
+        status, out, err = invoke(*on(server, "--tools", write(VAT), "--json"))
+    told = json.loads(out)
+    assert status == 4
+    assert told["error"]["type"] == "AuthenticationError"
+    assert "the key is wrong" in told["error"]["message"]
+    assert Run.from_json(json.dumps(told["run"])).items[-1].content == "20 %"
+    assert "error: " in err
+    assert "Traceback" not in err
+
+
+# --- files of tools ---
+
+
+def test_registries_and_decorated_functions_of_a_file_are_found_each_tool_once(invoke, write):
+    file = write("""
+from agentloop import ToolRegistry, tool
+registry = ToolRegistry()
+
+@registry.tool
+def first(a: int) -> int: return a
+
+@tool
+def second(a: int) -> int: return a
+
+def plain(a: int) -> int: return a
+""")
+    names = {
+        spec: [tool["name"] for tool in json.loads(invoke("tools", "check", f"{file}{spec}")[1])]
+        for spec in ("", ":registry", ":second", ":plain")
+    }
+    assert names == {"": ["first", "second"], ":registry": ["first"], ":second": ["second"], ":plain": ["plain"]}
+
+
+def test_several_files_and_several_tools_of_one_file_are_offered_together(invoke, write):
+    both = write("def one(a: int) -> int: return a\ndef two(a: int) -> int: return a\n", "both.py")
+    with Loopback.in_thread([text_body("Hello.")]) as server:
+        files = ("--tools", f"{both}:one", "--tools", f"{both}:two", "--tools", write(VAT))
+        assert invoke(*on(server, *files))[0] == 0
+    assert [tool["name"] for tool in server.requests[0].json["tools"]] == ["one", "two", "get_vat_rate"]
+
+
+def test_a_file_imports_its_neighbours_when_it_is_imported_and_when_its_functions_run(invoke, write):
+    write("RATE = '20 %'", "neighbour_at_import.py")
+    write("NOTE = ' (since 2014)'", "neighbour_at_call.py")
+    file = write("""
+from neighbour_at_import import RATE
+from agentloop import tool
+
+@tool
+def rate() -> str:
+    from neighbour_at_call import NOTE
+    return RATE + NOTE
+""")
+    with Loopback.in_thread([call_body(("rate", {})), text_body("It is 20 %.")]) as server:
+        _, _, err = invoke(*on(server, "--tools", file))
+    assert "result: rate 20 % (since 2014)" in err
+
+
+def test_a_neighbour_does_not_hide_what_agentloop_has_yet_to_import(write):
+    write("raise RuntimeError('the wrong one')", "openai.py")
+    with Loopback.in_thread([text_body("Hello.")]) as server:
+        process = spawn(on(server, "--tools", write(VAT)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, out, err) == (0, "Hello.\n", "")
+
+
+BAD_FILES = {
+    "no Python": ("def (", "vat.py can't be read as Python: invalid syntax (vat.py, line 1)"),
+    "bytes": (b"\xff\xfe\x00", "vat.py can't be read as Python: "),
+    "raises": ("x = 1\nx / 0", "vat.py raised ZeroDivisionError: division by zero in line 2 when it was imported"),
+    "raises without a word": ("raise KeyError", "vat.py raised KeyError in line 1 when it was imported"),
+    "exits": ("import sys\nsys.exit(0)", "vat.py raised SystemExit: 0 in line 2 when it was imported"),
+    "needs what is not there": ("import not_there_at_all", "raised ModuleNotFoundError: No module named"),
+    "no function": ("x = 1", "vat.py defines no tool; it defines no function either"),
+    "no tool": ("def add(a: int): ...\ndef sub(a: int): ...", "vat.py defines no tool; it defines add, sub"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_file_that_gives_no_tool_is_told_in_a_sentence_with_what_to_do(case, invoke, write):
+    source, words = BAD_FILES[case]
+    status, out, err = invoke("run", "x", "--tools", write(source))
+    error, hint = err.splitlines()
+    assert (status, out) == (2, "")
+    assert words in error
+    assert hint.startswith("hint: ")
+
+
+def test_a_file_that_was_mended_is_read_again(invoke, write):
+    assert invoke("tools", "check", write("1 / 0"))[0] == 2
+    assert invoke("tools", "check", write(VAT))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nothing", "vat.py has no 'nothing'; it defines get_vat_rate, plain"),
+        ("number", "'number' in vat.py is no function; it defines get_vat_rate, plain"),
+    ],
+)
+def test_a_name_that_is_no_tool_is_told_with_those_that_could_be(name, words, invoke, write):
+    file = write(f"{VAT}\ndef plain(a: int) -> int: return a\nnumber = 1\n")
+    status, out, err = invoke("tools", "check", f"{file}:{name}")
+    assert (status, out) == (2, "")
+    assert words in err
+
+
+# --- tools check ---
+
+
+def test_checking_prints_what_is_sent_for_each_tool(invoke, write):
+    file = write(VAT)
+    status, out, err = invoke("tools", "check", file)
+    with Loopback.in_thread([text_body("Hello.")]) as server:
+        invoke(*on(server, "--tools", file))
+    assert (status, err) == (0, "")
+    assert json.loads(out) == server.requests[0].json["tools"]
+    assert json.loads(out)[0] | {"parameters": ...} == snapshot(
+        {
+            "type": "function",
+            "name": "get_vat_rate",
+            "description": "Return the VAT rate for a country.",
+            "parameters": ...,
+            "strict": True,
+        }
+    )
+
+
+def test_every_fault_of_a_function_is_told_and_that_the_rest_of_the_file_was_not_looked_at(invoke, write):
+    file = write("from agentloop import tool\n@tool\ndef add(a, *args, **kwargs): ...\n")
+    status, out, err = invoke("tools", "check", file)
+    assert (status, out) == (2, "")
+    assert all(parameter in err for parameter in ("`a`", "`*args`", "`**kwargs`"))
+    assert "hint: " in err
+    assert "note: the import of vat.py stopped there" in err
+
+
+def test_a_plain_function_with_faults_did_not_stop_the_import(invoke, write):
+    status, _, err = invoke("tools", "check", f"{write('def add(a): ...')}:add")
+    assert status == 2
+    assert "`a`" in err
+    assert "stopped there" not in err
+
+
+def test_a_tool_that_does_not_mean_to_be_strict_is_no_mistake_but_its_faults_are_told(invoke, write):
+    file = write("from agentloop import tool\n@tool(strict=False)\ndef add(a): ...\n")
+    status, out, err = invoke("tools", "check", file)
+    assert (status, json.loads(out)[0]["strict"]) == (0, False)
+    assert "note: add is not strict, as it says: parameter `a` may hold anything" in err
+
+
+# --- as a process ---
+
+
+def test_help_is_there_at_once():
+    # Measuring coverage in the child would be measured along.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+    def seconds():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        process = spawn(["--help"], stdout=subprocess.DEVNULL, env=environment)
+        assert process.wait(PATIENCE_SECONDS) == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.3
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["tools", "check", "--help"]])
+def test_help_tells_the_exit_statuses(arguments, invoke):
+    status, out, _ = invoke(*arguments)
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()[-5:]] == ["0", "2", "3", "4", "130"]
+
+
+def read_all(terminal):
+    """Yield what is written to a terminal, until nobody has it open any more."""
+    while True:
+        try:
+            piece = os.read(terminal, 65_536)
+        except OSError:  # how Linux says it
+            return
+        if not piece:
+            return
+        yield piece.decode()
+
+
+def test_on_a_terminal_text_is_shown_as_it_comes_and_the_rest_in_colour(write):
+    gate = Gate()
+    call, answer = events_of(ASK_VAT), events_of(text_body("It is\x1b[2J 20 %."))
+    first_word = next(at for at, (name, _) in enumerate(answer) if name.endswith("text.delta")) + 1
+    script = [sse_reply(call), sse_reply([*answer[:first_word], gate, *answer[first_word:]])]
+    ours, theirs = pty.openpty()
+    with Loopback.in_thread(script) as server, closing(os.fdopen(ours, "rb", 0)):
+        environment = {**os.environ, "TERM": "xterm-256color"}
+        process = spawn(on(server, "--tools", write(VAT)), stdout=theirs, stderr=theirs, env=environment)
+        os.close(theirs)
+        shown = ""
+        for piece in read_all(ours):
+            shown += piece
+            if shown.endswith("It"):
+                gate.open()
+        assert process.wait(PATIENCE_SECONDS) == 0
+    assert gate.opened.done()
+    assert "\x1b[36mcall:\x1b[0m get_vat_rate" in shown
+    assert shown.endswith("\r\nIt is[2J 20 %.\r\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "words"),
+    [
+        ([sse_reply([*events_of(text_body("It is 20 %."))[:4], CUT])], 4, "It\r\n\x1b[1merror:\x1b[0m "),
+        ([json_reply(text_body("It is 20 %."))], 0, "It is 20 %.\r\n"),
+    ],
+    ids=["an error begins a line of its own", "text that came in one piece is shown"],
+)
+def test_on_a_terminal(script, status, words):
+    ours, theirs = pty.openpty()
+    with Loopback.in_thread(script) as server, closing(os.fdopen(ours, "rb", 0)):
+        process = spawn(on(server), stdout=theirs, stderr=theirs, env={**os.environ, "NO_COLOR": "1"})
+        os.close(theirs)
+        shown = "".join(read_all(ours))
+        assert process.wait(PATIENCE_SECONDS) == status
+    assert shown.startswith(words)
+
+
+def test_ctrl_c_ends_the_run_and_keeps_what_was_done(write):
+    gate = Gate()
+    script = [ASK_VAT, sse_reply([gate])]
+    with Loopback.in_thread(script) as server:
+        process = spawn(on(server, "--tools", write(VAT), "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        gate.reached.result(PATIENCE_SECONDS)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    told = json.loads(out)
+    assert process.returncode == 130
+    assert told["error"] == {"type": "KeyboardInterrupt", "message": "interrupted", "hint": ""}
+    assert Run.from_json(json.dumps(told["run"])).stop_reason == "cancelled"
+    assert told["run"]["items"][-1]["content"] == "20 %"
+    assert err.endswith("error: interrupted\n")
+
+
+def test_a_reader_that_has_gone_away_gets_no_traceback():
+    gate = Gate()
+    with Loopback.in_thread([sse_reply([gate, *events_of(text_body("Hello."))])]) as server:
+        process = spawn(on(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        gate.reached.result(PATIENCE_SECONDS)
+        process.stdout.close()
+        gate.open()
+        with process.stderr:
+            assert process.stderr.read() == ""
+        assert process.wait(PATIENCE_SECONDS) != 0
+
+
+def test_control_characters_do_not_reach_a_terminal():
+    assert tame("a\x1b]0;title\x07\tb\r\n\x9bc") == "a]0;title\tb\nc"
+
+
+def test_the_installed_command_is_this_one():
+    [command] = entry_points(group="console_scripts", name="agentloop")
+    assert command.load() is main
