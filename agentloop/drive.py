@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Literal, assert_never
@@ -24,7 +24,7 @@ from agentloop.events import (
     TurnFinished,
     TurnStarted,
 )
-from agentloop.guard import Rules
+from agentloop.guard import Rules, describe_limit
 from agentloop.invoke import invoke
 from agentloop.items import Message, Reply, ToolCall, ToolResult
 from agentloop.journal import Journal, Step, StepFailed
@@ -106,17 +106,30 @@ class Driver:
                 if outcome is None:
                     self._run = pause(self._run)
                     break
-                self._run, command = advance(self._run, outcome, self._recipe.rules)
+                before = self._run
+                self._run, command = advance(before, outcome, self._recipe.rules)
+                await self._tell_what_was_decided(before)
                 if self._failure is not None:
                     raise self._failure  # noqa: TRY301 - it takes the run along like any other
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 self._run, _ = advance(self._run, self._interrupted("cancelled"), self._recipe.rules)
+            elif self._failure is None:
+                seconds = self._run.tally.seconds + self._seconds_taken()
+                self._run = replace(self._run, tally=replace(self._run.tally, seconds=seconds))
             vars(error)["run"] = self._run
             raise
         result = RunResult(self._run)
         await self._journal.emit(Finished(result))
         return result
+
+    async def _tell_what_was_decided(self, before: Run) -> None:
+        for item in self._run.items[len(before.items) :]:
+            if isinstance(item, ToolResult) and not item.ok and item.call_id not in self._returned:
+                await self._journal.emit(Notice("not_run", item.content))
+        if self._run.landing is not None and before.landing is None:
+            limit = describe_limit(self._recipe.rules.limits, self._run.landing)
+            await self._journal.emit(Notice("limit", f"{limit}; the model has its last turn, without tools"))
 
     async def _carry_out(self, command: CallModel | RunTools | AskHuman | GiveUp) -> Outcome | None:
         """Return what came of a command, or None when only a person who isn't here can go on."""

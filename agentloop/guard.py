@@ -66,10 +66,11 @@ def _plan(call: ToolCall, tally: Tally, streak: Streak, rules: Rules) -> tuple[P
     """Return what becomes of a call, and the limit that it has reached, if any."""
     limits, tool = rules.limits, rules.tools.get(call.name)
     verdict = rules.policy.judge(call.name)
+    is_repeatable = tool is not None and tool.repeatable
+    if limits.repeats is not None and streak.count > limits.repeats and not is_repeatable:
+        return Pending(call, "repeat"), "repeated_calls"
     if tool is None or verdict == "deny":
         return _answer(call, _unavailable(call.name, rules)), None
-    if limits.repeats is not None and streak.count > limits.repeats and not tool.repeatable:
-        return Pending(call, "repeat"), "repeated_calls"
     if over := reached(tally, limits):
         return _answer(call, _no_more(limits, over)), over
     if limits.tool_calls is not None and tally.tool_calls >= limits.tool_calls:

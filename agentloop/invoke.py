@@ -7,6 +7,7 @@ tool is cancelled; a sync tool's thread can't be, so it is abandoned and that is
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -21,6 +22,9 @@ from agentloop.threads import DaemonThreads, Outcome
 from agentloop.tools import BoundCall, Tool, ToolContext
 
 THREADS = DaemonThreads(32)
+
+# The folders of an absolute path, which are no model's business; not the slashes of a URL.
+_FOLDERS = re.compile(r"(?<![\w:/\\.])(?:[A-Za-z]:)?[/\\](?:[^\s'\"/\\:]+[/\\])+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,10 @@ async def _call_in_thread(
         if isinstance(ended, TimeoutError):
             raise _TimedOutError(stopped=not runs_on) from None
         raise
-    if error is not None:
+    if isinstance(error, Exception | SystemExit):
         raise error
+    if error is not None:  # in a thread nobody presses Ctrl-C: a KeyboardInterrupt is the tool's own
+        raise RuntimeError(f"{type(error).__name__} {error}".rstrip()) from error
     return result
 
 
@@ -142,7 +148,7 @@ def _failed(call: ToolCall, text: str) -> ToolResult:
 
 
 def _told(tool: Tool, error: BaseException) -> str:
-    text = str(error)
+    text = _FOLDERS.sub("", str(error))
     return f"{tool.name} failed: {type(error).__name__}{': ' + text if text else ''}"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from agentloop.errors import ConfigurationError
 from agentloop.items import Usage
@@ -54,6 +54,10 @@ class Limits:
     def __post_init__(self) -> None:
         for name, least in (("tool_calls", 0), ("turns", 1), ("tokens", 1), ("seconds", 0), ("repeats", 1)):
             _check(name, getattr(self, name), least)
+        if not isinstance(cast("object", self.per_tool), Mapping):
+            raise ConfigurationError(
+                f"Limits(per_tool={self.per_tool!r}) is no mapping", hint='write it as {"tool_name": 3}'
+            )
         for tool, calls in self.per_tool.items():
             _check(f"per_tool[{tool!r}]", calls, 0)
 
@@ -67,7 +71,8 @@ class Limits:
 def _check(name: str, value: object, least: int) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least:
+    kinds = (int, float) if name == "seconds" else int
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
         raise ConfigurationError(
             f"Limits({name}={value!r}) is not a number of at least {least}",
             hint=f"give {name} a number from {least} up, or None for no limit",

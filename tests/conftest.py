@@ -1,8 +1,13 @@
 """What every test begins with."""
 
+import signal
+
 import pytest
 
 from agentloop.wire import conversation
+
+# A shell starts a job in the background with Ctrl-C ignored, and so would be every program that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

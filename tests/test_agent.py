@@ -302,7 +302,7 @@ def fail(how: str) -> str:
     ("how", "told"),
     [
         ("told", "Ask for another city."),
-        ("value", "fail failed: ValueError: no such city in /srv/data"),
+        ("value", "fail failed: ValueError: no such city in data"),
         ("exit", "fail failed: SystemExit: 3"),
     ],
 )
@@ -329,6 +329,47 @@ async def test_a_failing_tool_ends_the_run_where_that_is_wanted_and_nothing_done
     results = [item for item in caught.value.run.items if isinstance(item, ToolResult)]
     assert [result.ok for result in results] == [True, False]
     assert (await agent.resume(caught.value.run)).text == "sorry"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), BaseException("odd")])
+def test_what_a_sync_tool_raises_never_stops_the_background_loop(error):
+    @tool
+    def interrupt() -> str:
+        """Interrupt."""
+        raise error
+
+    agent, endpoint = agent_for([call("interrupt"), "sorry", "still here"], interrupt)
+    assert agent.run_sync("go").text == "sorry"
+    assert type(error).__name__ in endpoint.requests[1]["input"][-1]["output"]
+    assert agent.run_sync("go").text == "still here"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("[Errno 2] No such file: '/home/ada/secret/notes.txt'", "[Errno 2] No such file: 'notes.txt'"),
+        ("C:\\Users\\ada\\notes.txt is locked", "notes.txt is locked"),
+        ("see https://example.org/a/b and 1/2", "see https://example.org/a/b and 1/2"),
+    ],
+)
+async def test_the_model_is_never_told_a_path_of_this_machine(said, told):
+    @tool
+    def read() -> str:
+        """Read."""
+        raise OSError(said)
+
+    agent, endpoint = agent_for([call("read"), "sorry"], read)
+    await agent.run("go")
+    assert endpoint.requests[1]["input"][-1]["output"] == f"read failed: OSError: {told}"
+
+
+async def test_calls_that_are_not_run_and_limits_that_are_reached_are_seen():
+    script = [[call("nope"), call("add", {"a": 1, "b": 2})], call("add", {"a": 2, "b": 2}), "so far"]
+    agent, _ = agent_for(script, limits=Limits(tool_calls=1))
+    notices = [event async for event in agent.stream("go") if isinstance(event, Notice)]
+    assert [notice.topic for notice in notices] == ["not_run", "not_run", "limit"]
+    assert "no tool named 'nope'" in notices[0].text
+    assert "tool_calls=1" in notices[2].text
 
 
 async def test_a_tool_error_is_for_the_model_even_where_failing_tools_raise():
@@ -656,6 +697,7 @@ async def test_a_failing_endpoint_loses_nothing_and_the_run_resumes():
         await agent.run("What is 1 and 2?")
     run = caught.value.run
     assert run.items[-1] == ToolResult("c1", "3")
+    assert run.tally.seconds > 0
     assert (await agent.resume(run)).text == "It is 3."
 
 
@@ -725,6 +767,10 @@ async def test_the_agents_settings_and_the_endpoints_fields_are_sent():
         (lambda: Limits(turns=0), "turns=0"),
         (lambda: Limits(repeats=True), "repeats=True"),
         (lambda: Limits(per_tool={"add": -1}), "per_tool"),
+        (lambda: Limits(per_tool=3), "is no mapping"),
+        (lambda: Limits(tool_calls=1.5), "tool_calls=1.5"),
+        (lambda: Limits(seconds=float("nan")), "seconds=nan"),
+        (lambda: Endpoint("http://x y/v1"), "not an http"),
         (lambda: Endpoint("127.0.0.1:8000"), "not an http"),
         (lambda: Endpoint("http://x:99999/v1"), "not an http"),
         (lambda: Endpoint("http://[/v1"), "not an http"),

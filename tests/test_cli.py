@@ -384,12 +384,29 @@ def test_checking_prints_what_is_sent_for_each_tool(invoke, write):
     )
 
 
-def test_every_fault_of_a_function_is_told_and_that_the_rest_of_the_file_was_not_looked_at(invoke, write):
-    file = write("from agentloop import tool\n@tool\ndef add(a, *args, **kwargs): ...\n")
-    status, out, err = invoke("tools", "check", file)
-    assert (status, out) == (2, "")
-    assert all(parameter in err for parameter in ("`a`", "`*args`", "`**kwargs`"))
+TWO_FAULTY = (
+    VAT
+    + """
+@tool
+def add(a, *args, **kwargs): ...
+@tool
+def multiply(b): ...
+"""
+)
+
+
+def test_every_fault_of_every_function_is_told_beside_the_tools_that_have_none(invoke, write):
+    status, out, err = invoke("tools", "check", write(TWO_FAULTY))
+    assert status == 2
+    assert [offered["name"] for offered in json.loads(out)] == ["get_vat_rate"]
+    assert all(parameter in err for parameter in ("`a`", "`*args`", "`**kwargs`", "`b`"))
     assert "hint: " in err
+
+
+def test_a_run_stops_at_the_first_faulty_tool_and_says_so(invoke, write):
+    status, out, err = invoke("run", "go", "--tools", write(TWO_FAULTY))
+    assert (status, out) == (2, "")
+    assert "`a`" in err
     assert "note: the import of vat.py stopped there" in err
 
 

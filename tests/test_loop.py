@@ -182,6 +182,15 @@ def test_repeats_within_one_batch_get_the_result_of_the_last_that_ran():
     assert [results_of(run)[f"c{i}"].content.endswith("second") for i in range(5)] == [False, True, True, True, True]
 
 
+def test_a_tool_that_does_not_exist_is_called_in_vain_only_so_often():
+    the_rules = rules(repeats=2)
+    run = started(the_rules)
+    for turn in range(3):
+        run, command = advance(run, replied(ToolCall(f"c{turn}", "nope", "{}")), the_rules)
+    assert command == CallModel(tools=False)
+    assert run.landing == "repeated_calls"
+
+
 def test_the_same_call_after_another_one_is_no_repeat():
     the_rules = rules(repeats=1)
     run = started(the_rules)

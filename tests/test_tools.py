@@ -17,7 +17,17 @@ from pydantic import Field
 from agentloop.errors import DuplicateToolError, ToolDefinitionError, ToolError
 from agentloop.limits import Tally
 from agentloop.schema import ArgumentsError
-from agentloop.tools import BoundCall, Tool, ToolContext, ToolRegistry, collect_tools, near_names, resolve_name, tool
+from agentloop.tools import (
+    BoundCall,
+    Tool,
+    ToolContext,
+    ToolRegistry,
+    collect_faults,
+    collect_tools,
+    near_names,
+    resolve_name,
+    tool,
+)
 
 CONTEXT = ToolContext("run", "call", Tally(turns=2), {"user": 7})
 
@@ -425,3 +435,51 @@ def test_a_pattern_that_the_validator_does_not_know_is_a_fault_of_its_parameter(
 
     [fault] = faults_of(look)
     assert fault.startswith("parameter `code` has a type that can't be read")
+
+
+def test_an_alias_is_a_fault_of_its_parameter():
+    def look(code: Annotated[int, Field(alias="xx")]) -> int:
+        """Look."""
+        return code
+
+    assert faults_of(look) == ("parameter `code` has an alias: leave it out, the name is its own",)
+
+
+@pytest.mark.parametrize("encoded", ["__7_", "//7/"])
+def test_bytes_are_taken_in_either_alphabet_of_base64(encoded):
+    @tool
+    def size(data: bytes) -> bytes:
+        """Size."""
+        return data
+
+    assert run(size, f'{{"data": "{encoded}"}}') == b"\xff\xfe\xff"
+
+
+@pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": "inf"}'])
+def test_a_number_that_json_can_not_say_is_refused(text):
+    @tool
+    def double(x: float) -> float:
+        """Double."""
+        return 2 * x
+
+    with pytest.raises(ArgumentsError, match="finite"):
+        run(double, text)
+
+
+def test_the_formats_of_a_raw_schema_are_checked():
+    schema = {"type": "object", "properties": {"day": {"type": "string", "format": "date"}}, "required": ["day"]}
+    made = Tool.from_schema("day", "A day.", schema, lambda day: day)
+    assert run(made, '{"day": "2026-11-22"}') == "2026-11-22"
+    with pytest.raises(ArgumentsError, match="date"):
+        run(made, '{"day": "someday"}')
+
+
+def test_faults_are_collected_where_one_must_not_hide_the_next():
+    registry = ToolRegistry()
+    with collect_faults() as faulty:
+        first = tool(lambda: 1, name="first")
+        second = registry.tool(lambda: 2, name="second")
+        good = tool(add.function, name="good")
+    assert list(faulty) == [first, second]
+    assert good not in faulty
+    assert "lambda" in faulty[first].faults[0]

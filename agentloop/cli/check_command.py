@@ -9,6 +9,7 @@ from agentloop.cli.terminal import keep_stdout, say
 from agentloop.cli.tool_file import load_tools
 from agentloop.errors import UserError
 from agentloop.schema.strict import find_faults
+from agentloop.tools import collect_faults
 from agentloop.wire.profile import Profile
 from agentloop.wire.responses import NativeResponses
 
@@ -17,7 +18,8 @@ def check_tools(spec: str) -> int:
     """Print the tools' JSON as it is sent on `/v1/responses`, and every fault; return the exit status."""
     with keep_stdout() as stdout:
         try:
-            tools = load_tools(spec)
+            with collect_faults() as faulty:
+                tools = [tool for tool in load_tools(spec) if tool not in faulty]
         except UserError as error:
             return report(error)
         wire = json.loads(NativeResponses().encode_tools(tools, Profile()))
@@ -26,4 +28,4 @@ def check_tools(spec: str) -> int:
             # A tool that means to be strict has no faults once it exists.
             for fault in () if tool.strict else find_faults(tool.parameters):
                 say("note", f"{tool.name} is not strict, as it says: {fault}")
-    return DONE
+        return max((report(error) for error in faulty.values()), default=DONE)

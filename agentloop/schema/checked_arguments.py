@@ -39,7 +39,7 @@ class CheckedArguments:
             return
         # An empty registry, so that no reference is ever fetched from the network.
         registry: Any = cast("Any", Registry)()
-        self._validator: Validator = kind(schema, registry=registry)
+        self._validator: Validator = kind(schema, registry=registry, format_checker=kind.FORMAT_CHECKER)
         self.faults = tuple(find_faults(schema)) if strict else tuple(_find_faults(schema))
 
     def read(self, text: str) -> tuple[JsonObject, tuple[str, ...]]:

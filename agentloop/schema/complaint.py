@@ -123,8 +123,8 @@ def _explain_one(data: JsonObject, error: Any, schema: JsonObject) -> str:
             known = ", ".join(f"`{name}`" for name in schema.get("properties", {})) if len(steps) == 1 else ""
             return f"- `{write_path(steps)}` is not known to the tool" + (f"; it knows {known}" if known else "")
         case _:
-            expected = error["msg"].replace("Input should be ", "").replace("Value error, ", "")
-            return f"- `{write_path(steps)}`: expected {expected}; got {_write(value)}"
+            said = error["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
+            return f"- `{write_path(steps)}`: {said}; got {_write(value)}"
 
 
 def _write(value: Any, max_characters: int = 300) -> str:

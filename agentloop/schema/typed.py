@@ -30,6 +30,7 @@ from agentloop.schema.typed_dicts import modernize
 Node: TypeAlias = dict[str, Any]
 
 _DICTS: dict[str, Callable[[Any], Any]] = {"dict": dict, "ordered-dict": OrderedDict, "counter": Counter}
+_URL_SAFE = str.maketrans("-_", "+/")
 _ANYTHING: Node = {"type": "any"}
 _INSTEAD = {
     "any": "may hold anything: give it a type, such as `str`",
@@ -172,7 +173,8 @@ class _Change:
         """Return the wire form of the object that holds the parameters."""
         holder: Node = core["schema"] if core["type"] == "definitions" else core
         fields = {parameter.name: self._parameter(holder, parameter) for parameter in parameters}
-        changed: Node = {**holder, "fields": fields, "extra_behavior": extra}
+        config = {**holder.get("config", {}), "allow_inf_nan": False}  # which no JSON can say
+        changed: Node = {**holder, "fields": fields, "extra_behavior": extra, "config": config}
         if core["type"] != "definitions":
             return changed
         definitions = [self._walk(node, _short(node)) for node in core["definitions"]]
@@ -382,6 +384,6 @@ def _join_pairs(build: Callable[[Any], Any], pairs: list[dict[str, Any]]) -> Any
 
 def _decode_base64(text: str) -> bytes:
     try:
-        return b64decode(text, validate=True)
+        return b64decode(text.translate(_URL_SAFE), validate=True)  # a result holds the other alphabet of base64
     except (Base64Error, ValueError):
         raise ValueError("not valid base64") from None

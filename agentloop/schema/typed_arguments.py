@@ -47,6 +47,8 @@ class TypedArguments:
             return {}, form.faults
         schema = form.describe()
         properties: JsonObject = schema["properties"]
+        if aliased := [parameter.name for parameter in self._signature.parameters if parameter.name not in properties]:
+            return {}, tuple(f"parameter `{name}` has an alias: leave it out, the name is its own" for name in aliased)
         schema["properties"] = _add_descriptions(properties, self._signature.parameters, descriptions)
         if self._strict:
             schema = tighten(schema)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import WRAPPER_ASSIGNMENTS, partial
 from pathlib import PurePath
@@ -192,13 +194,32 @@ class Tool(Generic[P, R]):
 def check(made: Tool) -> Tool:
     """Return the tool, or raise one error that lists everything that is wrong with it."""
     faults = list(_find_faults(made))
-    if faults:
-        raise ToolDefinitionError(
-            f"{made.name or made.function!r} ({made.origin}) can't be a tool:",
-            faults=faults,
-            hint="types that can't be strict are taken with @tool(strict=False)" if made.strict and made.faults else "",
-        )
+    if not faults:
+        return made
+    error = ToolDefinitionError(
+        f"{made.name or made.function!r} ({made.origin}) can't be a tool:",
+        faults=faults,
+        hint="types that can't be strict are taken with @tool(strict=False)" if made.strict and made.faults else "",
+    )
+    faulty = _FAULTY.get()
+    if faulty is None:
+        raise error
+    faulty[made] = error
     return made
+
+
+_FAULTY: ContextVar[dict[Tool, ToolDefinitionError] | None] = ContextVar("faulty", default=None)
+
+
+@contextmanager
+def collect_faults() -> Generator[dict[Tool, ToolDefinitionError]]:
+    """Let faulty tools be made, and give them with their errors, so that one does not hide the next."""
+    faulty: dict[Tool, ToolDefinitionError] = {}
+    token = _FAULTY.set(faulty)
+    try:
+        yield faulty
+    finally:
+        _FAULTY.reset(token)
 
 
 def _find_faults(made: Tool) -> Iterator[str]:

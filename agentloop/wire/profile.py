@@ -5,6 +5,7 @@ No other file names a provider. A quirk of a server is a documented field here, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -128,7 +129,7 @@ def _is_http(url: str) -> bool:
         _ = parts.port  # raises for one that is no port
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"\s", url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
