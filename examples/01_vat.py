@@ -8,7 +8,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from agentloop import Agent, Finished, Limits, ToolFinished, ToolStarted, tool
+from agentloop import Agent, Finished, ToolFinished, ToolStarted, tool
 
 VAT_RATES = {"france": 20.0, "germany": 19.0, "italy": 22.0, "spain": 21.0}
 
@@ -27,7 +27,7 @@ def main(question: str) -> None:
     """Ask the question, and print what happens as it happens."""
     console = Console(highlight=False)
     console.print(Text.assemble(("question  ", "bold cyan"), question))
-    agent = Agent("local:smollm2", tools=[get_vat_rate], limits=Limits(tool_calls=3))
+    agent = Agent("local:smollm2", tools=[get_vat_rate])
     for event in agent.stream_sync(question):
         match event:
             case ToolStarted(call):
