@@ -3,11 +3,16 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 from agentloop.wire import conversation
 
 # A shell starts a job in the background with Ctrl-C ignored, and so would be every program that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
