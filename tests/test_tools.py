@@ -483,3 +483,14 @@ def test_faults_are_collected_where_one_must_not_hide_the_next():
     assert list(faulty) == [first, second]
     assert good not in faulty
     assert "lambda" in faulty[first].faults[0]
+
+
+def test_true_is_no_number():
+    @tool
+    def double(x: int, *, y: float | bool = 0.5) -> object:
+        """Double."""
+        return [2 * x, y]
+
+    assert run(double, '{"x": "2", "y": true}') == [4, True]
+    with pytest.raises(ArgumentsError, match="`x`: expected a number; got true"):
+        run(double, '{"x": true}')

@@ -160,6 +160,7 @@ class _Change:
             "json-or-python": self._json_side,
             "lax-or-strict": self._json_side,
             **dict.fromkeys(("list", "set", "frozenset", "deque"), self._items),
+            **dict.fromkeys(("int", "float"), _refuse_truth),
         }
         if strict:
             self._changes |= {
@@ -329,15 +330,25 @@ def _short(node: Node) -> str:
     return cast("str", node["cls"].__name__ if "cls" in node else node["ref"].partition(":")[0].rpartition(".")[2])
 
 
-def _name_members(node: Node, path: str) -> Node:
+def _name_members(node: Node, _path: str) -> Node:
     """Let members of an enumeration in a Literal be written by their values."""
-    del path
     expected: list[Any] = node["expected"]
     members = {member.value: member for member in expected if isinstance(member, Enum)}
     if not members:
         return node
     values = [value.value if isinstance(value, Enum) else value for value in expected]
     return _after(lambda value: members.get(value, value), {"type": "literal", "expected": values}, node)
+
+
+def _refuse_truth(node: Node, _path: str) -> Node:
+    """Keep pydantic from taking true for 1."""
+    return {"type": "function-before", "function": {"type": "no-info", "function": _check_number}, "schema": node}
+
+
+def _check_number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")  # noqa: TRY004 - pydantic takes this one for a fault of the value
+    return value
 
 
 def _choices(node: Node) -> list[Node]:
