@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -86,7 +87,9 @@ async def invoke(
         if _is_ours():
             raise
         return Invoked(_failed(call, f"{tool.name} cancelled itself."), bound.repairs, error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a tool raises, the model is told and the run goes on
+    except BaseException as error:  # whatever a tool raises, the model is told and the run goes on
+        if _ends_the_program(error):
+            raise
         return Invoked(_failed(call, _told(tool, error)), bound.repairs, error)
 
 
@@ -135,6 +138,15 @@ async def _call_in_thread(
 def _settle(returned: asyncio.Future[Outcome], outcome: Outcome) -> None:
     with suppress(asyncio.InvalidStateError):  # whoever waited was cancelled meanwhile
         returned.set_result(outcome)
+
+
+def _ends_the_program(error: BaseException) -> bool:
+    """Tell a Ctrl-C, and the end of a coroutine that nobody awaits, from what a tool raised on its own.
+
+    Ctrl-C comes in the main thread only; raised on the background loop it would end that loop, and every caller wait.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    return isinstance(error, GeneratorExit) or (isinstance(error, KeyboardInterrupt) and is_main)
 
 
 def _is_ours() -> bool:

@@ -175,7 +175,7 @@ def _interrupted(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
     done = {result.call_id: result for result in outcome.results}
     started = run.waiting_for == "tools"
     results = [
-        done.get(pending.call.call_id) or ToolResult(pending.call.call_id, _unfinished(started), ok=False)
+        done.get(pending.call.call_id) or ToolResult(pending.call.call_id, _unfinished(started=started), ok=False)
         for pending in run.pending
         if pending.plan in {"run", "ask"}
     ]
@@ -316,7 +316,7 @@ def _repeated(earlier: str) -> str:
     return f"Not run again: the same call has just returned this. Answer now from what you have.\n{earlier}"
 
 
-def _unfinished(started: bool) -> str:  # noqa: FBT001 - private, called in one place
+def _unfinished(*, started: bool) -> str:
     if started:
         return "Stopped before it returned; it may or may not have taken effect."
     return "Not run: the run was stopped first."

@@ -23,6 +23,7 @@ from agentloop import (
     Profile,
     Reject,
     Run,
+    RunResult,
     RunStateError,
     ServerError,
     TextDelta,
@@ -370,6 +371,18 @@ async def test_calls_that_are_not_run_and_limits_that_are_reached_are_seen():
     assert [notice.topic for notice in notices] == ["not_run", "not_run", "limit"]
     assert "no tool named 'nope'" in notices[0].text
     assert "tool_calls=1" in notices[2].text
+
+
+def test_what_an_async_tool_raises_never_stops_the_background_loop():
+    @tool
+    async def interrupt() -> str:
+        """Interrupt."""
+        raise KeyboardInterrupt
+
+    agent, endpoint = agent_for([call("interrupt"), "sorry", "still here"], interrupt)
+    assert agent.run_sync("go").text == "sorry"
+    assert endpoint.requests[1]["input"][-1]["output"] == "interrupt failed: KeyboardInterrupt"
+    assert agent.run_sync("go").text == "still here"
 
 
 async def test_a_tool_error_is_for_the_model_even_where_failing_tools_raise():
@@ -734,8 +747,6 @@ async def test_a_result_has_no_text_when_the_model_gave_none():
 
 
 def test_a_run_that_goes_on_has_no_stop_reason():
-    from agentloop import RunResult  # noqa: PLC0415 - beside its one use
-
     with pytest.raises(RunStateError, match="has not ended"):
         _ = RunResult(Run(run_id="r")).stop_reason
 

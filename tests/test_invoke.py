@@ -35,3 +35,13 @@ async def test_a_timeout_of_the_tools_own_is_not_taken_for_the_limit():
 
     invoked, _ = await call(next_one, 5)
     assert invoked.result.content == "next_one failed: TimeoutError: the database is slow"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit])
+def test_what_ends_the_program_in_the_main_thread_is_let_through(error):
+    async def next_one() -> str:
+        """Return the next one."""
+        raise error
+
+    with pytest.raises(error):
+        invoke(tool(next_one), CALL, CONTEXT, None, print).send(None)

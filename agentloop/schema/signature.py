@@ -77,7 +77,7 @@ def read_signature(function: Callable[..., Any], is_context: Callable[[Any], boo
             is_open = True
             faults.append(f"parameter `**{parameter.name}` takes any name: name each, or take one `dict[str, ...]`")
             continue
-        errors += _find_errors(parameter, is_context(annotation))
+        errors += _find_errors(parameter, is_context=is_context(annotation))
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             continue
         parameters.append(_build(parameter, annotation))
@@ -102,7 +102,7 @@ def _build(parameter: inspect.Parameter, annotation: Any) -> Parameter:
     )
 
 
-def _find_errors(parameter: inspect.Parameter, is_context: bool) -> Iterator[str]:  # noqa: FBT001 - private, and read at its one call
+def _find_errors(parameter: inspect.Parameter, *, is_context: bool) -> Iterator[str]:
     name = parameter.name
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
         yield f"parameter `*{name}` has no names for the model to give: take a `list`"
