@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from types import NoneType, TracebackType
 from typing import Any, Self, cast
@@ -17,6 +18,7 @@ from agentloop.events import Event
 from agentloop.guard import Rules
 from agentloop.items import Item, Message, Opaque, Reasoning, ToolCall, ToolResult
 from agentloop.journal import MemoryJournal, Observer
+from agentloop.knowledge import look_up, remember
 from agentloop.limits import Limits
 from agentloop.loop import advance, resume
 from agentloop.observe import open_log
@@ -27,7 +29,8 @@ from agentloop.streaming import stream_events
 from agentloop.tools import Tool, ToolRegistry, collect_tools
 from agentloop.transport import HttpTransport, RetryPolicy, Transport
 from agentloop.wire.conversation import Subject
-from agentloop.wire.profile import Endpoint, ModelSettings, Provider, find_provider
+from agentloop.wire.profile import Endpoint, ModelSettings
+from agentloop.wire.providers import Provider, find_provider
 
 Input = str | Message | Sequence[Item]
 
@@ -202,16 +205,24 @@ class Agent:
 
     def _make_recipe(self, transport: Transport) -> Recipe:
         endpoint, policy = transport.endpoint, self._rules.policy
+        known = look_up(endpoint, self._name, "" if self._name == self.model else self.model.partition(":")[0])
         subject = Subject(
-            base_url=endpoint.base_url,
+            base_url=known.place,
             model=self._name,
             instructions=self._instructions,
             tools=[tool for name, tool in self._rules.tools.items() if policy.judge(name) != "deny"],
             settings=replace(self._settings, extra_body={**endpoint.extra_body, **self._settings.extra_body}),
-            profile=endpoint.profile,
+            profile=known.base,
         )
         retry = RetryPolicy.of(endpoint)
-        self._recipe = Recipe(subject=subject, rules=self._rules, transport=transport, retry=retry)
+        self._recipe = Recipe(
+            subject=subject,
+            rules=self._rules,
+            transport=transport,
+            retry=retry,
+            remember=partial(remember, known.place, self._name),
+            warnings=list(known.warnings),
+        )
         return self._recipe
 
 

@@ -6,14 +6,14 @@ Every effect goes through the Journal; time and networks end here. What to do ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Literal, assert_never
 
-from agentloop.errors import EmptyReplyError, EndpointError, RefusedError, ToolError, ToolFailedError
+from agentloop.errors import EmptyReplyError, EndpointError, ToolError, ToolFailedError
 from agentloop.events import (
     ApprovalAsked,
     Finished,
@@ -48,6 +48,7 @@ from agentloop.run import (
 from agentloop.tools import Tool, ToolContext
 from agentloop.transport import RetryPolicy, Transport, is_retryable
 from agentloop.wire.conversation import Conversation, Subject
+from agentloop.wire.lessons import Lesson
 
 DELTAS_IN_A_ROW = 50
 
@@ -61,12 +62,16 @@ class Recipe:
         rules: Limits, tools and policy.
         transport: To the endpoint.
         retry: When a failed request is sent again.
+        remember: Keeps what was learned about the endpoint for later processes; returns what went wrong with it, or "".
+        warnings: What is wrong with the files of what is known; told by the first run.
     """
 
     subject: Subject
     rules: Rules
     transport: Transport
     retry: RetryPolicy
+    remember: Callable[[Sequence[Lesson]], str]
+    warnings: list[str]
 
 
 class Driver:
@@ -167,17 +172,31 @@ class Driver:
 
     async def _ask_model(self, tools: bool) -> Reply:  # noqa: FBT001 - a step's arguments are positional
         ask = partial(self._ask_once, tools=tools)
-        refusal: RefusedError | None = None
+        await self._tell_what_was_learned()
+        refusal: EndpointError | None = None
         while True:
             try:
                 reply = await self._recipe.retry.call(ask, self._journal.emit, self._may_retry)
-                return self._conversation.accept(reply)
-            except RefusedError as error:
-                change = self._conversation.adapt(error)
-                if change is None:
-                    raise (refusal or error) from None  # the other way was only a guess
-                refusal = error
-                await self._journal.emit(Notice("learned", change))
+                reply = self._conversation.accept(reply)
+            except EndpointError as error:
+                lesson = None if self._shown else self._conversation.adapt(error)
+                if lesson is None:
+                    raise (refusal or error) from None
+                # When a guess does not help, what it was made from is what went wrong.
+                refusal = refusal or error if lesson.is_guess else None
+            else:
+                await self._tell_what_was_learned()
+                return reply
+
+    async def _tell_what_was_learned(self) -> None:
+        for notice in self._conversation.take_notices():
+            await self._journal.emit(notice)
+        while self._recipe.warnings:
+            await self._journal.emit(Notice("warning", self._recipe.warnings.pop(0)))
+        lessons = self._conversation.take_lessons()
+        trouble = await asyncio.to_thread(self._recipe.remember, lessons) if lessons else ""
+        if trouble:
+            await self._journal.emit(Notice("warning", trouble))
 
     async def _ask_once(self, *, tools: bool) -> Reply:
         conversation, transport = self._conversation, self._recipe.transport
@@ -212,7 +231,8 @@ class Driver:
         return reply
 
     def _may_retry(self, error: EndpointError) -> bool:
-        return not self._shown and is_retryable(error)  # what a user has seen is not taken back
+        # What a user has seen is not taken back.
+        return not self._shown and is_retryable(error) and not self._conversation.may_adapt(error)
 
     # --- tools ---
 

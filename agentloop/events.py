@@ -83,12 +83,23 @@ class Retrying:
     attempt: int
 
 
-NoticeTopic: TypeAlias = Literal["dropped", "repaired", "learned", "limit", "not_run", "abandoned"]
+NoticeTopic: TypeAlias = Literal[
+    "dropped",
+    "repaired",
+    "learned",
+    "limit",
+    "not_run",
+    "abandoned",
+    "waiting",
+    "trimmed",
+    "recovered",
+    "warning",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something was dropped, repaired, learned or not run, and why."""
+    """Something was dropped, repaired, learned, trimmed, waited for or not run, and why."""
 
     topic: NoticeTopic
     text: str

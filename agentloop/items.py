@@ -185,7 +185,7 @@ def _plus(left: int | None, right: int | None) -> int | None:
 
 
 ReplyStop: TypeAlias = Literal["complete", "truncated", "refused"]
-ToolDialect: TypeAlias = Literal["native", "message", "prompted"]
+ToolDialect: TypeAlias = Literal["native", "message", "chat", "prompted"]
 
 
 @dataclass(frozen=True, slots=True)

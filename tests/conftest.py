@@ -5,7 +5,7 @@ import signal
 import pytest
 from hypothesis import settings
 
-from agentloop.wire import conversation
+from agentloop.wire.lessons import LESSONS
 
 # A shell starts a job in the background with Ctrl-C ignored, and so would be every program that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -16,6 +16,8 @@ settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
-def nothing_learned_before():
+def nothing_learned_before(tmp_path_factory, monkeypatch):
     """Ports are used again, so what was learned about one test's server is not true of another's."""
-    conversation._LEARNED.clear()
+    LESSONS.clear()
+    monkeypatch.setenv("AGENTLOOP_CACHE", str(tmp_path_factory.mktemp("cache") / "learned.json"))
+    monkeypatch.setenv("AGENTLOOP_CONFIG", "")

@@ -6,8 +6,9 @@
         assert server.requests[1].json["input"][-1]["output"] == "3"
 
 A script is a list of answers, one a request, or a function from the request to its answer. An answer is a `Reply`,
-which is sent as it is, or the body of a Responses API response, which is sent as JSON, or as server-sent events where
-the request says `"stream": true`. `Loopback.in_thread(script)` is the same for tests without an event loop.
+which is sent as it is, or the body of a Responses API response, which says what is said: it goes out in the dialect of
+the request's path, as JSON, or as server-sent events where the request says `"stream": true`.
+`Loopback.in_thread(script)` is the same for tests without an event loop.
 
 A `Reply` is made of parts: bytes are written, a `Gate` holds the rest back until the test opens it, `CUT` breaks the
 connection. So no test has to sleep: it waits for the gate to be reached, and opens it.
@@ -108,6 +109,8 @@ class Reply:
 
 Answer: TypeAlias = Reply | JsonObject
 Script: TypeAlias = Iterable[Answer] | Callable[[Request], Answer]
+Dialect: TypeAlias = Literal["native", "message", "chat", "prompted"]
+"""How calls are written: as items, as the guide's messages, on chat, or as JSON in the text of a chat."""
 
 
 @contextmanager
@@ -133,7 +136,8 @@ class Loopback:
         connections: How many connections were made.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, dialect: Dialect = "native") -> None:
+        self._dialect: Dialect = dialect
         self.requests: list[Request] = []
         self.connections = 0
         self._answers = iter(()) if callable(script) else iter(script)
@@ -163,9 +167,9 @@ class Loopback:
 
     @classmethod
     @contextmanager
-    def in_thread(cls, script: Script) -> Iterator[Self]:
+    def in_thread(cls, script: Script, dialect: Dialect = "native") -> Iterator[Self]:
         """Serve on an event loop of its own, in a thread of its own."""
-        server = cls(script)
+        server = cls(script, dialect)
         with loop_in_thread() as loop:
             asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(PATIENCE_SECONDS)
             try:
@@ -196,13 +200,16 @@ class Loopback:
         request = Request(method, path, headers, body)
         self.requests.append(request)
         answer = self._answer(request)
-        reply = answer if isinstance(answer, Reply) else reply_to(request, answer)
+        reply = answer if isinstance(answer, Reply) else reply_to(request, answer, self._dialect)
         return await _write(_wire(reply), reader, writer)
 
 
-def reply_to(request: Request, body: JsonObject) -> Reply:
-    """Return the response as the request wants it: as JSON, or as events."""
-    return sse_reply(events_of(body)) if request.body and request.json.get("stream") else json_reply(body)
+def reply_to(request: Request, response: JsonObject, dialect: Dialect = "native") -> Reply:
+    """Return what a response says as the request wants it: on its route, as JSON or as events."""
+    if request.path.endswith("/chat/completions"):
+        dialect = "prompted" if dialect == "prompted" else "chat"
+    streams = request.body and request.json.get("stream")
+    return sse_reply(stream_of(response, dialect)) if streams else json_reply(written(response, dialect))
 
 
 def _wire(reply: Reply) -> Iterator[Part]:
@@ -346,12 +353,143 @@ def call_body(*calls: tuple[str, object], first: int = 1, **fields: object) -> J
 
 def guide_call_body(*calls: tuple[str, object], first: int = 1, **fields: object) -> JsonObject:
     """Return a response that calls tools as OVHcloud's guide shows: in `tool_calls`, beside an empty output."""
-    items = [call_item(name, arguments, f"call_{at}") for at, (name, arguments) in enumerate(calls, first)]
-    tool_calls = [
-        {"id": i["call_id"], "type": "function", "function": {"name": i["name"], "arguments": i["arguments"]}}
-        for i in items
+    return guide_of(call_body(*calls, first=first, **fields))
+
+
+# --- the same in other dialects ---
+
+
+def written(response: JsonObject, dialect: Dialect) -> JsonObject:
+    """Return the body that says in a dialect what a response says, as far as it can."""
+    match dialect:
+        case "native":
+            return response
+        case "message":
+            return guide_of(response)
+        case "chat":
+            return completion_of(response)
+        case "prompted":
+            return completion_of(prompted_of(response))
+
+
+def stream_of(response: JsonObject, dialect: Dialect) -> list[tuple[str, object]]:
+    """Return the events that say the same."""
+    if dialect in {"chat", "prompted"}:
+        return chunks_of(written(response, dialect))
+    return [*events_of(written(response, dialect))]
+
+
+def guide_of(response: JsonObject) -> JsonObject:
+    """Return the response with its calls in `tool_calls`."""
+    output = response["output"] or ()
+    calls = [_function_of(item) for item in output if item["type"] == "function_call"]
+    if not calls:
+        return response
+    return response | {"output": [item for item in output if item["type"] != "function_call"], "tool_calls": calls}
+
+
+def _function_of(item: JsonObject) -> JsonObject:
+    key = {"id": item["call_id"]} if "call_id" in item else {}
+    return {**key, "type": "function", "function": {"name": item["name"], "arguments": item["arguments"]}}
+
+
+def prompted_of(response: JsonObject) -> JsonObject:
+    """Return the response of a model that was told to write its call, or its answer, as JSON."""
+    items = {item["type"]: item for item in response["output"]}
+    if call := items.get("function_call"):
+        said: JsonObject = {"tool": call["name"], "arguments": json.loads(call["arguments"])}
+    else:
+        said = {"answer": items["message"]["content"][0]["text"]}
+    return response | {"output": [text_item(json.dumps(said))]}
+
+
+_USAGE_NAMES = {
+    "input_tokens": "prompt_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens": "completion_tokens",
+    "output_tokens_details": "completion_tokens_details",
+    "total_tokens": "total_tokens",
+}
+
+
+def completion_of(response: JsonObject) -> JsonObject:
+    """Return the chat completion that says what a response says; one that failed has only its error."""
+    if response["status"] == "failed":
+        return {"error": response["error"]}
+    message: JsonObject = {"role": "assistant", "content": None}
+    for item in response["output"] or ():
+        match item["type"]:
+            case "message":
+                for part in item["content"]:
+                    name = "refusal" if part["type"] == "refusal" else "content"
+                    message[name] = (message.get(name) or "") + part["refusal" if name == "refusal" else "text"]
+            case "reasoning":
+                thoughts = item.get("summary") or item.get("content") or ()
+                message["reasoning_content"] = "".join(part["text"] for part in thoughts)
+            case "function_call":
+                message.setdefault("tool_calls", []).append(_function_of(item))
+            case _:
+                pass
+    calls = message.get("tool_calls", []) + response.get("tool_calls", [])
+    if calls:
+        message["tool_calls"] = calls
+    finish = "tool_calls" if calls else "stop"
+    if response["status"] == "incomplete":
+        reason = (response["incomplete_details"] or {}).get("reason")
+        finish = "content_filter" if reason == "content_filter" else "length"
+    usage = response["usage"] and {_USAGE_NAMES[name]: value for name, value in response["usage"].items()}
+    return {
+        "id": response["id"],
+        "object": "chat.completion",
+        "created": response["created_at"],
+        "model": response["model"],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": usage,
+    }
+
+
+def chunks_of(completion: JsonObject) -> list[tuple[str, object]]:
+    """Return the chunks by which OpenAI would stream this completion: text a word a chunk, usage in one at the end."""
+    if "error" in completion:
+        return [("", completion)]
+    [choice] = completion["choices"]
+    common = {name: completion[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+
+    def chunk(delta: JsonObject, finish: str | None = None) -> tuple[str, object]:
+        return "", {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": None}
+
+    message = choice["message"]
+    chunks = [chunk({"role": "assistant", "content": None if message["content"] is None else ""})]
+    for name in ("reasoning_content", "refusal", "content"):
+        chunks += [chunk({name: word}) for word in _words(message.get(name) or "")]
+    for index, call in enumerate(message.get("tool_calls", ())):
+        function = call["function"]
+        first, *rest = _halves(function["arguments"])
+        begun = {**call, "index": index, "function": {**function, "arguments": first}}
+        chunks.append(chunk({"tool_calls": [begun]}))
+        chunks += [chunk({"tool_calls": [{"index": index, "function": {"arguments": half}}]}) for half in rest]
+    return [
+        *chunks,
+        chunk({}, choice["finish_reason"]),
+        ("", {**common, "choices": [], "usage": completion["usage"]}),
+        ("", "[DONE]"),
     ]
-    return body(tool_calls=tool_calls, **fields)
+
+
+def _words(text: str) -> list[str]:
+    first, *rest = text.split(" ")
+    return [first, *(f" {word}" for word in rest)] if text else []
+
+
+def _halves(arguments: object) -> list[object]:
+    """Return a call's arguments as they are streamed: nothing at first, then half of it, then the other."""
+    if not isinstance(arguments, str):
+        return [arguments]
+    half = len(arguments) // 2
+    return ["", arguments[:half], arguments[half:]]
+
+
+# --- the events of the Responses API ---
 
 
 def events_of(response: JsonObject) -> list[tuple[str, JsonObject]]:
@@ -378,10 +516,8 @@ def _message(item: JsonObject) -> Progress:
     events: list[tuple[str, JsonObject]] = []
     for index, part in enumerate(item["content"]):
         text = part.get("text", "")
-        first, *rest = text.split(" ")
-        deltas = [first, *(f" {word}" for word in rest)]
         events.append(("content_part.added", {"content_index": index, "part": part | {"text": ""}}))
-        events += [("output_text.delta", {"content_index": index, "delta": delta}) for delta in deltas]
+        events += [("output_text.delta", {"content_index": index, "delta": word}) for word in _words(text)]
         events.append(("output_text.done", {"content_index": index, "text": text}))
         events.append(("content_part.done", {"content_index": index, "part": part}))
     return {"status": "in_progress", "content": []}, events
@@ -391,8 +527,7 @@ def _call(item: JsonObject) -> Progress:
     text = item["arguments"]
     if not isinstance(text, str):
         return _whole(item)
-    half = len(text) // 2
-    events = [("function_call_arguments.delta", {"delta": delta}) for delta in (text[:half], text[half:])]
+    events = [("function_call_arguments.delta", {"delta": half}) for half in _halves(text)[1:]]
     return {"status": "in_progress", "arguments": ""}, [*events, ("function_call_arguments.done", {"arguments": text})]
 
 

@@ -16,7 +16,7 @@ from inline_snapshot import snapshot
 from agentloop import Run
 from agentloop.cli import main
 from agentloop.cli.terminal import tame
-from agentloop.wire.profile import PROVIDERS, Provider
+from agentloop.wire.providers import PROVIDERS, Provider
 from loopback import (
     CUT,
     Gate,

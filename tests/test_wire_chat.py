@@ -36,7 +36,7 @@ def ask(**changes):
 
 
 def written(items):
-    return [json.loads(fragment) for fragment in CHAT.encode_items(items)]
+    return [json.loads(fragment) for fragment in CHAT.encode_items(items, Profile())]
 
 
 def test_what_the_assistant_says_and_calls_in_a_turn_is_one_message():
@@ -84,7 +84,7 @@ def test_a_message_with_a_picture_is_written_in_parts():
 
 
 def test_a_plain_request_holds_what_was_asked_for_and_nothing_else():
-    body = CHAT.encode(ask(), CHAT.encode_items([Message("user", "Hi")]), b"[]")
+    body = CHAT.encode(ask(), CHAT.encode_items([Message("user", "Hi")], Profile()), b"[]")
     assert body == b'{"model":"gpt-oss-20b","stream":false,"messages":[{"role":"user","content":"Hi"}]}'
 
 
@@ -140,6 +140,6 @@ CALLS = st.lists(st.builds(ToolCall, st.text(min_size=1), st.text(), OBJECTS), m
 @pytest.mark.parametrize("said", [[], [Message("assistant", "Let me see.")]])
 @given(calls=CALLS)
 def test_a_turn_of_the_assistant_decodes_as_it_was_encoded(said, calls):
-    (message,) = CHAT.encode_items([*said, *calls])
+    (message,) = CHAT.encode_items([*said, *calls], Profile())
     reply = CHAT.decode(b'{"choices":[{"message":%b,"finish_reason":"tool_calls"}]}' % message)
     assert list(reply.items) == [*said, *calls]

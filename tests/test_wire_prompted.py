@@ -46,7 +46,7 @@ def encode(*items: Item, tools=(get_vat_rate,), settings=ModelSettings(), instru
         profile=profile,
         stream=False,
     )
-    return json.loads(dialect.encode(ask, dialect.encode_items(items), dialect.encode_tools(tools, profile)))
+    return json.loads(dialect.encode(ask, dialect.encode_items(items, Profile()), dialect.encode_tools(tools, profile)))
 
 
 def decode(text: str, *, finish: str = "stop", **message) -> Reply:
@@ -281,14 +281,14 @@ def test_a_body_that_is_no_reply_is_said_to_be_none():
     arguments=st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.integers(-9, 9) | st.none(), max_size=3),
 )
 def test_a_call_in_the_conversation_is_written_as_the_model_is_to_write_it(name, arguments):
-    written = PromptedChat().encode_items([ToolCall("call_1", name, json.dumps(arguments))])
+    written = PromptedChat().encode_items([ToolCall("call_1", name, json.dumps(arguments))], Profile())
     [call] = decode(json.loads(written[0])["content"]).items
     assert isinstance(call, ToolCall)
     assert (call.name, json.loads(call.arguments)) == (name, arguments)
 
 
 def test_items_that_a_chat_does_not_know_are_left_out():
-    assert PromptedChat().encode_items([Reasoning("Hm."), Opaque({"type": "x"})]) == []
+    assert PromptedChat().encode_items([Reasoning("Hm."), Opaque({"type": "x"})], Profile()) == []
 
 
 # --- streams ---

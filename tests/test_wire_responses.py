@@ -48,7 +48,7 @@ def ask(**changes):
 
 
 def written(dialect, items):
-    return [json.loads(fragment) for fragment in dialect.encode_items(items)]
+    return [json.loads(fragment) for fragment in dialect.encode_items(items, Profile())]
 
 
 def test_calls_and_results_are_items_of_their_own_in_the_native_dialect():
@@ -115,7 +115,7 @@ def test_any_text_can_be_sent():
 
 
 def test_a_plain_request_holds_what_was_asked_for_and_nothing_else():
-    body = NATIVE.encode(ask(), NATIVE.encode_items([Message("user", "Hi")]), b"[]")
+    body = NATIVE.encode(ask(), NATIVE.encode_items([Message("user", "Hi")], Profile()), b"[]")
     assert body == (
         b'{"model":"gpt-oss-20b","store":false,"stream":false,'
         b'"input":[{"type":"message","role":"user","content":"Hi"}]}'
@@ -191,7 +191,7 @@ CALLS = st.builds(ToolCall, TEXTS, TEXTS, JSON_OBJECTS.map(lambda arguments: dum
 @given(st.lists(ITEMS), st.lists(CALLS))
 def test_what_is_encoded_as_input_decodes_the_same_as_output(items, calls):
     items = [*items, *calls]
-    fragments = NATIVE.encode_items(items)
+    fragments = NATIVE.encode_items(items, Profile())
     reply = NATIVE.decode(b'{"output":[%b]}' % b",".join(fragments))
     assert list(reply.items) == items
     assert reply.dialect == ("native" if calls else None)
@@ -199,7 +199,7 @@ def test_what_is_encoded_as_input_decodes_the_same_as_output(items, calls):
 
 @given(st.lists(CALLS, min_size=1))
 def test_calls_that_are_encoded_as_messages_decode_the_same(calls):
-    reply = MESSAGE.decode(b'{"output":[%b]}' % b",".join(MESSAGE.encode_items(calls)))
+    reply = MESSAGE.decode(b'{"output":[%b]}' % b",".join(MESSAGE.encode_items(calls, Profile())))
     assert list(reply.items) == calls
     assert reply.dialect == "message"
 
@@ -208,5 +208,5 @@ def test_calls_that_are_encoded_as_messages_decode_the_same(calls):
 @given(items=st.lists(ITEMS | CALLS))
 def test_whole_turns_encode_the_same_one_by_one(dialect, items):
     pairs = [ToolCall("the call of this turn", "add", "{}"), ToolResult("the call of this turn", "1")]
-    whole = dialect.encode_items([*items, *pairs, *items])
-    assert whole == dialect.encode_items([*items, *pairs]) + dialect.encode_items(items)
+    whole = dialect.encode_items([*items, *pairs, *items], Profile())
+    assert whole == dialect.encode_items([*items, *pairs], Profile()) + dialect.encode_items(items, Profile())

@@ -1,19 +1,26 @@
-"""The four ways of running an agent, and a loopback server that looks at every request as a strict server would."""
+"""The ways of running an agent, and a loopback server that looks at every request as a strict server would."""
 
 import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import pytest
 
-from agentloop import Agent, AgentloopError, Endpoint, Event, Finished, RunResult
-from loopback import Loopback, Script
+from agentloop import Agent, AgentloopError, Endpoint, Event, Finished, Profile, RunResult
+from loopback import Dialect, Loopback, Request, Script, stream_of
 
 PATIENCE_SECONDS = 20
 OUR_TYPES = {"", "message", "reasoning", "function_call", "function_call_output"}
+PROFILES: dict[Dialect, Profile] = {
+    "native": Profile(),
+    "message": Profile(tool_items="message"),
+    "chat": Profile(route="chat"),
+    "prompted": Profile(tool_calling="prompted"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,15 +31,33 @@ class Way:
         name: Of the agent's method.
         streams: Whether it asks the server for a stream, and shows events.
         play: Adds the run's events to a list, if it has any, and returns its result.
+        dialect: What the agent and its server speak.
     """
 
     name: str
     streams: bool
     play: Callable[..., RunResult]
+    dialect: Dialect = "native"
 
     def ask(self, agent: Agent, said: Any = "go", events: list[Event] | None = None, **options: Any) -> RunResult:
         """Return the result; what was seen before an error is in `events`."""
         return self.play(agent, [] if events is None else events, said, **options)
+
+    @contextmanager
+    def serving(
+        self, script: Script, *tools: Any, endpoint: dict[str, Any] | None = None, model: str = "any", **options: Any
+    ) -> Iterator[tuple[Agent, Loopback]]:
+        """Yield an agent and the server that answers it, and check every request at the end."""
+        with Loopback.in_thread(script, self.dialect) as server:
+            fields = {"profile": PROFILES[self.dialect]} | (endpoint or {})
+            with closing(Agent(model, endpoint=Endpoint(server.base_url, **fields), tools=tools, **options)) as agent:
+                yield agent, server
+            for request in server.requests:
+                check_request(request.json)
+
+    def stream_of(self, response: dict[str, Any]) -> list[tuple[str, Any]]:
+        """Return the events by which this way's server says what a response says."""
+        return stream_of(response, self.dialect)
 
 
 def _run(agent: Agent, _: list[Event], *said: Any, **options: Any) -> RunResult:
@@ -71,28 +96,34 @@ STREAM = Way("stream", streams=True, play=_stream)
 STREAM_SYNC = Way("stream_sync", streams=True, play=_stream_sync)
 
 
+ALL = (RUN, RUN_SYNC, STREAM, STREAM_SYNC)
+NATIVE = (RUN, STREAM_SYNC)
+CHAT = (replace(RUN_SYNC, dialect="chat"), replace(STREAM, dialect="chat"))
+
+
 def _ways(*ways: Way) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("way", ways, ids=lambda way: way.name)
+    return pytest.mark.parametrize("way", ways, ids=lambda way: f"{way.name}-{way.dialect}")
 
 
-every_way = _ways(RUN, RUN_SYNC, STREAM, STREAM_SYNC)
-both_wires = _ways(RUN, STREAM_SYNC)
-"""With a plain reply and with a stream; one async, the other not."""
-
-streaming = _ways(STREAM, STREAM_SYNC)
+def _in(*dialects: Dialect) -> list[Way]:
+    return [replace(way, dialect=dialect) for dialect, way in product(dialects, ALL)]
 
 
-@contextmanager
-def serving(
-    script: Script, *tools: Any, endpoint: dict[str, Any] | None = None, model: str = "any", **options: Any
-) -> Iterator[tuple[Agent, Loopback]]:
-    """Yield an agent and the server that answers it, and check every request at the end."""
-    with Loopback.in_thread(script) as server:
-        agent = Agent(model, endpoint=Endpoint(server.base_url, **(endpoint or {})), tools=tools, **options)
-        with closing(agent):
-            yield agent, server
-        for request in server.requests:
-            check_request(request.json)
+every_dialect = _ways(*_in("native", "message", "chat", "prompted"))
+every_way = _ways(*_in("native", "chat"))
+both_wires = _ways(*NATIVE, *CHAT)
+"""Each route with a plain reply and with a stream; of each pair one async, the other not."""
+
+streaming = _ways(STREAM, STREAM_SYNC, replace(STREAM, dialect="chat"))
+
+# For what `/v1/responses` alone has.
+every_way_on_responses = _ways(*ALL)
+both_on_responses = _ways(*NATIVE)
+streaming_responses = _ways(STREAM, STREAM_SYNC)
+
+streaming_chat = _ways(*(way for way in _in("chat") if way.streams))
+
+serving = RUN.serving
 
 
 @contextmanager
@@ -115,44 +146,108 @@ def ours(kind: type[AgentloopError], match: str | None = None) -> Iterator[pytes
 
 
 def check_request(body: dict[str, Any]) -> None:
-    """Hold a body of `/v1/responses` to what the strictest servers ask for."""
-    assert body["store"] is False
+    """Hold the body of a request to what the strictest servers of its route ask for."""
     assert isinstance(body["stream"], bool)
     assert None not in body.values()
-    assert not body.keys() & {"include", "previous_response_id"}
+    if "messages" in body:
+        _check_chat(body)
+    else:
+        assert body["store"] is False
+        assert not body.keys() & {"include", "previous_response_id", "messages", "max_tokens"}
     open_calls: list[str] = []
     seen: set[str] = set()
-    for item in body["input"]:
-        calls, answered = _calls_and_answer(item)
-        for call_id, arguments in calls:
-            assert call_id not in seen, "a call id is used twice"
-            seen.add(call_id)
-            open_calls.append(call_id)
-            assert isinstance(json.loads(arguments), dict)
-        if answered is not None:
-            open_calls.remove(answered)
-        elif not calls and "role" in item:
-            assert not open_calls, f"a call has no result before {item}"
+    for kind, _, call_id, text in entries_in(body):
+        match kind:
+            case "call":
+                assert call_id not in seen, "a call id is used twice"
+                seen.add(call_id)
+                open_calls.append(call_id)
+                assert isinstance(json.loads(text), dict)
+            case "result":
+                open_calls.remove(call_id)
+            case "user" | "assistant":
+                assert not open_calls, f"a call has no result before {text!r}"
+            case _:
+                pass
     assert not open_calls, "a call has no result"
 
 
-def _calls_and_answer(item: dict[str, Any]) -> tuple[list[tuple[str, str]], str | None]:
-    """Return the calls in an item of either dialect, and the id of the call that it answers."""
+def results_in(request: Request) -> list[str]:
+    """Return what tools returned, as the model is told in this request."""
+    return [text for kind, _, _, text in entries_in(request.json) if kind == "result"]
+
+
+def kinds_in(request: Request) -> list[str]:
+    """Return what the conversation of this request is made of."""
+    return [kind for kind, *_ in entries_in(request.json)]
+
+
+Entry = tuple[str, str, str, Any]
+"""What it is, whose name it bears, the id of its call, and its text."""
+
+
+def entries_in(body: dict[str, Any]) -> list[Entry]:
+    """Return the conversation in the body of a request of either route."""
+    read = _entries_of_message if "messages" in body else _entries_of_item
+    return [entry for item in body["messages" if "messages" in body else "input"] for entry in read(item)]
+
+
+def _entries_of_item(item: dict[str, Any]) -> list[Entry]:
     match item:
-        case {"type": "function_call", "call_id": call_id, "arguments": arguments}:
+        case {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}:
             assert item.keys() == {"type", "call_id", "name", "arguments"}
-            return [(call_id, arguments)], None
-        case {"type": "function_call_output", "call_id": call_id, "output": str()}:
-            return [], call_id
+            return [("call", name, call_id, arguments)]
+        case {"type": "function_call_output", "call_id": call_id, "output": str(text)}:
+            return [("result", "", call_id, text)]
         case {"type": "message", "role": "assistant", "tool_calls": calls}:
-            return [(call["id"], call["function"]["arguments"]) for call in calls], None
-        case {"type": "message", "role": "tool", "tool_call_id": call_id, "content": str()}:
-            return [], call_id
-        case {"type": "message", "role": "user" | "assistant", "content": _}:
-            return [], None
-        case {"type": "reasoning", "encrypted_content": str()}:
-            return [], None
+            return [_entry_of_call(call) for call in calls]
+        case {"type": "message", "role": "tool", "tool_call_id": call_id, "content": str(text)}:
+            return [("result", "", call_id, text)]
+        case {"type": "message", "role": "system" | "user" | "assistant" as role, "content": said}:
+            return [(role, "", "", said)]
+        case {"type": "reasoning", "encrypted_content": str(secret)}:
+            return [("reasoning", "", "", secret)]
         case {"type": str(kind)} if kind not in OUR_TYPES:  # the server's own, given back unchanged
-            return [], None
+            return [(kind, "", "", "")]
         case _:
             raise AssertionError(f"no strict server takes {item}")
+
+
+def _check_chat(body: dict[str, Any]) -> None:
+    assert body["messages"]
+    assert not body.keys() & {"input", "instructions", "store", "max_output_tokens", "text", "include"}
+    assert body["stream"] or "stream_options" not in body
+    assert [message["role"] for message in body["messages"][1:] if message["role"] == "system"] == []
+    calls: list[str] = []
+    for message in body["messages"]:
+        if message["role"] == "tool":
+            calls.remove(message["tool_call_id"])
+            continue
+        assert not calls, f"results must follow the message with their calls, before {message}"
+        calls = [call["id"] for call in message.get("tool_calls", ())]
+
+
+def _entries_of_message(message: dict[str, Any]) -> list[Entry]:
+    match message:
+        case {"role": "system", "content": str(text), **others} if text:
+            entries = [("system", "", "", text)]
+        case {"role": "user", "content": str() | list() as said, **others}:
+            entries = [("user", "", "", said)]
+        case {"role": "tool", "tool_call_id": call_id, "content": str(text), **others}:
+            entries = [("result", "", call_id, text)]
+        case {"role": "assistant", "content": str() | None as said, "tool_calls": [*calls], **others} if calls:
+            entries = [("assistant", "", "", said)] if said else []
+            entries += [_entry_of_call(call) for call in calls]
+        case {"role": "assistant", "content": str(text), **others} if text:
+            entries = [("assistant", "", "", text)]
+        case _:
+            raise AssertionError(f"no strict server takes {message}")
+    assert not others.keys() - {"reasoning", "reasoning_content"}, f"no strict server takes {message}"
+    return entries
+
+
+def _entry_of_call(call: dict[str, Any]) -> Entry:
+    assert call.keys() == {"id", "type", "function"}
+    assert call["type"] == "function"
+    assert call["function"].keys() == {"name", "arguments"}
+    return "call", call["function"]["name"], call["id"], call["function"]["arguments"]

@@ -21,9 +21,8 @@ from agentloop.items import JsonObject
 from agentloop.limits import Limits
 from agentloop.portal import PORTAL
 from agentloop.run import RunResult
-from agentloop.wire.profile import PROVIDERS, Endpoint
-
-_HOSTED, _EMBEDDED = "ovh:gpt-oss-20b", "local:smollm2"
+from agentloop.wire.profile import Endpoint
+from agentloop.wire.providers import EMBEDDED, HOSTED, PROVIDERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +110,9 @@ def _make_agent(order: Order) -> Agent:
 def _default_model() -> str:
     keys = PROVIDERS["ovh"].keys
     if any(os.environ.get(key) for key in keys):
-        return _HOSTED
-    say("model", f"{_EMBEDDED}, a small one inside this process, as {keys[0]} is not set; --model takes another")
-    return _EMBEDDED
+        return HOSTED
+    say("model", f"{EMBEDDED}, a small one inside this process, as {keys[0]} is not set; --model takes another")
+    return EMBEDDED
 
 
 def _as_json(result: RunResult) -> JsonObject:

@@ -13,6 +13,7 @@ from agentloop.wire.dialect import Ask
 from agentloop.wire.payload import dump
 from agentloop.wire.profile import Profile
 from agentloop.wire.request import choose_tools, write_body, write_call, write_schema
+from agentloop.wire.settings import write_settings
 from agentloop.wire.stream import StreamDecoder
 
 
@@ -21,7 +22,7 @@ class ChatCompletions:
 
     path = "/chat/completions"
 
-    def encode_items(self, items: Sequence[Item]) -> list[bytes]:
+    def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a message.
 
         Neither system messages (`Ask.instructions` holds them) nor reasoning and items of types that only
@@ -39,22 +40,19 @@ class ChatCompletions:
         Raises:
             ConfigurationError: `extra_body` holds what is not JSON.
         """
-        settings = ask.settings
+        settings, profile = ask.settings, ask.profile
         word, name = choose_tools(ask)
         fields = {
             "model": ask.model,
             "stream": ask.stream,
             # Without it OpenAI and vLLM say nothing of tokens in a stream.
-            "stream_options": {"include_usage": True} if ask.stream else None,
+            "stream_options": {"include_usage": True} if ask.stream and profile.stream_usage else None,
             "tools": tools if ask.tools else None,
             "tool_choice": {"type": "function", "function": {"name": name}} if name else word,
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "max_tokens": settings.max_output_tokens,
-            "reasoning_effort": settings.reasoning_effort,
+            **write_settings(settings, profile, "chat"),
         }
         system = [dump({"role": "system", "content": ask.instructions})] if ask.instructions else []
-        return write_body(fields, settings.extra_body, "messages", [*system, *fragments])
+        return write_body(fields, settings.extra_body, "messages", [*system, *fragments], profile.refused)
 
     def decode(self, body: bytes) -> Reply:
         """Return the reply in a whole body.

@@ -1,27 +1,32 @@
 """One run's side of the wire: which dialect is spoken, what is already encoded, which call ids are taken.
 
-Each item of a run is encoded once, and its bytes are used again in every later request. Which dialect to speak
-comes from the run, else from what was learned about the endpoint and model in this process, else from the profile.
+Each item of a run is encoded once, and its bytes are used again in every later request. What to speak, and how, is the
+profile's to say; a refusal that teaches otherwise changes the profile, for this run at once, and for all runs with the
+same base URL and model once a request has succeeded.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Any, assert_never
 
-from agentloop.errors import ContextOverflowError, EndpointError, RefusedError
-from agentloop.items import Item, Message, Reply, ToolCall, ToolDialect, ToolResult
+from agentloop.errors import EndpointError
+from agentloop.events import Notice
+from agentloop.items import Item, JsonObject, Message, Reply, Text, ToolCall, ToolDialect, ToolResult
 from agentloop.tools import Tool
+from agentloop.wire.adapt import Sent, draw_lessons
+from agentloop.wire.call_ids import CallIds, unwrap_parallel
+from agentloop.wire.chat import ChatCompletions
 from agentloop.wire.dialect import Ask, Decoder, Dialect
+from agentloop.wire.lessons import LESSONS, Lesson, add_lessons, apply_lessons
+from agentloop.wire.payload import load
 from agentloop.wire.profile import ModelSettings, Profile
 from agentloop.wire.prompted import PromptedChat
 from agentloop.wire.responses import MessageResponses, NativeResponses
+from agentloop.wire.settings import check_settings, dropped_settings
 
-_LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LEARNED: dict[tuple[str, str], ToolDialect] = {}
-_OTHER: dict[ToolDialect, ToolDialect] = {"native": "message", "message": "native"}
+_WORDS = frozenset({"auto", "none", "required", None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +40,8 @@ class Subject:
         tools: The tools on offer.
         settings: What the model is asked for.
         profile: What the server can and can't do.
-        encoded_tools: The tools' JSON by dialect, kept for all runs.
+        output: The JSON schema that the answer is to follow, or None.
+        encoded_tools: The tools' JSON by all that decides it, kept for all runs.
     """
 
     base_url: str
@@ -44,29 +50,75 @@ class Subject:
     tools: Sequence[Tool]
     settings: ModelSettings
     profile: Profile
-    encoded_tools: dict[ToolDialect, bytes] = field(default_factory=dict[ToolDialect, bytes])
+    output: JsonObject | None = None
+    encoded_tools: dict[object, bytes] = field(default_factory=dict[object, bytes])
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What lessons are kept by."""
+        return self.base_url, self.model
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a request was made of."""
+
+    items: Sequence[Item] = ()
+    tools: bool = False
+    stream: bool = False
+    free_choice: bool = False
+    output: bool = False
 
 
 class Conversation:
-    """Encodes one run's requests and decodes its replies."""
+    """Encodes one run's requests and decodes its replies.
+
+    Args:
+        subject: Whom it is with.
+        dialect: The one that the run has spoken so far.
+
+    Raises:
+        ConfigurationError: something is asked for that the endpoint does not have, and that changes the result.
+    """
 
     def __init__(self, subject: Subject, dialect: ToolDialect | None = None) -> None:
         self._subject = subject
-        learned = _LEARNED.get((subject.base_url, subject.model))
-        self._name: ToolDialect = learned or dialect or _by_profile(subject.profile)
-        self._dialect = _dialect(self._name)
+        self._known = LESSONS.get(subject.key, ())
+        self._base = _speak(subject.profile, dialect)
+        self._profile = apply_lessons(self._base, self._known)
+        self._dialect = _dialect(_name(self._profile))
         self._fragments: list[bytes] = []
-        self._system: list[str] = [subject.instructions] if subject.instructions else []
-        self._encoded = 0
-        self._call_ids: set[str] = set()
-        self._settled = learned is not None  # by a refusal, which weighs more than the way in which calls come
+        self._encoded: tuple[Item, ...] = ()
+        self._system: list[str] = []
+        self._call_ids = CallIds()
+        self._last = _Request()
+        self._trying: list[Lesson] = []
+        self._tried: set[tuple[str, str]] = set()
+        self._fresh: list[Lesson] = []
+        check_settings(subject.settings, self._profile)
+        self._notices = [Notice("dropped", text) for text in dropped_settings(subject.settings, self._profile)]
+
+    @property
+    def profile(self) -> Profile:
+        """What the server can and can't do, as far as is known by now."""
+        return self._profile
 
     @property
     def path(self) -> str:
         """The path of the next request below the base URL."""
         return self._dialect.path
 
-    def encode(self, items: Sequence[Item], *, tools: bool, stream: bool, free_choice: bool = False) -> bytes:
+    # --- requests ---
+
+    def encode(
+        self,
+        items: Sequence[Item],
+        *,
+        tools: bool,
+        stream: bool,
+        free_choice: bool = False,
+        output: bool = False,
+    ) -> bytes:
         """Return the body of a request.
 
         Args:
@@ -74,28 +126,69 @@ class Conversation:
             tools: Whether tools are on offer.
             stream: Whether the reply is to be a stream.
             free_choice: Leave `tool_choice` out: the model would be made to call tools for ever.
+            output: Whether the reply is to follow the schema of the subject.
         """
+        self._last = _Request(items, tools, stream, free_choice, output)
         self._encode_new(items)
-        subject, settings = self._subject, self._subject.settings
-        if free_choice and settings.tool_choice is not None:
-            settings = replace(settings, tool_choice=None)
-        ask = Ask(
-            model=subject.model,
-            instructions="\n\n".join(self._system) or None,
-            items=items,
-            tools=subject.tools if tools else (),
-            settings=settings,
-            profile=subject.profile,
-            stream=stream,
-        )
-        return self._dialect.encode(ask, self._fragments, self._encoded_tools() if tools else b"[]")
+        ask = self._ask(self._last)
+        return self._dialect.encode(ask, self._fragments, self._encode_tools(ask.tools))
 
-    def _encoded_tools(self) -> bytes:
-        subject = self._subject
-        kept = subject.encoded_tools.get(self._name)
-        if kept is None:
-            kept = subject.encoded_tools[self._name] = self._dialect.encode_tools(subject.tools, subject.profile)
-        return kept
+    def _ask(self, request: _Request) -> Ask:
+        subject, settings = self._subject, self._subject.settings
+        if request.free_choice:
+            settings = replace(settings, tool_choice=None)
+        return Ask(
+            model=subject.model,
+            instructions=None if self._profile.system == "user" else "\n\n".join(self._system) or None,
+            items=request.items,
+            tools=self._offer(settings.tool_choice) if request.tools else (),
+            settings=settings,
+            profile=self._profile,
+            stream=request.stream,
+            output=subject.output if request.output else None,
+        )
+
+    def _offer(self, choice: str | None) -> Sequence[Tool]:
+        """Return the tools on offer: where the server does not obey a choice, only those that it leaves."""
+        tools, obeyed = self._subject.tools, self._profile.tool_choice
+        if choice == "none" and "none" not in obeyed:
+            return ()
+        if choice in _WORDS or "named" in obeyed:
+            return tools
+        return [tool for tool in tools if tool.name == choice]
+
+    def _encode_tools(self, tools: Sequence[Tool]) -> bytes:
+        profile, kept = self._profile, self._subject.encoded_tools
+        key = (
+            _name(profile),
+            profile.strict_tools,
+            profile.schema_keywords,
+            len(tools) if len(tools) != 1 else tools[0].name,
+        )
+        if key not in kept:
+            kept[key] = self._dialect.encode_tools(tools, profile)
+        return kept[key]
+
+    def _encode_new(self, items: Sequence[Item]) -> None:
+        if tuple(items[: len(self._encoded)]) != self._encoded:  # trimmed to fit
+            self._restart()
+        old = len(self._encoded)
+        if not old:
+            self._system = [self._subject.instructions] if self._subject.instructions else []
+        new: Sequence[Item] = items[old:]
+        self._call_ids.take(new)
+        self._system.extend(item.text for item in new if isinstance(item, Message) and item.role == "system")
+        if self._profile.system == "user" and not old:
+            new = _fold("\n\n".join(self._system), new)
+        if self._profile.short_call_ids:
+            new = [self._call_ids.shorten(item) for item in new]
+        self._fragments.extend(self._dialect.encode_items(new, self._profile))
+        self._encoded = tuple(items)
+
+    def _restart(self) -> None:
+        self._fragments, self._encoded, self._system = [], (), []
+
+    # --- replies ---
 
     def decoder(self) -> Decoder:
         """Return a decoder for a streamed reply; hand what it gives at last to `accept`."""
@@ -106,67 +199,119 @@ class Conversation:
         return self._dialect.decode(body)
 
     def accept(self, reply: Reply) -> Reply:
-        """Return a reply as it enters the run: call ids made unique, the dialect to answer in named."""
-        if reply.dialect is not None and reply.dialect != self._name and not self._settled:
-            self._switch(reply.dialect)
-        if self._settled:
-            _LEARNED[self._subject.base_url, self._subject.model] = self._name
-        return replace(reply, items=tuple(self._own_ids(reply.items)), dialect=self._name)
+        """Return a reply as it enters the run: call ids made unique, the dialect to answer in named.
 
-    def adapt(self, error: EndpointError) -> str | None:
+        That it came at all proves what was being tried.
+        """
+        self._keep(self._trying)
+        self._trying, self._tried = [], set()
+        settled = any(lesson.field == "tool_items" for lesson in self._known)
+        if reply.dialect in {"native", "message"} and reply.dialect != _name(self._profile) and not settled:
+            self._base = replace(self._base, tool_items=reply.dialect)
+            self._use()
+        return replace(reply, items=tuple(self._own(reply.items)), dialect=_name(self._profile))
+
+    def _own(self, items: Iterable[Item]) -> Iterable[Item]:
+        for item in items:
+            if isinstance(item, ToolCall):
+                calls = [item] if any(tool.name == item.name for tool in self._subject.tools) else unwrap_parallel(item)
+                yield from map(self._call_ids.own, calls)
+            # What only the other side says is an echo of the request, and would part a call from its result.
+            elif not isinstance(item, ToolResult) and getattr(item, "role", "assistant") == "assistant":
+                yield item
+
+    # --- lessons ---
+
+    def adapt(self, error: EndpointError) -> Lesson | None:
         """Return what will be done otherwise in the next try after a refusal, or None when there is nothing.
 
-        A 400 on a conversation that holds tool results may mean that the server wants the other way of writing
-        them; each run tries that once, and what worked is remembered for the endpoint and model.
+        A guess that did not help is taken back first, and nothing is guessed twice.
         """
-        other = _OTHER.get(self._name)
-        refused = isinstance(error, RefusedError) and error.status in {400, 422}
-        if not refused or isinstance(error, ContextOverflowError) or self._settled or other is None:
-            return None
-        if not self._call_ids:
-            return None
-        self._settled = True
-        self._switch(other)
-        return f"the server refused tool results written as {_OTHER[other]} items; trying {other} items"
+        if self._trying and self._trying[-1].is_guess:
+            self._trying.pop()
+            self._use()
+        for lesson in draw_lessons(error, self._profile, self._sent()):
+            trial = (lesson.field, repr(lesson.now))
+            if trial not in self._tried:
+                self._tried.add(trial)
+                self._trying.append(lesson)
+                self._use()
+                return lesson
+        self._trying, self._tried = [], set()
+        self._use()
+        return None
 
-    def _switch(self, name: ToolDialect) -> None:
-        self._name = name
-        self._dialect = _dialect(name)
-        self._fragments, self._encoded = [], 0
-        self._system = self._system[: 1 if self._subject.instructions else 0]
+    def may_adapt(self, error: EndpointError) -> bool:
+        """Tell whether a failure teaches something, so that sending the same again would be a waste."""
+        lessons = draw_lessons(error, self._profile, self._sent())
+        return any(lesson.field == "route" or not lesson.is_guess for lesson in lessons)
 
-    def _encode_new(self, items: Sequence[Item]) -> None:
-        new = items[self._encoded :]
-        for item in new:
-            if isinstance(item, ToolCall):
-                self._call_ids.add(item.call_id)
-            elif isinstance(item, Message) and item.role == "system":
-                self._system.append(item.text)
-        self._fragments.extend(self._dialect.encode_items(new))
-        self._encoded = len(items)
+    def learn(self, field: str, now: Any, why: str) -> None:
+        """Take something for known that was found out in another way than by a refusal."""
+        self._keep([Lesson(field, getattr(self._profile, field), now, why)])
+        self._use()
 
-    def _own_ids(self, items: Iterable[Item]) -> Iterable[Item]:
-        for item in items:
-            if not isinstance(item, ToolCall):
-                # What only the other side says is an echo of the request, and would part a call from its result.
-                if not isinstance(item, ToolResult) and getattr(item, "role", "assistant") == "assistant":
-                    yield item
-                continue
-            call_id = item.call_id
-            if call_id in self._call_ids or not _LEGAL_ID.fullmatch(call_id):
-                call_id = self._new_id()
-            self._call_ids.add(call_id)
-            yield item if call_id == item.call_id else replace(item, call_id=call_id)
+    def take_lessons(self) -> list[Lesson]:
+        """Return what was learned since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
-    def _new_id(self) -> str:
-        number = len(self._call_ids) + 1
-        while f"call_{number}" in self._call_ids:
-            number += 1
-        return f"call_{number}"
+    def take_notices(self) -> list[Notice]:
+        """Return what there is to say since the last call."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _keep(self, lessons: Sequence[Lesson]) -> None:
+        if not lessons:
+            return
+        self._known = LESSONS[self._subject.key] = add_lessons(LESSONS.get(self._subject.key, ()), lessons)
+        self._fresh += lessons
+        self._notices += [Notice("learned", lesson.describe()) for lesson in lessons]
+
+    def _use(self) -> None:
+        profile = apply_lessons(self._base, (*self._known, *self._trying))
+        if profile == self._profile:
+            return
+        self._profile = profile
+        self._dialect = _dialect(_name(profile))
+        self._restart()
+
+    def _sent(self) -> Sent:
+        ask = self._ask(self._last)
+        body: JsonObject = load(self._dialect.encode(ask, [], self._encode_tools(ask.tools)))
+        return Sent(body, any(isinstance(item, ToolResult) for item in ask.items))
 
 
-def _by_profile(profile: Profile) -> ToolDialect:
-    return "prompted" if profile.tool_calling == "prompted" else profile.tool_items
+def _fold(system: str, items: Sequence[Item]) -> Sequence[Item]:
+    """Return the items with the system text ahead of the first thing that the user says."""
+    if not system:
+        return items
+    for at, item in enumerate(items):
+        if isinstance(item, Message) and item.role == "user":
+            folded = Message("user", (Text(f"{system}\n\n"), *item.content))
+            return [*items[:at], folded, *items[at + 1 :]]
+    return [Message("user", system), *items]
+
+
+def _speak(profile: Profile, dialect: ToolDialect | None) -> Profile:
+    """Return the profile of a server that is spoken to in a dialect."""
+    match dialect:
+        case "native" | "message":
+            return replace(profile, tool_items=dialect)
+        case "chat":
+            return replace(profile, route="chat")
+        case "prompted":
+            return replace(profile, tool_calling="prompted")
+        case None:
+            return profile
+        case _:
+            assert_never(dialect)
+
+
+def _name(profile: Profile) -> ToolDialect:
+    if profile.tool_calling == "prompted":
+        return "prompted"
+    return "chat" if profile.route == "chat" else profile.tool_items
 
 
 def _dialect(name: ToolDialect) -> Dialect:
@@ -175,6 +320,8 @@ def _dialect(name: ToolDialect) -> Dialect:
             return NativeResponses()
         case "message":
             return MessageResponses()
+        case "chat":
+            return ChatCompletions()
         case "prompted":
             return PromptedChat()
         case _:

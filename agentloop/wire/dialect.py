@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agentloop.events import ReasoningDelta, TextDelta
-from agentloop.items import Item, Reply
+from agentloop.items import Item, JsonObject, Reply
 from agentloop.tools import Tool
 from agentloop.wire.profile import ModelSettings, Profile
 
@@ -24,6 +24,7 @@ class Ask:
         settings: What the model is asked for.
         profile: What the server can and can't do.
         stream: Whether the reply is to come as server-sent events.
+        output: The JSON schema that the reply's text is to follow, or None for free text.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Ask:
     settings: ModelSettings
     profile: Profile
     stream: bool
+    output: JsonObject | None = None
 
 
 class Decoder(Protocol):
@@ -66,7 +68,7 @@ class Dialect(Protocol):
         """The path below the base URL, such as `/responses`."""
         ...
 
-    def encode_items(self, items: Sequence[Item]) -> list[bytes]:
+    def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a wire item, without system messages.
 
         Called once for each item of a run: the fragments are kept and used again in every later request.

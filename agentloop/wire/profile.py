@@ -1,50 +1,77 @@
-"""What is known about endpoints and models, as data: Profile, Endpoint, ModelSettings, the built-in table.
+"""What can be known about an endpoint or a model, as data: Profile, ModelSettings, Endpoint.
 
-No other file names a provider. A quirk of a server is a documented field here, never an `if` elsewhere.
+A quirk of a server is a documented field here, never an `if` elsewhere. Which provider has which is `providers`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from agentloop.errors import ConfigurationError
 
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
+Route: TypeAlias = Literal["responses", "chat"]
+StructuredOutput: TypeAlias = Literal["text_format", "response_format", "json_object", "prompt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """What one kind of server, or one model on it, can and can't do.
 
-    The defaults are right for an unknown OpenAI-compatible server.
+    The defaults are right for an unknown OpenAI-compatible server. What a server's refusal teaches replaces a field
+    for its base URL and model.
 
     Attributes:
         route: The path that is spoken: `/v1/responses` or `/v1/chat/completions`.
-        tool_calling: `native` where the server knows `tools`; `prompted` where the model has no tool calling and its
-            output is constrained by a JSON schema in `response_format` (llama.cpp, vLLM, OVHcloud).
+        tool_calling: `native` where the server knows `tools`; `prompted` where the model has no tool calling and is
+            told of the tools in its system text, its output held to a JSON schema as far as `structured_output` goes.
         small_model: The model is so small that it repeats its call while tools are on offer, and rambles or writes
             calls while it is free. In `prompted` calling it is offered tools once after a question, and then held to
             one short sentence (measured on SmolLM2-135M).
         tool_items: How calls and results are written on `/v1/responses`: `native` `function_call` items, or the
             `message` items with `tool_calls` and `role: "tool"` of OVHcloud's guide. A reply in the other dialect, or
             a 400, changes it for the run.
-        system: Where the system text goes: `instructions`, or a `message` with `role: "system"` at the top.
+        system: Where the system text goes: `instructions`, a `message` with `role: "system"` at the top, or ahead of
+            the first `user` message, for a model that knows no system text. On chat the first two are the same.
         strict_tools: Send `strict: true` with a tool (vLLM turns on constrained decoding for it; others ignore it).
         schema_keywords: JSON-schema keywords for ranges, patterns and counts that the server takes in a tool's
             schema; others are told in the description. All are enforced locally in any case.
-        tool_choice: Values of `tool_choice` that the server obeys.
+        tool_choice: Values of `tool_choice` that the server obeys. What it does not obey is enforced locally.
+        structured_output: The best way to ask for JSON of a schema that works: `text_format` as in the Responses API,
+            a top-level `response_format` (llama.cpp; the only field there is on chat), `json_object` without a
+            schema, or words in the `prompt`. The schema is enforced locally in any case.
+        structured_stream: A reply that is held to a schema may be streamed; else it is asked for in one piece.
+        structured_apart: The model confuses a schema with tools or reasoning: it works with tools first, and one
+            further call brings the answer into its form.
+        images: The model takes images.
+        image_models: Models of the same provider that do, for the error when this one doesn't.
+        tool_images: Where the images of a tool's result go: into the `result`, or into a user `message` after it.
+        reasoning: How `reasoning_effort` is sent: `standard` (`reasoning.effort` on responses, `reasoning_effort` on
+            chat), as an `object` on both routes (OpenRouter), as the chat template's switch `enable_thinking`
+            (`template`: Qwen on vLLM), or not at all (`none`).
+        efforts: Values of `reasoning_effort` that the server takes; another one is replaced by the nearest.
+        reasoning_replay: What goes back of earlier reasoning: the server's own ciphertext (`encrypted`), readable
+            `text` too, or `none`.
+        text_leaks: Calls and thinking may leak into the text, and are recovered from it.
+        short_call_ids: Ids of calls must be nine letters or digits (Mistral's templates).
+        refused: Fields of the request's body that the server refuses or ignores; they are not sent.
+        stream_usage: A chat stream counts its tokens when `stream_options` asks for it.
+        max_tokens_field: What chat calls the limit on a reply (OpenAI's reasoning models refuse the old name).
+        context_tokens: The model's window in tokens, if it is known.
+        body_bytes: The largest body that the server takes, if it is known.
+        requests_per_minute: With a key; None for no limit that is known.
+        anonymous_requests_per_minute: Without one.
     """
 
-    route: Literal["responses", "chat"] = "responses"
+    route: Route = "responses"
     tool_calling: Literal["native", "prompted"] = "native"
     small_model: bool = False
     tool_items: Literal["native", "message"] = "native"
-    system: Literal["instructions", "message"] = "instructions"
+    system: Literal["instructions", "message", "user"] = "instructions"
     strict_tools: bool = True
     schema_keywords: frozenset[str] = frozenset(
         {
@@ -60,11 +87,29 @@ class Profile:
         }
     )
     tool_choice: frozenset[str] = frozenset({"auto", "none", "required", "named"})
+    structured_output: StructuredOutput = "text_format"
+    structured_stream: bool = True
+    structured_apart: bool = False
+    images: bool = True
+    image_models: tuple[str, ...] = ()
+    tool_images: Literal["result", "message"] = "message"
+    reasoning: Literal["standard", "object", "template", "none"] = "standard"
+    efforts: frozenset[str] = frozenset({"none", "minimal", "low", "medium", "high"})
+    reasoning_replay: Literal["encrypted", "text", "none"] = "encrypted"
+    text_leaks: bool = True
+    short_call_ids: bool = False
+    refused: frozenset[str] = frozenset()
+    stream_usage: bool = True
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    context_tokens: int | None = None
+    body_bytes: int | None = None
+    requests_per_minute: float | None = None
+    anonymous_requests_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """What the model is asked for; an unset field is not sent.
+    """What the model is asked for; an unset field is not sent, and one that the endpoint refuses is dropped, and said.
 
     Attributes:
         temperature: 0 to 2.
@@ -72,6 +117,13 @@ class ModelSettings:
         max_output_tokens: Tokens the model may write in one turn.
         reasoning_effort: How long to think, where the model can.
         tool_choice: `auto`, `none`, `required`, or a tool's name; the last two hold until the first tool has run.
+        parallel_tool_calls: False for one call at a time; where the endpoint can't do that, the calls of a turn run
+            one after the other.
+        verbosity: How much to say (OpenAI).
+        service_tier: Which service to be served by (OpenAI).
+        user: An id of your own user, for the provider.
+        safety_identifier: The same under its newer name.
+        prompt_cache_key: Steers requests with the same beginning to the same cache (OpenAI).
         extra_body: Fields of the request body that agentloop does not know, sent as they are.
     """
 
@@ -80,6 +132,12 @@ class ModelSettings:
     max_output_tokens: int | None = None
     reasoning_effort: Effort | None = None
     tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    service_tier: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -130,81 +188,3 @@ def _is_http(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"\s", url)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
-    """A row of the built-in table.
-
-    Attributes:
-        base_url: Where it is served; "" when `starter` gives it.
-        keys: Environment variables that may hold the key, the first one set wins; none set means anonymous.
-        profile: What the server can and can't do.
-        models: What is known of single models on it, by a shell pattern of their names.
-        starter: `module:function` that starts a server for a model's name and returns its base URL.
-    """
-
-    base_url: str = ""
-    keys: tuple[str, ...] = ()
-    profile: Profile = Profile()
-    models: Mapping[str, Profile] = field(default_factory=dict[str, Profile])
-    starter: str = ""
-
-    def endpoint(self, model: str, environment: Mapping[str, str], base_url: str = "") -> Endpoint:
-        """Return the endpoint of a model, with the key that the environment holds, or none.
-
-        Args:
-            model: The model's name as the server knows it.
-            environment: Where the key may be.
-            base_url: Of a server that was started for it, if there is one.
-        """
-        key = next((environment[name] for name in self.keys if environment.get(name)), None)
-        known = (profile for pattern, profile in self.models.items() if fnmatchcase(model, pattern))
-        return Endpoint(base_url or self.base_url, api_key=key, profile=next(known, self.profile))
-
-
-# llama.cpp takes a named choice for auto, and warns on standard error of a pattern without anchors.
-_LLAMACPP = Profile(
-    schema_keywords=Profile().schema_keywords - {"pattern"}, tool_choice=frozenset({"auto", "none", "required"})
-)
-
-_LOCAL = replace(_LLAMACPP, tool_calling="prompted", system="message")
-
-# Base URLs of the local servers are their documented defaults.
-PROVIDERS: Mapping[str, Provider] = {
-    "ovh": Provider(
-        base_url="https://oai.endpoints.kepler.ai.cloud.ovh.net/v1",
-        keys=("AI_ENDPOINT_API_KEY", "OVH_AI_ENDPOINTS_ACCESS_TOKEN", "OVHCLOUD_API_KEY"),
-    ),
-    "openai": Provider(base_url="https://api.openai.com/v1", keys=("OPENAI_API_KEY",)),
-    "openrouter": Provider(base_url="https://openrouter.ai/api/v1", keys=("OPENROUTER_API_KEY",)),
-    "huggingface": Provider(base_url="https://router.huggingface.co/v1", keys=("HF_TOKEN",)),
-    "vllm": Provider(base_url="http://127.0.0.1:8000/v1", keys=("VLLM_API_KEY",)),
-    "sglang": Provider(base_url="http://127.0.0.1:30000/v1", keys=("SGLANG_API_KEY",)),
-    "llamacpp": Provider(base_url="http://127.0.0.1:8080/v1", keys=("LLAMA_API_KEY",), profile=_LLAMACPP),
-    "ollama": Provider(base_url="http://127.0.0.1:11434/v1"),
-    "lmstudio": Provider(base_url="http://127.0.0.1:1234/v1"),
-    "litellm": Provider(base_url="http://127.0.0.1:4000/v1", keys=("LITELLM_API_KEY",)),
-    "local": Provider(
-        profile=_LOCAL,
-        models={"smollm2": replace(_LOCAL, small_model=True)},
-        starter="agentloop.ext.local:start",
-    ),
-}
-
-
-def find_provider(model: str) -> tuple[Provider, str]:
-    """Return the row and the bare name for a model such as `ovh:gpt-oss-20b`.
-
-    Raises:
-        ConfigurationError: there is no such provider in the table.
-    """
-    prefix, colon, name = model.partition(":")
-    provider = PROVIDERS.get(prefix)
-    if provider is None or not name:
-        known = ", ".join(f"{known}:" for known in sorted(PROVIDERS))
-        raise ConfigurationError(
-            f"the model {model!r} names no known provider" if colon else f"the model {model!r} has no provider prefix",
-            hint=f'write "provider:name" with one of {known} or give Agent(..., endpoint=Endpoint("http://.../v1"))',
-        )
-    return provider, name

@@ -43,9 +43,9 @@ class PromptedChat:
     def __init__(self) -> None:
         self._chat = ChatCompletions()
 
-    def encode_items(self, items: Sequence[Item]) -> list[bytes]:
+    def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a message."""
-        return self._chat.encode_items(_write_plainly(items))
+        return self._chat.encode_items(_write_plainly(items), profile)
 
     def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
         """Return the JSON schema of a reply that calls one of the tools or answers."""
@@ -62,7 +62,7 @@ class PromptedChat:
         offered = [] if is_over else [tool for tool in ask.tools if choice in {"auto", "required", tool.name}]
         if offered and choice != "auto":
             tools = dump(_write_reply_schema(offered, ask.profile, may_answer=False))
-        last = self._chat.encode_items(_write_last(ask.items, may_call=bool(offered)))
+        last = self._chat.encode_items(_write_last(ask.items, may_call=bool(offered)), ask.profile)
         if last:
             fragments = [*fragments[:-1], *last]
         if offered:

@@ -5,7 +5,7 @@ How items, tools and settings are written is known by each route's own room.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic_core import from_json
 
@@ -21,7 +21,11 @@ _WORDS = frozenset({"auto", "none", "required"})
 
 
 def write_body(
-    fields: Mapping[str, object], extra: Mapping[str, object], name: str, conversation: Sequence[bytes]
+    fields: Mapping[str, object],
+    extra: Mapping[str, object],
+    name: str,
+    conversation: Sequence[bytes],
+    refused: Collection[str] = (),
 ) -> bytes:
     """Return the body of a request, with the conversation at its end so that what comes before stays the same.
 
@@ -30,11 +34,13 @@ def write_body(
         extra: Fields that agentloop does not know, sent as they are and in place of a known one of the same name.
         name: The conversation's field.
         conversation: The fragments of the conversation, JSON each.
+        refused: Names of fields that are not sent, known or not.
 
     Raises:
         ConfigurationError: a value in `extra` is not JSON.
     """
     members = {key: value for key, value in fields.items() if value is not None} | dict(extra)
+    members = {key: value for key, value in members.items() if key not in refused}
     encoded = {key: value for key, value in members.items() if isinstance(value, bytes)}
     try:
         head = dump({key: value for key, value in members.items() if key not in encoded})[1:-1]

@@ -16,6 +16,7 @@ from agentloop.wire.profile import Profile
 from agentloop.wire.request import choose_tools, write_arguments, write_body, write_call, write_schema
 from agentloop.wire.responses_reply import read_body
 from agentloop.wire.responses_stream import ResponsesAccumulator
+from agentloop.wire.settings import write_settings
 from agentloop.wire.stream import StreamDecoder
 from agentloop.wire.turns import Entry, gather_calls
 
@@ -25,7 +26,7 @@ class NativeResponses:
 
     path = "/responses"
 
-    def encode_items(self, items: Sequence[Item]) -> list[bytes]:
+    def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a wire item.
 
         System messages are not among them: `Ask.instructions` holds them, since templates fail on a late one.
@@ -56,9 +57,9 @@ class NativeResponses:
         Raises:
             ConfigurationError: `extra_body` holds what is not JSON.
         """
-        settings, effort = ask.settings, ask.settings.reasoning_effort
+        settings, profile = ask.settings, ask.profile
         system = ask.instructions or None
-        apart = ask.profile.system == "instructions"
+        apart = profile.system == "instructions"
         word, name = choose_tools(ask)
         fields = {
             "model": ask.model,
@@ -67,15 +68,12 @@ class NativeResponses:
             "tools": tools if ask.tools else None,
             "tool_choice": {"type": "function", "name": name} if name else word,
             "instructions": system if apart else None,
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            "max_output_tokens": settings.max_output_tokens,
-            "reasoning": {"effort": effort} if effort else None,
+            **write_settings(settings, profile, "responses"),
         }
         conversation = fragments
         if system and not apart:
             conversation = [dump({"type": "message", "role": "system", "content": system}), *fragments]
-        return write_body(fields, settings.extra_body, "input", conversation)
+        return write_body(fields, settings.extra_body, "input", conversation, profile.refused)
 
     def decode(self, body: bytes) -> Reply:
         """Return the reply in a whole body.

@@ -1,0 +1,179 @@
+"""From a refusal to a lesson: what a server's own words say that it can't do, and what to do in its place.
+
+Only what is sent can be refused, and only what a message names is taken for refused; a guess is made where a message
+names nothing, and is kept only if it helps. What is done with lessons is known by `conversation`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from agentloop.errors import ContextOverflowError, EndpointError, RefusedError, ServerError
+from agentloop.items import JsonObject
+from agentloop.wire.lessons import Lesson
+from agentloop.wire.payload import mapping
+from agentloop.wire.profile import Profile, StructuredOutput
+
+_CLIENT_FAULTS = frozenset({400, 404, 405, 415, 422, None})
+_ROUTE_FAULTS = frozenset({404, 405, 501})
+_NEVER_DROPPED = frozenset({"model", "input", "messages", "stream", "tools"})
+_LONGEST_REASON = 200
+
+NEXT_OUTPUT: Mapping[StructuredOutput, StructuredOutput] = {
+    "text_format": "response_format",
+    "response_format": "json_object",
+    "json_object": "prompt",
+}
+"""The rungs of the ladder of structured output, from each to the one below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the refused request held.
+
+    Attributes:
+        body: The request's body without its conversation.
+        has_results: The conversation holds results of tools.
+    """
+
+    body: JsonObject
+    has_results: bool
+
+
+Changes: TypeAlias = Iterator[tuple[str, Any]]
+Rule: TypeAlias = Callable[[Profile, Sent, str], Changes]
+
+
+def draw_lessons(error: EndpointError, profile: Profile, sent: Sent) -> Iterator[Lesson]:
+    """Yield what a refusal may teach, the surest first."""
+    refused = isinstance(error, RefusedError) and error.status in _CLIENT_FAULTS
+    if isinstance(error, ContextOverflowError) or not (refused or isinstance(error, ServerError)):
+        return
+    words = error.message
+    why = words if len(words) <= _LONGEST_REASON else words[:_LONGEST_REASON] + "..."
+    if _SAYS_NO.search(words):
+        for pattern, rule in _RULES:
+            if pattern.search(words):
+                yield from (Lesson(name, getattr(profile, name), now, why) for name, now in rule(profile, sent, words))
+    for name, now in _guess(error, profile, sent):
+        yield Lesson(name, getattr(profile, name), now, why, is_guess=True)
+
+
+def _guess(error: EndpointError, profile: Profile, sent: Sent) -> Changes:
+    lacks_route = error.status in _ROUTE_FAULTS and not _SAYS_MODEL.search(f"{error.message} {error.code}")
+    prompted = profile.tool_calling == "prompted"  # speaks chat on either route
+    if (lacks_route or _SAYS_ROUTE.search(error.message)) and not prompted:
+        yield "route", "chat" if profile.route == "responses" else "responses"
+    elif error.status in {400, 422} and sent.has_results and profile.route == "responses" and not prompted:
+        yield "tool_items", "message" if profile.tool_items == "native" else "native"
+        yield "route", "chat"
+
+
+# --- what a message names, and what to do otherwise ---
+
+
+def _drop(name: str) -> Rule:
+    def drop(profile: Profile, sent: Sent, _: str) -> Changes:
+        if name in sent.body:
+            yield "refused", profile.refused | {name}
+
+    return drop
+
+
+def _prompt(profile: Profile, sent: Sent, _: str) -> Changes:
+    if "tools" in sent.body and profile.tool_calling == "native":
+        yield "tool_calling", "prompted"
+
+
+def _free_choice(profile: Profile, sent: Sent, _: str) -> Changes:
+    choice = sent.body.get("tool_choice")
+    kind = "named" if isinstance(choice, dict) else choice
+    if kind in profile.tool_choice:
+        yield "tool_choice", profile.tool_choice - {kind}
+
+
+def _rename_limit(_: Profile, sent: Sent, __: str) -> Changes:
+    if "max_tokens" in sent.body:
+        yield "max_tokens_field", "max_completion_tokens"
+
+
+def _lower_output(profile: Profile, sent: Sent, words: str) -> Changes:
+    if "response_format" not in sent.body and "format" not in mapping(sent.body.get("text")):
+        return
+    if sent.body.get("stream") and profile.structured_stream and re.search(r"\bstream", words, re.IGNORECASE):
+        yield "structured_stream", False
+    if profile.structured_output in NEXT_OUTPUT:
+        yield "structured_output", NEXT_OUTPUT[profile.structured_output]
+
+
+def _drop_usage(profile: Profile, sent: Sent, _: str) -> Changes:
+    if "stream_options" in sent.body and profile.stream_usage:
+        yield "stream_usage", False
+
+
+def _drop_strict(profile: Profile, sent: Sent, _: str) -> Changes:
+    if "tools" in sent.body and profile.strict_tools:
+        yield "strict_tools", False
+
+
+def _move_system(profile: Profile, sent: Sent, words: str) -> Changes:
+    if "instructions" in sent.body and re.search(r"\binstructions\b", words):
+        yield "system", "message"
+    elif profile.system != "user":
+        yield "system", "user"
+
+
+def _quiet_reasoning(profile: Profile, sent: Sent, words: str) -> Changes:
+    effort = mapping(sent.body.get("reasoning")).get("effort") or sent.body.get("reasoning_effort")
+    taken = frozenset(word for word in profile.efforts if re.search(rf"['\"`]{word}['\"`]", words)) - {effort}
+    if effort and taken:
+        yield "efforts", taken
+    elif profile.reasoning != "none" and sent.body.keys() & {"reasoning", "reasoning_effort", "chat_template_kwargs"}:
+        yield "reasoning", "none"
+
+
+def _forget_reasoning(profile: Profile, _: Sent, __: str) -> Changes:
+    if profile.reasoning_replay != "none":
+        yield "reasoning_replay", "none"
+
+
+def _drop_named(profile: Profile, sent: Sent, words: str) -> Changes:
+    for name in sent.body.keys() - _NEVER_DROPPED:
+        if re.search(rf"\b{re.escape(name)}\b", words):
+            yield "refused", profile.refused | {name}
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE | re.DOTALL)
+
+
+_SAYS_NO = _pattern(
+    r"\bnot\b.{0,20}(?:support|permit|allow|availab|enabl|recogni|implement|accept)|unsupported|n[o']t support|unknown"
+    r"|unrecogni|unexpected|extra|requires?\b|invalid|must be|cannot|can't|incompatible|only\b|verif"
+)
+_SAYS_MODEL = _pattern(r"\bmodels?\b|model_not_found|deployment")
+_SAYS_ROUTE = _pattern(r"unexpected endpoint|unknown (?:url|route|endpoint|path)|invalid url|no (?:such )?route")
+_TOOLS = r"(?:tools?|tool.?(?:calls?|calling|use)|function.?call\w*)\b"
+
+# The first rule whose words are there and which has something to change comes first: the narrow before the wide.
+_RULES: tuple[tuple[re.Pattern[str], Rule], ...] = (
+    (_pattern(r"parallel.?tool.?calls?"), _drop("parallel_tool_calls")),
+    (_pattern(r"enable-auto-tool-choice|tool.?call.?parser|--jinja"), _prompt),  # vLLM, llama.cpp
+    (_pattern(r"tool.?choice"), _free_choice),
+    (_pattern(r"max_completion_tokens"), _rename_limit),
+    (_pattern(r"stream.?options"), _drop_usage),
+    (_pattern(r"response.?format|json.?(?:schema|object)|\btext\b|structured|grammar|guided"), _lower_output),
+    (_pattern(r"\bstrict\b"), _drop_strict),
+    (_pattern(rf"(?:support|feature|enabl|allow|permit)\w*\W+(?:\w+\W+){{0,3}}?{_TOOLS}"), _prompt),
+    (_pattern(rf"\b{_TOOLS}\W+(?:\w+\W+){{0,3}}?(?:not|unsupported|requires?)\b"), _prompt),
+    (
+        _pattern(r"\binstructions\b|system.?(?:message|prompt|role|instruction)|role\W.{0,20}\b(?:system|developer)\b"),
+        _move_system,
+    ),
+    (_pattern(r"encrypted"), _forget_reasoning),
+    (_pattern(r"reasoning|thinking|chat_template_kwargs"), _quiet_reasoning),
+    (_pattern(""), _drop_named),
+)

@@ -1,0 +1,68 @@
+"""Ids of tool calls: unique over a run, legal for every server, and as short as a model's template wants them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pydantic_core import from_json
+
+from agentloop.items import Item, ToolCall, ToolResult
+from agentloop.wire.payload import mapping, mappings, string
+
+_LEGAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SHORT = re.compile(r"[A-Za-z0-9]{9}")
+_WRAPPERS = frozenset({"parallel", "multi_tool_use.parallel"})
+
+
+class CallIds:
+    """The ids that one conversation has used so far."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._short: dict[str, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._taken)
+
+    def take(self, items: Iterable[Item]) -> None:
+        """Note the ids in items of the conversation."""
+        self._taken.update(item.call_id for item in items if isinstance(item, ToolCall))
+
+    def own(self, call: ToolCall) -> ToolCall:
+        """Return a call of a reply with an id that is its own and legal."""
+        call_id = call.call_id
+        if call_id in self._taken or not _LEGAL.fullmatch(call_id):
+            call_id = self._new()
+        self._taken.add(call_id)
+        return call if call_id == call.call_id else replace(call, call_id=call_id)
+
+    def shorten(self, item: Item) -> Item:
+        """Return the item as it goes out to a model whose template wants ids of nine letters or digits."""
+        if not isinstance(item, (ToolCall, ToolResult)) or _SHORT.fullmatch(item.call_id):
+            return item
+        short = self._short.setdefault(item.call_id, f"{len(self._short):09d}")
+        return replace(item, call_id=short)
+
+    def _new(self) -> str:
+        number = len(self._taken) + 1
+        while f"call_{number}" in self._taken:
+            number += 1
+        return f"call_{number}"
+
+
+def unwrap_parallel(call: ToolCall) -> list[ToolCall]:
+    """Return the calls inside a call of the wrapper that OpenAI's models make up for several calls at once."""
+    if call.name not in _WRAPPERS:
+        return [call]
+    try:
+        uses = mappings(mapping(from_json(call.arguments)).get("tool_uses"))
+    except ValueError:
+        return [call]
+    # `functions.add`: the prefix is taken away wherever names are looked up.
+    calls = [
+        ToolCall("", string(use.get("recipient_name")), json.dumps(mapping(use.get("parameters")))) for use in uses
+    ]
+    return calls or [call]

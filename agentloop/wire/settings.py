@@ -1,0 +1,105 @@
+"""What the model is asked for, as fields of a request's body; and what the endpoint would refuse of it.
+
+Both routes share this; what differs between them is a parameter or a field of the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agentloop.errors import ConfigurationError
+from agentloop.items import JsonObject
+from agentloop.wire.profile import Effort, ModelSettings, Profile, Route
+
+_EFFORTS: tuple[Effort, ...] = ("none", "minimal", "low", "medium", "high")
+_PASSED_ON = ("parallel_tool_calls", "service_tier", "user", "safety_identifier", "prompt_cache_key")
+
+# A field that is asked for in so many words, and without which the result is another one. What does the same here.
+_CHANGES_THE_RESULT: Mapping[str, str] = {
+    "background": "leave it out: agent.run is a coroutine, and can wait in a task of your own",
+    "conversation": "give history=result.items: the endpoint keeps no conversations",
+    "logprobs": "leave it out, or choose an endpoint that has it",
+    "max_tool_calls": "give Agent(..., limits=Limits(tool_calls=...)), which holds on any endpoint",
+    "previous_response_id": "give history=result.items: the endpoint keeps no conversations",
+    "prompt": "give the text itself: Agent(..., instructions=...)",
+    "top_logprobs": "leave it out, or choose an endpoint that has it",
+}
+
+
+def write_settings(settings: ModelSettings, profile: Profile, route: Route) -> JsonObject:
+    """Return the fields of a body that say what the model is asked for; None for what is not."""
+    chat = route == "chat"
+    limit = profile.max_tokens_field if chat else "max_output_tokens"
+    return {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        limit: settings.max_output_tokens,
+        **{name: getattr(settings, name) for name in _PASSED_ON},
+        **_write_verbosity(settings, profile, route),
+        **_write_reasoning(settings, profile, route),
+    }
+
+
+def check_settings(settings: ModelSettings, profile: Profile) -> None:
+    """Hold what is asked for in so many words against what the endpoint can do, before a request is made.
+
+    Raises:
+        ConfigurationError: the endpoint refuses a field without which the result would be another one.
+    """
+    for name in settings.extra_body:
+        if name in profile.refused and name in _CHANGES_THE_RESULT:
+            raise ConfigurationError(
+                f"extra_body asks for {name}, which this endpoint does not have",
+                hint=f"{_CHANGES_THE_RESULT[name]}; where the endpoint does have it, take it out of Profile.refused",
+            )
+
+
+def dropped_settings(settings: ModelSettings, profile: Profile) -> Iterator[str]:
+    """Yield in words what was asked for and is not sent, or not as it was asked for."""
+    named = ("temperature", "top_p", "verbosity", *_PASSED_ON)
+    for name in named:
+        if getattr(settings, name) is not None and name in profile.refused:
+            instead = "; calls run one after the other instead" if name == "parallel_tool_calls" else ""
+            yield f"{name} is not sent: the endpoint refuses or ignores it{instead}"
+    for name in settings.extra_body:
+        if name in profile.refused:
+            yield f"{name} of extra_body is not sent: the endpoint refuses or ignores it"
+    effort = settings.reasoning_effort
+    if effort is not None and profile.reasoning == "none":
+        yield "reasoning_effort is not sent: the endpoint refuses or ignores it"
+    elif effort is not None and effort not in profile.efforts:
+        yield f"reasoning_effort {effort} is sent as {_nearest(effort, profile)}: the endpoint takes no other"
+
+
+def _write_verbosity(settings: ModelSettings, profile: Profile, route: Route) -> JsonObject:
+    if settings.verbosity is None or "verbosity" in profile.refused:
+        return {}
+    return {"verbosity": settings.verbosity} if route == "chat" else {"text": {"verbosity": settings.verbosity}}
+
+
+def _write_reasoning(settings: ModelSettings, profile: Profile, route: Route) -> JsonObject:
+    if settings.reasoning_effort is None or not profile.efforts:
+        return {}
+    effort = _nearest(settings.reasoning_effort, profile)
+    match profile.reasoning:
+        case "none":
+            return {}
+        case "template":
+            return {"chat_template_kwargs": {"enable_thinking": effort != "none"}}
+        case "standard" if route == "chat":
+            return {"reasoning_effort": effort}
+        case _:
+            return {"reasoning": {"effort": effort}}
+
+
+def _nearest(effort: Effort, profile: Profile) -> str:
+    def distance(other: str) -> tuple[int, int]:
+        steps = _EFFORTS.index(effort) - _EFFORTS.index(_as_effort(other))
+        return abs(steps), steps
+
+    return min(sorted(profile.efforts), key=distance, default=effort)
+
+
+def _as_effort(name: str) -> Any:
+    return name if name in _EFFORTS else "medium"
