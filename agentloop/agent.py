@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from types import NoneType, TracebackType
-from typing import Any, Self, cast
+from typing import Any, Generic, Self, cast, overload
 from uuid import uuid4
 
 from agentloop.drive import Driver, Recipe
@@ -21,15 +21,17 @@ from agentloop.journal import MemoryJournal, Observer
 from agentloop.knowledge import look_up, remember
 from agentloop.limits import Limits
 from agentloop.loop import advance, resume
+from agentloop.media import inline_images
 from agentloop.observe import open_log
 from agentloop.policy import Decision, Policy
 from agentloop.portal import PORTAL
-from agentloop.run import Command, HumanDecided, Run, RunResult, UserSaid
+from agentloop.run import HumanDecided, Outcome, Output_co, Run, RunResult, UserSaid
+from agentloop.schema import OutputSchema
 from agentloop.streaming import stream_events
 from agentloop.tools import Tool, ToolRegistry, collect_tools
 from agentloop.transport import HttpTransport, RetryPolicy, Transport
 from agentloop.wire.conversation import Subject
-from agentloop.wire.profile import Endpoint, ModelSettings
+from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 from agentloop.wire.providers import Provider, find_provider
 
 Input = str | Message | Sequence[Item]
@@ -46,7 +48,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 }
 
 
-class Agent:
+class Agent(Generic[Output_co]):
     """A model with tools, ready to run; it holds no state of any run and may be used by many at once.
 
     Args:
@@ -55,16 +57,32 @@ class Agent:
         endpoint: Where the model is served, when it is not in the built-in table.
         instructions: The system text.
         tools: Functions, Tools and registries.
+        output: What `result.output` is to be: a pydantic model, dataclass, TypedDict, union, list, plain type, or a
+            JSON schema as a dict. For a union or a Literal, say it to type checkers: `agent: Agent[int | str] = ...`.
         limits: How much one run may do.
         settings: What the model is asked for.
         policy: Which calls need a yes, and what a failing tool does to the run.
 
     Raises:
-        ConfigurationError: there is no such provider, or the endpoint makes no sense.
+        ConfigurationError: there is no such provider, the endpoint makes no sense, or no JSON is of the output type.
         ToolDefinitionError: a function can't become a tool.
         DuplicateToolError: two tools bear one name.
     """
 
+    @overload
+    def __init__(
+        self: Agent[None],
+        model: str,
+        *,
+        endpoint: Endpoint | Transport | None = None,
+        instructions: str | None = None,
+        tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        output: None = None,
+        limits: Limits = Limits(),
+        settings: ModelSettings = ModelSettings(),
+        policy: Policy = Policy(),
+    ) -> None: ...
+    @overload
     def __init__(
         self,
         model: str,
@@ -72,6 +90,32 @@ class Agent:
         endpoint: Endpoint | Transport | None = None,
         instructions: str | None = None,
         tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        output: type[Output_co],
+        limits: Limits = Limits(),
+        settings: ModelSettings = ModelSettings(),
+        policy: Policy = Policy(),
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Agent[Any],
+        model: str,
+        *,
+        endpoint: Endpoint | Transport | None = None,
+        instructions: str | None = None,
+        tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        output: object,
+        limits: Limits = Limits(),
+        settings: ModelSettings = ModelSettings(),
+        policy: Policy = Policy(),
+    ) -> None: ...
+    def __init__(
+        self,
+        model: str,
+        *,
+        endpoint: Endpoint | Transport | None = None,
+        instructions: str | None = None,
+        tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        output: object = None,
         limits: Limits = Limits(),
         settings: ModelSettings = ModelSettings(),
         policy: Policy = Policy(),
@@ -86,7 +130,8 @@ class Agent:
             policy=policy,
         )
         self.model = model
-        self._rules = Rules(limits=limits, tools=collect_tools(tools), policy=policy)
+        answer = None if output is None else OutputSchema(output)
+        self._rules = Rules(limits=limits, tools=collect_tools(tools), policy=policy, output=answer)
         self._instructions = instructions
         self._settings = settings
         self._name = model
@@ -101,7 +146,13 @@ class Agent:
             self._transport = HttpTransport(endpoint) if isinstance(endpoint, Endpoint) else endpoint
         _check_tool_choice(settings, self._rules)
 
-    async def run(self, input: Input, *, history: Sequence[Item] = (), context: Any = None) -> RunResult:  # noqa: A002 - the field's own word for it
+    async def run(
+        self,
+        input: Input,  # noqa: A002 - the field's own word for it
+        *,
+        history: Sequence[Item] = (),
+        context: Any = None,
+    ) -> RunResult[Output_co]:
         """Run to the end and return what it came to.
 
         Args:
@@ -111,14 +162,21 @@ class Agent:
 
         Raises:
             EndpointError: the endpoint could not answer; `error.run` resumes with `agent.resume`.
+            OutputError: the answer is not of the output type, even after the model was told why.
             ToolFailedError: a tool raised, and the policy says `on_tool_error="raise"`.
         """
-        return await self._drive(self._begin(input, history), context, stream=False)
+        return await self._drive(*_begin(input, history), context, stream=False)
 
-    def run_sync(self, input: Input, *, history: Sequence[Item] = (), context: Any = None) -> RunResult:  # noqa: A002 - as above
+    def run_sync(
+        self,
+        input: Input,  # noqa: A002 - as above
+        *,
+        history: Sequence[Item] = (),
+        context: Any = None,
+    ) -> RunResult[Output_co]:
         """Do as `run` does, from code that is not async; it works inside a running event loop too."""
-        begun = self._begin(input, history)
-        return PORTAL.call(lambda: self._drive(begun, context, stream=False))
+        begun = _begin(input, history)
+        return PORTAL.call(lambda: self._drive(*begun, context, stream=False))
 
     def stream(
         self,
@@ -131,8 +189,8 @@ class Agent:
 
         The arguments and errors are those of `run`. Leaving the loop early ends the run.
         """
-        begun = self._begin(input, history)
-        return stream_events(lambda observer: self._drive(begun, context, stream=True, observer=observer))
+        begun = _begin(input, history)
+        return stream_events(lambda observer: self._drive(*begun, context, stream=True, observer=observer))
 
     def stream_sync(
         self,
@@ -146,7 +204,7 @@ class Agent:
 
     async def resume(
         self, run: Run, *, decisions: Mapping[str, Decision] | None = None, context: Any = None
-    ) -> RunResult:
+    ) -> RunResult[Output_co]:
         """Go on with a run that was paused, cancelled or broken off, perhaps in another process.
 
         Args:
@@ -158,12 +216,11 @@ class Agent:
             RunStateError: the run has ended, or the decisions are not those it waits for.
         """
         _check_resumable(run, self._rules)
-        begun = advance(run, HumanDecided(decisions), self._rules) if decisions else resume(run, self._rules)
-        return await self._drive(begun, context, stream=False)
+        return await self._drive(run, HumanDecided(decisions) if decisions else None, context, stream=False)
 
     def resume_sync(
         self, run: Run, *, decisions: Mapping[str, Decision] | None = None, context: Any = None
-    ) -> RunResult:
+    ) -> RunResult[Output_co]:
         """Do as `resume` does, from code that is not async."""
         return PORTAL.call(lambda: self.resume(run, decisions=decisions, context=context))
 
@@ -184,15 +241,12 @@ class Agent:
     ) -> None:
         await self.aclose()
 
-    def _begin(self, said: Input, history: Sequence[Item]) -> tuple[Run, Command]:
-        run = Run(run_id=uuid4().hex, items=_check_items("history", history))
-        return advance(run, UserSaid(_items(said)), self._rules)
-
     async def _drive(
-        self, begun: tuple[Run, Command], context: Any, *, stream: bool, observer: Observer | None = None
-    ) -> RunResult:
-        run, command = begun
+        self, run: Run, outcome: Outcome | None, context: Any, *, stream: bool, observer: Observer | None = None
+    ) -> RunResult[Any]:
         recipe = self._recipe or self._make_recipe(self._transport or await self._start_server())
+        run, command = resume(run, recipe.rules) if outcome is None else advance(run, outcome, recipe.rules)
+        run = replace(run, items=await inline_images(run.items, recipe.subject))
         observers = [watch for watch in (open_log(run.run_id), observer) if watch is not None]
         return await Driver(recipe, MemoryJournal(observers), run, context=context, stream=stream).drive(command)
 
@@ -206,24 +260,40 @@ class Agent:
     def _make_recipe(self, transport: Transport) -> Recipe:
         endpoint, policy = transport.endpoint, self._rules.policy
         known = look_up(endpoint, self._name, "" if self._name == self.model else self.model.partition(":")[0])
+        offered = [tool for name, tool in self._rules.tools.items() if policy.judge(name) != "deny"]
         subject = Subject(
             base_url=known.place,
             model=self._name,
             instructions=self._instructions,
-            tools=[tool for name, tool in self._rules.tools.items() if policy.judge(name) != "deny"],
+            tools=offered,
             settings=replace(self._settings, extra_body={**endpoint.extra_body, **self._settings.extra_body}),
             profile=known.base,
+            output=self._rules.output.form if self._rules.output else None,
         )
         retry = RetryPolicy.of(endpoint)
         self._recipe = Recipe(
             subject=subject,
-            rules=self._rules,
+            rules=_adapt_rules(self._rules, self._settings, known.base, offered),
             transport=transport,
             retry=retry,
             remember=partial(remember, known.place, self._name),
             warnings=list(known.warnings),
         )
         return self._recipe
+
+
+def _begin(said: Input, history: Sequence[Item]) -> tuple[Run, Outcome]:
+    return Run(run_id=uuid4().hex, items=_check_items("history", history)), UserSaid(_items(said))
+
+
+def _adapt_rules(rules: Rules, settings: ModelSettings, profile: Profile, offered: Sequence[Tool]) -> Rules:
+    """Return the rules for what the model is asked for and what the endpoint can do."""
+    thinks = settings.reasoning_effort not in {None, "none"}
+    apart = (profile.structured_apart and (bool(offered) or thinks)) or (profile.small_model and bool(offered))
+    choice = settings.tool_choice
+    named = any(tool.name == choice for tool in offered)
+    required = choice if named else "" if choice == "required" and offered else None
+    return replace(rules, apart=apart, required=required)
 
 
 def _items(said: Input) -> tuple[Item, ...]:

@@ -13,7 +13,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Literal, assert_never
 
-from agentloop.errors import EmptyReplyError, EndpointError, ToolError, ToolFailedError
+from agentloop.errors import EmptyReplyError, EndpointError, OutputError, ToolError, ToolFailedError
 from agentloop.events import (
     ApprovalAsked,
     Finished,
@@ -26,9 +26,10 @@ from agentloop.events import (
 )
 from agentloop.guard import Rules, describe_limit
 from agentloop.invoke import invoke
-from agentloop.items import Message, Reply, ToolCall, ToolResult
+from agentloop.items import Message, Reply, ToolCall, ToolResult, Usage
 from agentloop.journal import Journal, Step, StepFailed
-from agentloop.loop import advance, pause
+from agentloop.loop import advance, conclude, pause
+from agentloop.media import max_image_bytes
 from agentloop.policy import Decision
 from agentloop.run import (
     AskHuman,
@@ -45,8 +46,10 @@ from agentloop.run import (
     RunTools,
     ToolsReturned,
 )
+from agentloop.summary import summarize
 from agentloop.tools import Tool, ToolContext
-from agentloop.transport import RetryPolicy, Transport, is_retryable
+from agentloop.transport import Pace, RetryPolicy, Transport, WarningSource, is_retryable
+from agentloop.window import Window
 from agentloop.wire.conversation import Conversation, Subject
 from agentloop.wire.lessons import Lesson
 
@@ -92,14 +95,20 @@ class Driver:
         self._context = context
         self._stream = stream
         self._conversation = Conversation(recipe.subject, run.dialect)
+        self._conversation.reserve_ids(run.items)
+        self._window = Window(self._conversation, recipe.subject)
+        self._pace = Pace.of(recipe.transport.endpoint, recipe.subject.model, self._conversation.profile)
+        transport = recipe.transport
+        self._take_warnings = transport.take_warnings if isinstance(transport, WarningSource) else list[str]
         self._step_started = perf_counter()
         self._returned: dict[str, ToolResult] = {}
         self._shown = False
+        self._spent = Usage()  # on summaries
         self._repairs = 0
         self._failures: dict[str, ToolFailedError] = {}
         self._failure: ToolFailedError | None = None
 
-    async def drive(self, command: Command) -> RunResult:
+    async def drive(self, command: Command) -> RunResult[Any]:
         """Return the result of the run.
 
         Whatever is raised, a cancellation included, has the run as it then stands on its attribute `run`.
@@ -124,7 +133,9 @@ class Driver:
                 self._run = replace(self._run, tally=replace(self._run.tally, seconds=seconds))
             vars(error)["run"] = self._run
             raise
-        result = RunResult(self._run)
+        result, repairs = conclude(self._run, self._recipe.rules)
+        if repairs:
+            await self._journal.emit(Notice("repaired", f"in the answer: {'; '.join(repairs)}"))
         await self._journal.emit(Finished(result))
         return result
 
@@ -135,16 +146,23 @@ class Driver:
         if self._run.landing is not None and before.landing is None:
             limit = describe_limit(self._recipe.rules.limits, self._run.landing)
             await self._journal.emit(Notice("limit", f"{limit}; the model has its last turn, without tools"))
+        if self._run.misfits > before.misfits:
+            await self._journal.emit(Notice("warning", "the answer does not fit: the model is told why"))
 
     async def _carry_out(self, command: CallModel | RunTools | AskHuman | GiveUp) -> Outcome | None:
         """Return what came of a command, or None when only a person who isn't here can go on."""
         match command:
-            case CallModel(tools=tools):
-                return await self._call_model(tools=tools)
+            case CallModel():
+                return await self._call_model(command)
             case RunTools(calls=calls):
                 return await self._run_tools(calls)
             case AskHuman(calls=calls):
                 return await self._ask(calls)
+            case GiveUp(misfit=misfit) if misfit:
+                raise OutputError(
+                    f"the model's answer is not of the type that was asked for: {RunResult(self._run).text}\n{misfit}",
+                    hint="try agent.resume(error.run), a plainer type, another model, or Limits(output_retries=...)",
+                )
             case GiveUp():
                 raise EmptyReplyError(
                     "the model gave neither text nor a tool call, even after being asked again",
@@ -155,13 +173,13 @@ class Driver:
 
     # --- the model ---
 
-    async def _call_model(self, *, tools: bool) -> Outcome:
+    async def _call_model(self, command: CallModel) -> Outcome:
         turn = self._run.tally.turns + 1
         await self._journal.emit(TurnStarted(turn))
         landing = self._run.landing is not None
         try:
             async with asyncio.timeout(None if landing else self._seconds_left()):
-                [reply] = await self._journal.steps([Step(f"model:{turn}", self._ask_model, (tools,))])
+                [reply] = await self._journal.steps([Step(f"model:{turn}", self._ask_model, (command,))])
         except TimeoutError:
             return self._interrupted("time_limit")
         if isinstance(reply, StepFailed):
@@ -170,27 +188,32 @@ class Driver:
         await self._journal.emit(TurnFinished(turn, seconds, reply.usage))
         return ModelReplied(reply, seconds)
 
-    async def _ask_model(self, tools: bool) -> Reply:  # noqa: FBT001 - a step's arguments are positional
-        ask = partial(self._ask_once, tools=tools)
-        await self._tell_what_was_learned()
+    async def _ask_model(self, command: CallModel) -> Reply:
+        ask = partial(self._ask_once, command)
         refusal: EndpointError | None = None
         while True:
             try:
                 reply = await self._recipe.retry.call(ask, self._journal.emit, self._may_retry)
                 reply = self._conversation.accept(reply)
             except EndpointError as error:
+                self._window.explain(error)
+                if not self._shown and self._window.shrink(self._run, error):
+                    continue
                 lesson = None if self._shown else self._conversation.adapt(error)
                 if lesson is None:
                     raise (refusal or error) from None
                 # When a guess does not help, what it was made from is what went wrong.
                 refusal = refusal or error if lesson.is_guess else None
             else:
+                self._window.count(reply.usage)
                 await self._tell_what_was_learned()
-                return reply
+                spent, self._spent = self._spent, Usage()
+                return replace(reply, usage=reply.usage + spent)
 
     async def _tell_what_was_learned(self) -> None:
-        for notice in self._conversation.take_notices():
+        for notice in (*self._conversation.take_notices(), *self._window.take_notices()):
             await self._journal.emit(notice)
+        self._recipe.warnings.extend(self._take_warnings())
         while self._recipe.warnings:
             await self._journal.emit(Notice("warning", self._recipe.warnings.pop(0)))
         lessons = self._conversation.take_lessons()
@@ -198,21 +221,47 @@ class Driver:
         if trouble:
             await self._journal.emit(Notice("warning", trouble))
 
-    async def _ask_once(self, *, tools: bool) -> Reply:
-        conversation, transport = self._conversation, self._recipe.transport
-        body = conversation.encode(
-            self._run.items,
-            tools=tools,
-            stream=self._stream,
+    async def _ask_once(self, command: CallModel) -> Reply:
+        conversation = self._conversation
+        streams = self._stream and (conversation.profile.structured_stream or not command.output)
+        self._shown = False
+        write = partial(
+            conversation.encode,
+            tools=command.tools,
+            stream=streams,
             free_choice=self._run.tally.tool_calls > 0,
+            output=command.output,
         )
-        if not self._stream:
-            return conversation.decode(await transport.send(conversation.path, body))
+        body = self._window.encode(self._run, write)
+        if self._recipe.subject.settings.summarize_dropped and (text := self._window.take_left_out()):
+            await self._summarize(text)
+            body = self._window.encode(self._run, write)
+        await self._tell_what_was_learned()
+        return await self._pace.call(partial(self._send, body, streams=streams), self._journal.emit)
+
+    async def _summarize(self, text: str) -> None:
+        recipe, emit = self._recipe, self._journal.emit
+        ask = partial(summarize, text, recipe.subject, recipe.transport.send)
+        try:
+            reply = await recipe.retry.call(partial(self._pace.call, ask, emit), emit)
+        except EndpointError as error:
+            await emit(Notice("warning", f"what is left out could not be summarised: {error.message}"))
+        else:
+            self._spent += reply.usage
+            self._window.add_summary(self._run, reply)
+
+    async def _send(self, body: bytes, *, streams: bool) -> Reply:
+        conversation, transport = self._conversation, self._recipe.transport
+        if not streams:
+            reply = conversation.decode(await transport.send(conversation.path, body))
+            if self._stream:
+                await self._show(reply)
+            return reply
         return await self._read_stream(transport.stream(conversation.path, body))
 
     async def _read_stream(self, stream: AsyncGenerator[bytes]) -> Reply:
         decoder = self._conversation.decoder()
-        self._shown = has_text = False
+        has_text = False
         emit, deltas = self._journal.emit, 0
         async with aclosing(stream) as chunks:
             async for chunk in chunks:
@@ -224,11 +273,17 @@ class Driver:
                         await asyncio.sleep(0)
                     deltas += 1
         reply = decoder.close()
+        for delta in self._conversation.rest():
+            has_text = has_text or isinstance(delta, TextDelta)
+            await emit(delta)
         if not has_text:  # some servers send a whole body in place of a stream
-            for item in reply.items:
-                if isinstance(item, Message) and item.text:
-                    await self._journal.emit(TextDelta(item.text))
+            await self._show(reply)
         return reply
+
+    async def _show(self, reply: Reply) -> None:
+        for item in reply.items:
+            if isinstance(item, Message) and item.text:
+                await self._journal.emit(TextDelta(item.text))
 
     def _may_retry(self, error: EndpointError) -> bool:
         # What a user has seen is not taken back.
@@ -239,7 +294,8 @@ class Driver:
     async def _run_tools(self, calls: tuple[ToolCall, ...]) -> Outcome:
         self._returned, self._repairs = {}, 0
         results: list[ToolResult] = []
-        for group in _groups(calls, self._recipe.rules.tools):
+        one_by_one = self._recipe.subject.settings.parallel_tool_calls is False
+        for group in [[call] for call in calls] if one_by_one else _groups(calls, self._recipe.rules.tools):
             steps = [Step(f"tool:{call.call_id}", self._run_tool, (call,), "once") for call in group]
             results += await self._journal.steps(steps)
         # Of calls that ran side by side, the first by order and not by chance.
@@ -254,7 +310,8 @@ class Driver:
         started = perf_counter()
         abandoned: list[str] = []
         try:
-            invoked = await invoke(tool, call, context, self._timeout_of(tool), abandoned.append)
+            limit = max_image_bytes(self._conversation.profile)
+            invoked = await invoke(tool, call, context, self._timeout_of(tool), abandoned.append, limit)
         finally:
             for thread in abandoned:
                 text = f"{call.name} could not be stopped: its thread {thread} runs on, and its result is discarded"

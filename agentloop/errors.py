@@ -16,8 +16,10 @@
       - RateLimitedError        429, and waiting did not help
     + ServerError               a 5xx, or `status: failed` in a 200
     + ReplyError                an answer that is no answer
-      - StreamCutError          a stream that ended without its terminal event
+      - StreamCutError          a stream that was damaged or ended without its terminal event
       - EmptyReplyError         neither text nor a call, twice
+      - OutputError             an answer that is not of the agent's `output`, even after being told why
+  x FetchError                  an address on the network that can't or may not be fetched
   x ToolFailedError             a tool raised and `on_tool_error="raise"`
   x ToolError                   raised *by* a tool: its text is for the model, the run goes on
 
@@ -143,11 +145,19 @@ class ReplyError(EndpointError):
 
 
 class StreamCutError(ReplyError):
-    """A stream ended without its terminal event, so the reply may be incomplete."""
+    """A stream was damaged or ended without its terminal event, so the reply may be incomplete."""
 
 
 class EmptyReplyError(ReplyError):
     """The model gave neither text nor a tool call, even after being asked again."""
+
+
+class OutputError(ReplyError):
+    """The model's answer is not of the type that was asked for, even after it was told why as often as allowed."""
+
+
+class FetchError(AgentloopError):
+    """Something on the network could not be fetched, or may not be."""
 
 
 class ToolFailedError(AgentloopError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from agentloop.items import ToolCall, ToolResult, Usage
 
@@ -109,7 +109,7 @@ class Notice:
 class Finished:
     """The run ended; always the last event."""
 
-    result: RunResult
+    result: RunResult[Any]
 
 
 Event: TypeAlias = (

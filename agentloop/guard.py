@@ -14,7 +14,7 @@ from agentloop.items import ToolCall, ToolResult
 from agentloop.limits import LimitReason, Limits, Tally
 from agentloop.policy import Policy
 from agentloop.run import Pending, Streak
-from agentloop.schema import canonical
+from agentloop.schema import OutputSchema, canonical
 from agentloop.tools import Tool, near_names
 
 
@@ -26,11 +26,17 @@ class Rules:
         limits: How much the run may do.
         tools: The agent's tools by name, denied ones included.
         policy: Which calls need a yes.
+        output: What the answer has to be, or None for any text.
+        apart: The answer is not held to `output` while tools are on offer; one more turn brings it into its form.
+        required: The tool that must be called before the model may answer, "" for any of them, or None.
     """
 
     limits: Limits
     tools: Mapping[str, Tool]
     policy: Policy = Policy()
+    output: OutputSchema | None = None
+    apart: bool = False
+    required: str | None = None
 
 
 class Plan(NamedTuple):

@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from agentloop.errors import ToolError
+from agentloop.errors import ConfigurationError, ToolError
 from agentloop.items import ToolCall, ToolResult
-from agentloop.schema import ArgumentsError
+from agentloop.media import MAX_IMAGE_BYTES, load_images
+from agentloop.schema import ArgumentsError, take_images
 from agentloop.threads import DaemonThreads, Outcome
 from agentloop.tools import BoundCall, Tool, ToolContext
 
@@ -57,6 +58,7 @@ async def invoke(
     context: ToolContext[Any],
     seconds: float | None,
     on_abandon: Callable[[str], None],
+    max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> Invoked:
     """Return what came of a call; only cancellation is raised.
 
@@ -66,19 +68,16 @@ async def invoke(
         context: For tools that ask for it.
         seconds: How long the tool may take, or None for as long as it takes.
         on_abandon: Told the name of a thread that could not be stopped.
+        max_image_bytes: The largest image that a result may hold.
     """
+    ends = None if seconds is None else asyncio.get_running_loop().time() + seconds
     try:
         bound = tool.bind(call.arguments, context)
     except ArgumentsError as error:
         return Invoked(_failed(call, error.text))
     try:
-        if tool.is_async:
-            value = await _call_async(tool, bound, seconds)
-        else:
-            value = await _call_in_thread(
-                partial(tool.function, *bound.args, **bound.kwargs), call, seconds, on_abandon
-            )
-        return Invoked(ToolResult(call.call_id, tool.render(value)), bound.repairs)
+        value = await _call(tool, bound, call, seconds, on_abandon)
+        return Invoked(await _read_result(tool, call, value, max_image_bytes, ends), bound.repairs)
     except ToolError as error:
         return Invoked(_failed(call, error.message), bound.repairs, error)
     except _TimedOutError as error:
@@ -93,6 +92,15 @@ async def invoke(
         return Invoked(_failed(call, _told(tool, error)), bound.repairs, error)
 
 
+async def _call(
+    tool: Tool, bound: BoundCall, call: ToolCall, seconds: float | None, on_abandon: Callable[[str], None]
+) -> Any:
+    if tool.is_async:
+        return await _call_async(tool, bound, seconds)
+    work = partial(tool.function, *bound.args, **bound.kwargs)
+    return await _call_in_thread(work, call, seconds, on_abandon)
+
+
 async def _call_async(tool: Tool, bound: BoundCall, seconds: float | None) -> Any:
     if seconds is None:
         return await tool.function(*bound.args, **bound.kwargs)
@@ -104,6 +112,19 @@ async def _call_async(tool: Tool, bound: BoundCall, seconds: float | None) -> An
         if scope.expired():
             raise _TimedOutError(stopped=True) from None
         raise
+
+
+async def _read_result(tool: Tool, call: ToolCall, value: Any, max_bytes: int, ends: float | None) -> ToolResult:
+    rest, images = take_images(value)
+    result = ToolResult(call.call_id, tool.render(rest))
+    if not images:
+        return result
+    try:
+        async with asyncio.timeout_at(ends):
+            return replace(result, images=await load_images(images, max_bytes))
+    except (ConfigurationError, TimeoutError) as error:
+        why = _FOLDERS.sub("", error.message) if isinstance(error, ConfigurationError) else "it did not load in time"
+        raise ToolError(f"{tool.name} ran, but its image can't be shown: {why}\n{result.content}".rstrip()) from error
 
 
 async def _call_in_thread(

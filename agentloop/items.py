@@ -6,7 +6,10 @@ Nothing here knows a wire format, an endpoint or a file; `wire/` translates thes
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from agentloop.errors import ConfigurationError
@@ -14,6 +17,10 @@ from agentloop.errors import ConfigurationError
 JsonObject: TypeAlias = dict[str, Any]
 Role: TypeAlias = Literal["user", "assistant", "system"]
 _ROLES = ("user", "assistant", "system")
+_PICTURE = re.compile(
+    rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8[79]a)|(?P<webp>RIFF.{4}WEBP)", re.DOTALL
+)
+_SHOWN_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +33,62 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture in a message, as a data URL (`data:image/png;base64,...`)."""
+    """A picture in a message or in the result of a tool.
+
+    Attributes:
+        url: The picture itself, as a data URL, or where it is: a `file:`, `http:` or `https:` URL. It is read or
+            fetched when it enters a run, which holds data URLs only.
+    """
 
     url: str
     kind: Literal["image"] = "image"
 
     @classmethod
-    def from_bytes(cls, data: bytes, media_type: str) -> Image:
-        """Return the image for the bytes of a picture file, such as `image/png`."""
+    def from_path(cls, path: str | PathLike[str]) -> Image:
+        """Return the image in a file, which is read when the image enters a run."""
+        return cls(Path(path).absolute().as_uri())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, media_type: str | None = None) -> Image:
+        """Return the image for the bytes of a picture file.
+
+        Args:
+            data: A PNG, JPEG, GIF or WebP.
+            media_type: Such as `image/png`; found from the bytes when it is left out.
+
+        Raises:
+            ConfigurationError: the bytes are no picture.
+        """
+        media_type = media_type or media_type_of(data)
+        if media_type is None:
+            raise ConfigurationError(
+                f"these {len(data):,} bytes are no picture that models take", hint="give a PNG, JPEG, GIF or WebP"
+            )
         return cls(f"data:{media_type};base64,{base64.b64encode(data).decode()}")
+
+    @classmethod
+    def from_url(cls, url: str) -> Image:
+        """Return the image at an address, which is fetched when the image enters a run: endpoints take no addresses.
+
+        Raises:
+            ConfigurationError: the address is not of a kind that can be fetched.
+        """
+        if url.partition(":")[0].lower() not in {"http", "https", "data", "file"}:
+            raise ConfigurationError(
+                f"{url[:_SHOWN_CHARACTERS]!r} is no address of an image",
+                hint="give an http or https URL, or use Image.from_path for a file",
+            )
+        return cls(url)
+
+    def __repr__(self) -> str:
+        more = len(self.url) - _SHOWN_CHARACTERS
+        return f"Image({self.url[:_SHOWN_CHARACTERS]!r}{f' and {more:,} characters' if more > 0 else ''})"
+
+
+def media_type_of(data: bytes) -> str | None:
+    """Return the type of a picture by its first bytes, or None if it is none that models take."""
+    found = _PICTURE.match(data)
+    return f"image/{found.lastgroup}" if found else None
 
 
 Part: TypeAlias = Text | Image
@@ -88,7 +142,7 @@ def _check_message(role: object, parts: object) -> None:
     if not known:
         raise ConfigurationError(
             "the content of a message is neither text nor a tuple of Text and Image",
-            hint='write Message("user", "...") or Message("user", (Text("..."), Image("data:...")))',
+            hint='write Message("user", "...") or Message("user", (Text("..."), Image.from_path("a.png")))',
         )
 
 
@@ -130,13 +184,15 @@ class ToolResult:
 
     Attributes:
         call_id: The call that this answers.
-        content: The text for the model.
+        content: The text for the model; "" when there are only images.
         ok: False when the tool failed, was refused or was not run.
+        images: What the tool returned in pictures.
     """
 
     call_id: str
     content: str
     ok: bool = True
+    images: tuple[Image, ...] = ()
     kind: Literal["result"] = "result"
 
 

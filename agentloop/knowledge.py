@@ -90,7 +90,7 @@ def look_up(endpoint: Endpoint, model: str, provider: str = "") -> Knowledge:
     profile, warnings = endpoint.profile, list[str]()
     origin = f"table of providers ({provider})" if provider else "code"
     sources = dict.fromkeys(_differences(Profile(), profile), origin)
-    names = [f"{provider}:{model}"] if provider else [place, f"{place} {model}"]
+    names = [place, f"{place} {model}", *([f"{provider}:{model}"] if provider else [])]
     for path in config_paths():
         fields = _read_config(path, names, warnings)
         profile = replace(profile, **fields)
@@ -136,7 +136,7 @@ def read_lessons() -> tuple[list[Known], list[str]]:
         return [], []
     try:
         content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return [], []
     except (OSError, ValueError) as error:
         return [], [f"{path} is damaged and is ignored ({error}); agentloop profile forget --all makes it anew"]

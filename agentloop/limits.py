@@ -27,6 +27,8 @@ StopReason: TypeAlias = Literal[
 
 LimitReason: TypeAlias = Literal["tool_call_limit", "turn_limit", "token_limit", "time_limit", "repeated_calls"]
 
+_LEAST = {"tool_calls": 0, "turns": 1, "tokens": 1, "seconds": 0, "repeats": 1, "output_retries": 0}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -41,6 +43,7 @@ class Limits:
         tokens: Tokens in and out, as far as the endpoint reports them.
         seconds: Wall-clock time; a tool or model call under way is stopped when it is up.
         repeats: How often one call may come in a row with the same arguments.
+        output_retries: How often the model is told why its answer is not of the agent's `output` type, and asked again.
         per_tool: Calls allowed to a tool, by its name.
     """
 
@@ -49,10 +52,11 @@ class Limits:
     tokens: int | None = None
     seconds: float | None = None
     repeats: int | None = 3
+    output_retries: int | None = 2
     per_tool: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
-        for name, least in (("tool_calls", 0), ("turns", 1), ("tokens", 1), ("seconds", 0), ("repeats", 1)):
+        for name, least in _LEAST.items():
             _check(name, getattr(self, name), least)
         if not isinstance(cast("object", self.per_tool), Mapping):
             raise ConfigurationError(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any, assert_never
 
 from agentloop.errors import RunStateError
@@ -36,14 +37,18 @@ from agentloop.run import (
     Outcome,
     Pending,
     Run,
+    RunResult,
     RunTools,
     ToolsReturned,
     UserSaid,
     WaitingFor,
 )
+from agentloop.schema import ArgumentsError
 from agentloop.tools import resolve_name
 
 NUDGE = "Your last reply was empty. Answer the question, or call a tool."
+PRESS = "Before you answer, call {}."
+FORM = "Now give this answer once more, in the form that is asked for."
 
 _Step = tuple[Run, Command]
 
@@ -78,7 +83,7 @@ def resume(run: Run, rules: Rules) -> _Step:
     Raises:
         RunStateError: the run has ended.
     """
-    run = replace(run, stop_reason=None, stop_note="", nudged=False)
+    run = replace(run, stop_reason=None, stop_note="", nudged=False, misfits=0)
     match run.waiting_for:
         case "model":
             return _next_turn(run, rules)
@@ -100,13 +105,27 @@ def pause(run: Run) -> Run:
     return replace(run, stop_reason="approval", stop_note=note)
 
 
+def conclude(run: Run, rules: Rules) -> tuple[RunResult[Any], tuple[str, ...]]:
+    """Return what a run came to, and in words what had to be mended in its output."""
+    if rules.output is None:
+        return RunResult(run, None), ()
+    if run.waiting_for != "user" or run.stop_reason in _CUT:
+        return RunResult(run), ()
+    try:
+        output, repairs = rules.output.read(RunResult(run).text)
+    except ArgumentsError:
+        return RunResult(run), ()
+    return RunResult(run, output), repairs
+
+
 # --- outcomes ---
 
 
 def _said(run: Run, outcome: UserSaid, rules: Rules) -> _Step:
     answered = {item.call_id for item in run.items + outcome.items if isinstance(item, ToolResult)}
     history, said = _answer_open(run.items, answered), _answer_open(outcome.items, answered)
-    return _next_turn(run, rules, items=history + said, start=len(history), stop_reason=None, stop_note="")
+    run = replace(run, nudged=False, pressed=False, forming=False, misfits=0, stop_reason=None, stop_note="")
+    return _next_turn(run, rules, items=history + said, start=len(history))
 
 
 def _replied(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
@@ -121,19 +140,46 @@ def _replied(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
         usage=run.tally.usage + reply.usage,
     )
     items, dialect = run.items + said, reply.dialect or run.dialect
-    if calls and reply.stop == "complete" and run.landing is None:
+    may_call = run.landing is None and not run.forming
+    if calls and reply.stop == "complete" and may_call:
         plan = plan_calls(calls, tally, run.streak, rules)
         return _proceed(run, rules, items=items, dialect=dialect, **plan._asdict())
     run = replace(run, items=items, tally=tally, dialect=dialect)
     if reply.stop != "complete":
         return _finish(_refuse(run, calls, f"Not run: the reply was {reply.stop}."), reply.stop, _CUT[reply.stop])
+    run = _refuse(run, calls, "Not run: no tools were on offer any more.")
+    if may_call and not _last_text(said):
+        if run.nudged:
+            return run, GiveUp()
+        return _ask_again(run, rules, NUDGE, nudged=True)
+    if may_call and rules.required is not None and not run.pressed and not _has_called(run):
+        return _ask_again(run, rules, PRESS.format(rules.required or "a tool"), pressed=True)
+    misfit = rules.output.check(_last_text(said)) if rules.output else None
+    if misfit is not None and (run.landing is None or run.misfits < 1 <= _retries(rules)):
+        return _misfitted(run, rules, misfit)
     if run.landing is not None:
-        return _land(run, run.landing, said, rules)
-    if _says_something(said):
-        return _finish(run, "answered", "the model answered")
-    if run.nudged:
-        return run, GiveUp()
-    return _next_turn(run, rules, items=(*run.items, Message("user", NUDGE)), nudged=True)
+        return _land(run, run.landing, said, rules, fits=misfit is None)
+    return _finish(run, "answered", "the model answered")
+
+
+def _misfitted(run: Run, rules: Rules, misfit: str) -> _Step:
+    """Return the run after an answer that is not of the type that was asked for."""
+    if rules.apart and run.landing is None and not run.forming:
+        # Where the limit on turns is reached it does not count: the model has answered, and is offered no tools.
+        forming = replace(run, forming=True, items=(*run.items, Message("user", FORM)))
+        return forming, CallModel(tools=False, output=True)
+    if run.misfits >= _retries(rules):
+        return replace(run, items=(*run.items, Message("user", misfit))), GiveUp(misfit)
+    return _ask_again(run, rules, misfit, misfits=run.misfits + 1)
+
+
+def _retries(rules: Rules) -> float:
+    retries = rules.limits.output_retries
+    return inf if retries is None else retries
+
+
+def _ask_again(run: Run, rules: Rules, text: str, **changes: Any) -> _Step:
+    return _next_turn(run, rules, items=(*run.items, Message("user", text)), **changes)
 
 
 def _returned(run: Run, outcome: ToolsReturned, rules: Rules) -> _Step:
@@ -192,7 +238,9 @@ def _interrupted(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
 def _next_turn(run: Run, rules: Rules, **changes: Any) -> _Step:
     """Return the run with the changes as it waits for the model."""
     landing = run.landing or _used_up(changes.get("tally", run.tally), rules.limits)
-    return replace(run, waiting_for="model", landing=landing, **changes), CallModel(tools=landing is None)
+    tools = landing is None and not run.forming
+    output = rules.output is not None and not (tools and rules.apart)
+    return replace(run, waiting_for="model", landing=landing, **changes), CallModel(tools=tools, output=output)
 
 
 def _used_up(tally: Tally, limits: Limits) -> LimitReason | None:
@@ -233,14 +281,15 @@ def _settle(run: Run, results: Iterable[ToolResult]) -> tuple[Item, ...]:
     return run.items + tuple(settled)
 
 
-def _land(run: Run, landing: LimitReason, items: tuple[Item, ...], rules: Rules) -> _Step:
-    calls = tuple(item for item in items if isinstance(item, ToolCall))
+def _land(run: Run, landing: LimitReason, said: tuple[Item, ...], rules: Rules, *, fits: bool) -> _Step:
     note = describe_limit(rules.limits, landing)
-    if calls:
+    if any(isinstance(item, ToolCall) for item in said):
         note += "; in its last turn the model asked for tools again, which were not run"
-    elif not _says_something(items):
+    elif not _last_text(said):
         note += "; the model gave no last answer"
-    return _finish(_refuse(run, calls, "Not run: this was the last turn."), landing, note)
+    elif not fits:
+        note += "; the model's last answer is not of the type that was asked for"
+    return _finish(run, landing, note)
 
 
 def _answer_open(items: tuple[Item, ...], answered: Collection[str]) -> tuple[Item, ...]:
@@ -304,8 +353,13 @@ def _rename_calls(items: tuple[Item, ...], rules: Rules) -> tuple[tuple[Item, ..
     return (tuple(renamed), repairs) if repairs else (items, 0)
 
 
-def _says_something(items: Iterable[Item]) -> bool:
-    return any(isinstance(item, Message) and item.text.strip() for item in items)
+def _last_text(items: tuple[Item, ...]) -> str:
+    texts = (item.text for item in reversed(items) if isinstance(item, Message) and item.text.strip())
+    return next(texts, "")
+
+
+def _has_called(run: Run) -> bool:
+    return any(isinstance(item, ToolCall) for item in run.items[run.start :])
 
 
 def _last_result(items: tuple[Item, ...]) -> str:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias
+
+from typing_extensions import TypeVar
 
 from agentloop.errors import RunStateError
 from agentloop.items import Item, Message, Reply, ToolCall, ToolDialect, ToolResult, Usage
@@ -16,6 +18,7 @@ from agentloop.policy import Decision
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+Output_co = TypeVar("Output_co", default=None, covariant=True)
 WaitingFor: TypeAlias = Literal["user", "model", "human", "tools"]
 
 
@@ -60,6 +63,9 @@ class Run:
         landing: The limit that was reached; the model is having its last turn, without tools.
         streak: For the guard against repeated calls.
         nudged: Whether the model has been asked again after an empty reply.
+        pressed: Whether it has been asked again for a call that must come first.
+        forming: Whether it is bringing its answer into the form of the agent's `output`, without tools.
+        misfits: How often it has been told why its answer does not fit.
         dialect: How tool calls are written for this endpoint, as learned from it.
         stop_reason: Why the run ended, or None while it goes on.
         stop_note: The same in a sentence.
@@ -74,6 +80,9 @@ class Run:
     landing: LimitReason | None = None
     streak: Streak = Streak()
     nudged: bool = False
+    pressed: bool = False
+    forming: bool = False
+    misfits: int = 0
     dialect: ToolDialect | None = None
     stop_reason: StopReason | None = None
     stop_note: str = ""
@@ -115,7 +124,12 @@ def _adapter() -> TypeAdapter[Run]:
 
 
 @dataclass(frozen=True, slots=True)
-class RunResult:
+class NoOutput:
+    """What stands in a result for an output that the run did not come to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult(Generic[Output_co]):
     """What a run came to, and everything that happened in it.
 
     Attributes:
@@ -123,6 +137,21 @@ class RunResult:
     """
 
     run: Run
+    _output: Output_co | NoOutput = NoOutput()
+
+    @property
+    def output(self) -> Output_co:
+        """The answer as the agent's `output` type; None for an agent without one.
+
+        Raises:
+            RunStateError: the run ended without such an answer: at a limit, cut off, declined, or waiting for approval.
+        """
+        if isinstance(self._output, NoOutput):
+            raise RunStateError(
+                f"the run has no output: {self.run.stop_note or 'it goes on'}",
+                hint="look at result.stop_reason first; result.text has what the model said",
+            )
+        return self._output
 
     @property
     def text(self) -> str:
@@ -217,9 +246,10 @@ Outcome: TypeAlias = UserSaid | ModelReplied | ToolsReturned | HumanDecided | In
 
 @dataclass(frozen=True, slots=True)
 class CallModel:
-    """Send the conversation; offer tools or not."""
+    """Send the conversation; offer tools or not, and hold the answer to the agent's `output` or not."""
 
     tools: bool
+    output: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +273,13 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The model answered with nothing, twice; the run can be resumed."""
+    """The model answered with nothing, or with what does not fit, once too often; the run can be resumed.
+
+    Attributes:
+        misfit: What it was told about its answer; "" when there was none.
+    """
+
+    misfit: str = ""
 
 
 Command: TypeAlias = CallModel | RunTools | AskHuman | Finish | GiveUp

@@ -12,7 +12,7 @@ from agentloop.run import RunResult, carry_run
 
 
 async def stream_events(
-    drive: Callable[[Observer], Coroutine[Any, Any, RunResult]],
+    drive: Callable[[Observer], Coroutine[Any, Any, RunResult[Any]]],
 ) -> AsyncGenerator[Event, None]:
     """Yield a run's events as they happen.
 
@@ -39,7 +39,7 @@ async def stream_events(
         await _end(task)
 
 
-async def _end(task: asyncio.Task[RunResult]) -> BaseException | None:
+async def _end(task: asyncio.Task[RunResult[Any]]) -> BaseException | None:
     """Cancel a task, wait until it has ended, and return what it raised."""
     task.cancel()
     await asyncio.wait({task})

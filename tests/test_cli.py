@@ -1,3 +1,4 @@
+import base64
 import json
 import os
 import pty
@@ -103,13 +104,65 @@ def test_the_whole_result_is_one_json_object(invoke, write):
         status, out, err = invoke(*on(server, "--tools", write(VAT), "--json"))
     result = json.loads(out)
     assert status == 0
-    assert list(result) == ["text", "stop_reason", "stop_note", "tally", "usage", "items", "run"]
+    assert list(result) == ["text", "output", "stop_reason", "stop_note", "tally", "usage", "items", "run"]
     assert (result["text"], result["stop_reason"]) == ("It is 20 %.", "answered")
     assert result["tally"]["tool_calls"] == 1
     assert result["usage"]["total_tokens"] == 30
     assert [item["kind"] for item in result["items"]] == ["message", "call", "result", "message"]
     assert Run.from_json(json.dumps(result["run"])).stop_reason == "answered"
     assert err.startswith("call: get_vat_rate")
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+
+
+def test_images_go_to_the_model_with_the_prompt(invoke, write):
+    url = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    with Loopback.in_thread([text_body("Two dots.")]) as server:
+        status, out, err = invoke(*on(server, "--image", write(PNG, "dot.png"), "--image", url))
+    [said] = server.requests[0].json["input"]
+    assert (status, out, err) == (0, "Two dots.\n", "")
+    assert [part.get("image_url") for part in said["content"]] == [None, url, url]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"), [("nowhere.png", "nowhere.png"), ("http://127.0.0.1:1/dot.png", "127.0.0.1")]
+)
+def test_an_image_that_is_not_there_or_not_to_be_fetched_is_a_mistake_before_the_request(image, words, invoke):
+    with Loopback.in_thread([]) as server:
+        status, out, err = invoke(*on(server, "--image", image))
+    assert (status, out, server.requests) == (2, "", [])
+    assert words in err
+
+
+COLOUR = {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
+
+
+def test_with_a_schema_the_answer_is_json_that_follows_it(invoke, write):
+    file = write(json.dumps(COLOUR), "colour.json")
+    script = [text_body("It is red."), text_body('```json\n{"colour": "red"}\n```')] * 2
+    with Loopback.in_thread(script) as server:
+        status, out, _ = invoke(*on(server, "--output-schema", file))
+        _, whole, _ = invoke(*on(server, "--output-schema", file, "--json"))
+    assert (status, json.loads(out)) == (0, {"colour": "red"})
+    assert json.loads(whole)["output"] == {"colour": "red"}
+
+
+def test_a_run_that_ends_without_its_json_prints_what_the_model_said(invoke, write):
+    file = write(json.dumps(COLOUR), "colour.json")
+    cut = text_body("It is", status="incomplete", incomplete_details={"reason": "max_output_tokens"})
+    with Loopback.in_thread([cut] * 9) as server:
+        status, out, _ = invoke(*on(server, "--output-schema", file))
+    assert (status, out) == (3, "It is\n")
+
+
+@pytest.mark.parametrize(("text", "words"), [(None, "No such file"), ("{", "colour.json"), ("[]", "no JSON schema")])
+def test_a_file_without_a_schema_is_a_mistake(text, words, invoke, write, tmp_path):
+    file = str(tmp_path / "colour.json") if text is None else write(text, "colour.json")
+    status, out, err = invoke("run", "x", "--output-schema", file)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert "hint: " in err
 
 
 def test_a_limit_is_told_and_has_a_status_of_its_own(invoke, write):
@@ -441,9 +494,12 @@ def test_help_is_there_at_once():
     assert min(seconds() for _ in range(3)) < 0.3
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["tools", "check", "--help"]])
-def test_help_tells_the_exit_statuses(arguments, invoke):
-    status, out, _ = invoke(*arguments)
+HELPS = [[], ["run"], ["models"], ["probe"], ["tools", "check"], ["profile", "show"], ["profile", "forget"]]
+
+
+@pytest.mark.parametrize("command", HELPS, ids=" ".join)
+def test_help_tells_the_exit_statuses(command, invoke):
+    status, out, _ = invoke(*command, "--help")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()[-5:]] == ["0", "2", "3", "4", "130"]
 

@@ -1,16 +1,21 @@
 """Which dialect is spoken, how often an item is encoded, and whose call ids they are."""
 
+import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from agentloop import (
     Agent,
+    ConfigurationError,
     ContextOverflowError,
     Message,
     ModelSettings,
+    NotFoundError,
     Notice,
     Profile,
+    Reasoning,
     RefusedError,
     ToolCall,
     ToolResult,
@@ -19,6 +24,8 @@ from agentloop import (
 from agentloop.items import Reply
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.wire.conversation import Conversation, Subject
+from loopback import call_body, error_reply, json_reply, text_body
+from ways import RUN, ours, serving
 
 
 @tool
@@ -162,3 +169,313 @@ def test_a_free_choice_drops_the_tool_choice():
     )
     assert "tool_choice" in body(Conversation(forced), TURN)
     assert "tool_choice" not in body(Conversation(forced), TURN, free_choice=True)
+
+
+# --- lessons ---
+
+
+def chat_only(request):
+    """A server without /v1/responses."""
+    return text_or_call(request) if request.path.endswith("/chat/completions") else error_reply(404, "Not Found")
+
+
+def text_or_call(request):
+    said = request.json["messages"]
+    if said[-1]["role"] == "tool":
+        return json_reply(completion({"content": f"It is {said[-1]['content']}."}))
+    function = {"name": "add", "arguments": '{"a": 1, "b": 2}'}
+    return json_reply(
+        completion({"content": None, "tool_calls": [{"id": "c1", "type": "function", "function": function}]})
+    )
+
+
+def completion(message, **choice):
+    return {"id": "1", "choices": [{"message": {"role": "assistant", **message}, "finish_reason": "stop", **choice}]}
+
+
+def test_a_missing_route_is_learned_once_and_the_other_one_used_from_then_on():
+    with serving(chat_only, add) as (agent, server):
+        assert RUN.ask(agent).text == "It is 3."
+        assert [request.path for request in server.requests] == ["/v1/responses"] + ["/v1/chat/completions"] * 2
+        assert RUN.ask(agent).text == "It is 3."
+        assert len(server.requests) == 5
+
+
+def test_a_route_that_goes_missing_in_mid_run_costs_no_step():
+    def answer(request):
+        items = request.json.get("input")
+        if items is not None and len(items) == 1:
+            return call_body(("add", {"a": 1, "b": 2}))
+        return chat_only(request)
+
+    with serving(answer, add) as (agent, server):
+        result = RUN.ask(agent)
+        assert result.text == "It is 3."
+        assert [request.path.rpartition("/v1")[2] for request in server.requests] == [
+            "/responses",
+            "/responses",
+            "/chat/completions",
+        ]
+        assert [item.kind for item in result.items] == ["message", "call", "result", "message"]
+        assert result.tally.tool_calls == 1
+
+
+def test_when_neither_route_is_there_the_first_ones_error_is_raised_and_nothing_learned():
+    with serving(lambda _: error_reply(404, "Not Found")) as (agent, server):
+        for _ in range(2):
+            with ours(NotFoundError):
+                RUN.ask(agent)
+        assert [request.path for request in server.requests] == ["/v1/responses", "/v1/chat/completions"] * 2
+
+
+def test_a_501_is_not_sent_again_but_sent_to_the_other_route():
+    def answer(request):
+        return chat_only(request) if "messages" in request.json else error_reply(501, "Not Implemented")
+
+    with serving(answer, add) as (agent, server):
+        assert RUN.ask(agent).text == "It is 3."
+        assert len(server.requests) == 3
+
+
+def test_several_refusals_in_a_row_each_teach_something():
+    settings = ModelSettings(user="me", top_p=0.5, reasoning_effort="low", max_output_tokens=10)
+
+    def answer(request):
+        for name in ("user", "top_p", "reasoning"):
+            if name in request.json:
+                return error_reply(400, f"Unknown parameter: '{name}'.")
+        return text_body("Hi.")
+
+    with serving(answer, settings=settings) as (agent, server):
+        assert RUN.ask(agent).text == "Hi."
+        assert len(server.requests) == 4
+        assert server.requests[-1].json.keys() == {"model", "store", "stream", "max_output_tokens", "input"}
+
+
+def test_a_guess_that_does_not_help_is_taken_back_before_what_is_named_is_done():
+    def answer(request):
+        if "messages" in request.json:
+            return error_reply(400, "nor here")
+        if len(request.json["input"]) == 1:
+            return call_body(("add", {"a": 1, "b": 2}))
+        if "user" in request.json and any(item.get("role") == "tool" for item in request.json["input"]):
+            return error_reply(400, "Unknown parameter: 'user'")
+        return error_reply(400, "bad") if "user" in request.json else text_body("Hi.")
+
+    with serving(answer, add, settings=ModelSettings(user="me")) as (agent, server):
+        assert RUN.ask(agent).text == "Hi."
+    assert [item["type"] for item in server.requests[-1].json["input"]] == [
+        "message",
+        "function_call",
+        "function_call_output",
+    ]
+
+
+def test_what_was_found_out_in_another_way_can_be_told():
+    conversation = Conversation(subject())
+    conversation.learn("context_tokens", 4096, "the server said so")
+    assert conversation.profile.context_tokens == 4096
+    [notice] = conversation.take_notices()
+    assert notice == Notice("learned", "the model's window is 4096 tokens: the server said so")
+    assert [lesson.now for lesson in conversation.take_lessons()] == [4096]
+    assert (conversation.take_notices(), conversation.take_lessons()) == ([], [])
+    assert Conversation(subject()).profile.context_tokens == 4096
+
+
+# --- settings ---
+
+
+def asked(settings, **profile):
+    conversation = Conversation(replace(subject(**profile), settings=settings))
+    return body(conversation, TURN[:1]), [notice.text for notice in conversation.take_notices()]
+
+
+def test_settings_that_the_profile_refuses_are_not_sent_and_that_is_said():
+    settings = ModelSettings(
+        temperature=0,
+        user="me",
+        parallel_tool_calls=False,
+        verbosity="low",
+        extra_body={"truncation": "auto", "seed": 1},
+    )
+    refused = frozenset({"temperature", "user", "parallel_tool_calls", "verbosity", "truncation"})
+    request, told = asked(settings, refused=refused)
+    assert request.keys() == {"model", "store", "stream", "tools", "instructions", "input", "seed"}
+    assert [text.split()[0] for text in told] == [
+        "temperature",
+        "verbosity",
+        "parallel_tool_calls",
+        "user",
+        "truncation",
+    ]
+    assert "one after the other" in told[2]
+
+
+def test_settings_are_sent_where_nothing_speaks_against_it():
+    settings = ModelSettings(verbosity="low", service_tier="flex", safety_identifier="x", prompt_cache_key="k")
+    request, told = asked(settings)
+    assert request["text"] == {"verbosity": "low"}
+    assert (request["service_tier"], request["safety_identifier"], request["prompt_cache_key"]) == ("flex", "x", "k")
+    assert asked(settings, route="chat")[0]["verbosity"] == "low"
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("logprobs", "leave it out"), ("previous_response_id", "history="), ("max_tool_calls", "Limits(tool_calls=")],
+)
+def test_asking_for_what_would_change_the_result_is_an_error_before_the_request(name, hint):
+    profile = Profile(refused=frozenset({name}))
+    endpoint = ScriptedEndpoint([], profile=profile)
+    agent = Agent("m", endpoint=endpoint, settings=ModelSettings(extra_body={name: 1}))
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        agent.run_sync("go")
+    assert hint in caught.value.hint
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "effort", "sent"),
+    [
+        ({}, "low", {"reasoning": {"effort": "low"}}),
+        ({"route": "chat"}, "low", {"reasoning_effort": "low"}),
+        ({"route": "chat", "reasoning": "object"}, "low", {"reasoning": {"effort": "low"}}),
+        ({"reasoning": "template"}, "none", {"chat_template_kwargs": {"enable_thinking": False}}),
+        ({"route": "chat", "reasoning": "template"}, "high", {"chat_template_kwargs": {"enable_thinking": True}}),
+        ({"efforts": frozenset({"low", "high"})}, "minimal", {"reasoning": {"effort": "low"}}),
+        ({"efforts": frozenset({"low", "xhigh"})}, "high", {"reasoning": {"effort": "xhigh"}}),
+        ({"reasoning": "none"}, "low", {}),
+        ({"efforts": frozenset()}, "low", {}),
+    ],
+)
+def test_the_effort_is_sent_in_the_shape_that_the_profile_says(profile, effort, sent):
+    request, told = asked(ModelSettings(reasoning_effort=effort), **profile)
+    names = {"reasoning", "reasoning_effort", "chat_template_kwargs"}
+    assert {name: value for name, value in request.items() if name in names} == sent
+    as_asked = "template" in str(profile) or f"'{effort}'" in str(sent)
+    assert bool(told) is not as_asked
+
+
+def test_a_model_without_system_text_gets_it_ahead_of_the_first_question():
+    items = (Message("assistant", "Hello."), Message("system", "In French."), *TURN)
+    for route, name in (("responses", "input"), ("chat", "messages")):
+        request = body(Conversation(subject(system="user", route=route)), items)
+        assert "instructions" not in request
+        said = [(item["role"], item["content"]) for item in request[name] if item.get("content")][:2]
+        assert said[0] == ("assistant", "Hello.")
+        assert said[1][0] == "user"
+        text = said[1][1] if isinstance(said[1][1], str) else "".join(part["text"] for part in said[1][1])
+        assert text == "Be brief.\n\nIn French.\n\n1+2?"
+
+
+def test_without_a_question_the_system_text_is_one():
+    request = body(Conversation(subject(system="user")), (Message("assistant", "Hello."),))
+    assert request["input"][0] == {"type": "message", "role": "user", "content": "Be brief."}
+
+
+def test_without_system_text_nothing_is_folded():
+    plain = replace(subject(system="user"), instructions=None)
+    assert body(Conversation(plain), TURN)["input"][0]["content"] == "1+2?"
+
+
+def test_a_choice_that_the_server_does_not_obey_narrows_what_is_on_offer():
+    @tool
+    def sub(a: int, b: int) -> int:
+        """Subtract."""
+        return a - b
+
+    def offered(choice, *obeyed):
+        whole = replace(
+            subject(tool_choice=frozenset(obeyed)), tools=[add, sub], settings=ModelSettings(tool_choice=choice)
+        )
+        request = body(Conversation(whole), TURN[:1])
+        return [each["name"] for each in request.get("tools", ())], request.get("tool_choice")
+
+    assert offered("sub", "auto") == (["sub"], None)
+    assert offered("sub", "required") == (["sub"], "required")
+    assert offered("sub", "named") == (["add", "sub"], {"type": "function", "name": "sub"})
+    assert offered("none", "auto") == ([], None)
+    assert offered("none", "none") == (["add", "sub"], "none")
+
+
+# --- call ids ---
+
+
+def test_ids_are_nine_characters_where_a_template_wants_that():
+    conversation = Conversation(subject(short_call_ids=True))
+    items = (*TURN, ToolCall("abcdefghi", "add", "{}"), ToolResult("abcdefghi", "4"))
+    ids = [item["call_id"] for item in body(conversation, items)["input"] if "call_id" in item]
+    assert ids == ["000000000", "000000000", "abcdefghi", "abcdefghi"]
+
+
+@pytest.mark.parametrize("name", ["parallel", "multi_tool_use.parallel"])
+def test_calls_in_a_made_up_wrapper_are_taken_out_of_it(name):
+    uses = [
+        {"recipient_name": "functions.add", "parameters": {"a": 1, "b": 2}},
+        {"recipient_name": "functions.add", "parameters": {"a": 3, "b": 4}},
+    ]
+    endpoint = ScriptedEndpoint([call(name, {"tool_uses": uses}), "Done."])
+    result = Agent("m", endpoint=endpoint, tools=[add]).run_sync("go")
+    assert [item.content for item in result.items if isinstance(item, ToolResult)] == ["3", "7"]
+
+
+@pytest.mark.parametrize("arguments", ["{", "{}", '{"tool_uses": []}', "[]"])
+def test_a_wrapper_with_nothing_in_it_is_an_unknown_tool(arguments):
+    endpoint = ScriptedEndpoint([call("parallel", arguments), "Done."])
+    result = Agent("m", endpoint=endpoint, tools=[add]).run_sync("go")
+    assert [item.ok for item in result.items if isinstance(item, ToolResult)] == [False]
+
+
+def test_a_tool_may_be_named_like_the_wrapper():
+    @tool
+    def parallel(tool_uses: list[str]) -> str:
+        """Do."""
+        return f"{len(tool_uses)} uses"
+
+    endpoint = ScriptedEndpoint([call("parallel", {"tool_uses": ["x"]}), "Done."])
+    result = Agent("m", endpoint=endpoint, tools=[parallel]).run_sync("go")
+    assert [item.content for item in result.items if isinstance(item, ToolResult)] == ["1 uses"]
+
+
+# --- reasoning ---
+
+
+@pytest.mark.parametrize(
+    ("replay", "sent"),
+    [("encrypted", ["xyz"]), ("none", []), ("text", ["Hm.", "xyz"])],
+)
+def test_reasoning_goes_back_as_the_profile_says(replay, sent):
+    items = (TURN[0], Reasoning("Hm."), Reasoning("", "xyz", "rs_7"), *TURN[1:])
+    request = body(Conversation(subject(reasoning_replay=replay)), items)
+    thoughts = [item for item in request["input"] if item["type"] == "reasoning"]
+    assert [item.get("encrypted_content") or item["content"][0]["text"] for item in thoughts] == sent
+
+
+@pytest.mark.parametrize("replay", ["text", "encrypted"])
+def test_on_chat_the_thought_that_led_to_a_call_goes_back_with_it(replay):
+    items = (TURN[0], Reasoning("Hm."), Message("assistant", "Hello."), TURN[0], Reasoning("Aha."), *TURN[1:])
+    request = body(Conversation(subject(reasoning_replay=replay, route="chat")), items)
+    thoughts = [message.get("reasoning_content") for message in request["messages"]]
+    assert [thought for thought in thoughts if thought] == (["Aha."] if replay == "text" else [])
+
+
+@pytest.mark.parametrize(("parallel", "order"), [(False, "1122"), (None, "1212")])
+def test_without_parallel_calls_those_of_a_turn_run_one_after_the_other(parallel, order):
+    seen = []
+
+    @tool
+    async def look(number: int) -> str:
+        """Look."""
+        seen.append(number)
+        await asyncio.sleep(0)
+        seen.append(number)
+        return "seen"
+
+    endpoint = ScriptedEndpoint(
+        [[call("look", {"number": 1}), call("look", {"number": 2})], "Done."],
+        profile=Profile(refused=frozenset({"parallel_tool_calls"})),
+    )
+    agent = Agent("m", endpoint=endpoint, tools=[look], settings=ModelSettings(parallel_tool_calls=parallel))
+    assert agent.run_sync("go").text == "Done."
+    assert "".join(map(str, seen)) == order
+    assert all("parallel_tool_calls" not in request for request in endpoint.requests)

@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from agentloop.wire.lessons import read_fields
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,6 +40,12 @@ def test_every_example_runs(example):
     done = run(str(example))
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_the_readmes_configuration_is_read_without_a_fault():
+    [text] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    for fields in tomllib.loads(text)["profile"].values():
+        assert read_fields(fields) == (fields, ())
 
 
 def test_there_are_examples_and_they_are_numbered():

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from agentloop import Agent, ConfigurationError, ModelSettings, ToolCall, tool
+from agentloop import Agent, ConfigurationError, Message, ModelSettings, Notice, ToolCall, ToolResult, tool
 from agentloop.ext import local
 
 ROOT = Path(__file__).parents[1]
@@ -178,3 +178,16 @@ def test_one_core_is_left_to_others_when_there_is_more_than_one(monkeypatch):
     assert local._count_cores() >= 1
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert local._count_cores() >= 1
+
+
+async def test_a_conversation_longer_than_the_window_is_cut_to_it_and_answered():
+    text = "The quick brown fox jumps over the lazy dog. " * 400
+    read = [ToolCall("call_1", "get_weather", '{"city": "Oslo"}'), ToolResult("call_1", text)]
+    history = [Message("user", "What is in it?"), *read, Message("assistant", text), Message("user", "I see.")]
+    async with Agent("local:smollm2", settings=ModelSettings(temperature=0, max_output_tokens=10)) as agent:
+        events = [event async for event in agent.stream("Say hello.", history=history)]
+    result = events[-1].result
+    [trimmed] = [event.text for event in events if isinstance(event, Notice) and event.topic == "trimmed"]
+    assert "too long for the model's window" in trimmed
+    assert result.text
+    assert result.items[: len(history)] == tuple(history)

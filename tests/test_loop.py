@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agentloop import (
     Approve,
+    Image,
     Limits,
     Message,
     Policy,
@@ -22,7 +23,7 @@ from agentloop import (
 )
 from agentloop.guard import Rules
 from agentloop.items import Reply, Usage
-from agentloop.loop import NUDGE, advance, pause, resume
+from agentloop.loop import FORM, NUDGE, PRESS, advance, conclude, pause, resume
 from agentloop.run import (
     AskHuman,
     CallModel,
@@ -31,10 +32,12 @@ from agentloop.run import (
     HumanDecided,
     Interrupted,
     ModelReplied,
+    RunResult,
     RunTools,
     ToolsReturned,
     UserSaid,
 )
+from agentloop.schema import OutputSchema
 from agentloop.tools import collect_tools
 
 
@@ -256,6 +259,60 @@ def test_an_empty_reply_is_asked_again_once_then_given_up_and_can_be_resumed():
     assert not run.nudged
 
 
+TYPED = replace(rules(), output=OutputSchema(int))
+
+
+def test_an_answer_that_fits_ends_the_run_with_its_value():
+    run, command = play(TYPED, replied(text('{"value": 7}')))
+    assert (command, run.stop_reason) == (Finish(), "answered")
+    assert conclude(run, TYPED) == (RunResult(run, 7), ())
+
+
+def test_the_schema_is_asked_for_with_the_tools_unless_they_are_kept_apart():
+    assert play(TYPED)[1] == CallModel(tools=True, output=True)
+    assert play(replace(TYPED, apart=True))[1] == CallModel(tools=True)
+    assert play(rules())[1] == CallModel(tools=True)
+
+
+def test_an_answer_that_does_not_fit_is_told_so_and_the_tools_stay_on_offer():
+    run, command = play(TYPED, replied(text("seven")))
+    assert command == CallModel(tools=True, output=True)
+    assert (run.misfits, run.items[-1].role, "not valid JSON" in run.items[-1].text) == (1, "user", True)
+    run, command = advance(run, replied(*calls(1)), TYPED)
+    assert isinstance(command, RunTools)
+
+
+def test_an_answer_that_never_fits_is_given_up_and_can_be_resumed():
+    run, command = play(TYPED, *[replied(text("seven"))] * 3)
+    assert isinstance(command, GiveUp)
+    assert command.misfit == run.items[-1].text
+    run, command = resume(Run.from_json(run.to_json()), TYPED)
+    assert (command, run.misfits) == (CallModel(tools=True, output=True), 0)
+
+
+def test_kept_apart_an_answer_is_formed_without_tools_and_stays_so_after_json():
+    apart = replace(TYPED, apart=True)
+    run, command = play(apart, replied(text("seven")))
+    assert command == CallModel(tools=False, output=True)
+    assert run.items[-1] == Message("user", FORM)
+    run, command = resume(Run.from_json(run.to_json()), apart)
+    assert command == CallModel(tools=False, output=True)
+    run, command = advance(run, replied(), apart)
+    assert command == CallModel(tools=False, output=True)
+    run, command = advance(run, replied(text("7")), apart)
+    assert (command, run.stop_reason, conclude(run, apart)[0].output) == (Finish(), "answered", 7)
+
+
+def test_a_call_that_is_owed_is_asked_for_once_and_not_after_any_call():
+    owing = replace(rules(), required="add")
+    run, command = play(owing, replied(text("3")))
+    assert (command, run.items[-1]) == (CallModel(tools=True), Message("user", PRESS.format("add")))
+    run, command = advance(run, replied(text("3")), owing)
+    assert command == Finish()
+    run, command = play(owing, replied(ToolCall("c", "nope", "{}")), replied(text("3")))
+    assert command == Finish()
+
+
 ASKING = Policy(ask=("delete",), deny=("poll",))
 
 
@@ -383,7 +440,7 @@ NAMES = st.sampled_from(["add", "delete", "poll", "functions.add", "nope", "Add 
 ARGUMENTS = st.sampled_from(['{"a":1,"b":2}', '{"a":2,"b":2}', "{", "", "null", '{"path":"x"}'])
 REPLIES = st.tuples(
     st.lists(st.tuples(NAMES, ARGUMENTS), max_size=5),
-    st.sampled_from(["", "text"]),
+    st.sampled_from(["", "text", "7"]),
     st.sampled_from(["complete"] * 6 + ["truncated", "refused"]),
     st.integers(0, 50),
 )
@@ -395,7 +452,16 @@ LIMITS = st.builds(
     seconds=st.none() | st.floats(0, 3),
     repeats=st.integers(1, 3),
     per_tool=st.dictionaries(st.sampled_from(["add", "delete"]), st.integers(0, 3)),
+    output_retries=st.none() | st.integers(0, 2),
 )
+ANSWERS = st.fixed_dictionaries(
+    {
+        "output": st.sampled_from([None, OutputSchema(int)]),
+        "apart": st.booleans(),
+        "required": st.sampled_from([None, "", "add"]),
+    }
+)
+IMAGES = st.sampled_from([(), (Image.from_bytes(b"\x89PNG", "image/png"),)])
 POLICIES = st.sampled_from([Policy(), ASKING, Policy(ask=("*",)), Policy(deny=("add",))])
 
 
@@ -420,13 +486,16 @@ class Player:
         if self.data.draw(st.integers(0, 30)) == 0:
             return Interrupted("cancelled")
         match command:
-            case CallModel():
+            case CallModel(tools=tools, output=output):
+                assert tools == (run.landing is None and not run.forming)
+                assert output == (self.rules.output is not None and not (tools and self.rules.apart))
                 open_calls = {item.call_id for item in run.items if isinstance(item, ToolCall)} - results_of(run).keys()
                 assert not open_calls
                 return self.reply()
             case RunTools(calls=due):
                 self.ran += [call.call_id for call in due]
-                return ToolsReturned(tuple(ToolResult(call.call_id, "ok") for call in due), 0.5)
+                images = self.data.draw(IMAGES)
+                return ToolsReturned(tuple(ToolResult(call.call_id, "ok", images=images) for call in due), 0.5)
             case AskHuman(calls=asked):
                 decisions = {call.call_id: self.decide(call) for call in asked}
                 return HumanDecided(decisions)
@@ -446,10 +515,11 @@ class Player:
         return replied(text(words), *items, stop=stop, tokens=tokens, seconds=0.1)
 
 
-@given(data=st.data(), limits=LIMITS, policy=POLICIES)
-@settings(max_examples=300, deadline=None)
-def test_in_any_conversation_the_promises_hold(data, limits, policy):
-    player = Player(data, Rules(limits=limits, tools=TOOLS, policy=policy))
+@given(data=st.data(), limits=LIMITS, policy=POLICIES, answers=ANSWERS)
+@settings(max_examples=400, deadline=None)
+def test_in_any_conversation_the_promises_hold(data, limits, policy, answers):
+    the_rules = Rules(limits=limits, tools=TOOLS, policy=policy, **answers)
+    player = Player(data, the_rules)
     run, command = player.play()
     asked = [item for item in run.items if isinstance(item, ToolCall)]
     answered = [item.call_id for item in run.items if isinstance(item, ToolResult)]
@@ -462,8 +532,12 @@ def test_in_any_conversation_the_promises_hold(data, limits, policy):
             assert policy.judge(call.name) != "deny"
             assert policy.judge(call.name) == "allow" or call.call_id in player.approved
     assert not player.cut & set(player.ran)
-    assert player.turn <= limits.turns + 1
+    assert player.turn <= limits.turns + (1 if the_rules.output is None else 2)
     assert isinstance(command, GiveUp) or run.stop_reason is not None
+    if isinstance(command, GiveUp) and command.misfit:
+        assert run.misfits == limits.output_retries
+    if the_rules.output is not None and run.stop_reason == "answered":
+        assert conclude(run, the_rules)[0].output == 7
 
 
 def test_a_run_is_json_with_readable_fields():

@@ -675,7 +675,7 @@ def test_the_model_is_told_path_expected_got_and_schema():
             "The arguments do not fit the tool, so it did not run. Correct them and call it again.",
             "- `part.name`: expected a valid string; got 3",
             '- `part.count`: expected a valid integer, unable to parse string as an integer; got "many"',
-            "- `part.x` is not known to the tool",
+            "- `part.x` is not known",
             "- `limit` is required, but was not given",
             "- `mode`: expected 'a' or 'b'; got \"c\"",
             "- and 1 more",
@@ -688,7 +688,7 @@ def test_the_model_is_told_path_expected_got_and_schema():
 
 
 def test_an_unknown_argument_is_told_with_the_known_ones():
-    with pytest.raises(ArgumentsError, match="- `z` is not known to the tool; it knows `x`, `y`"):
+    with pytest.raises(ArgumentsError, match="- `z` is not known; known are `x`, `y`"):
         tool(make_function({"x": int, "y": int})).bind('{"x": 1, "y": 2, "z": 3}', CONTEXT)
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from agentloop.errors import ToolError
-from agentloop.schema import render
+from agentloop.items import Image, Text
+from agentloop.schema import render, take_images
 
 
 class Colour(Enum):
@@ -73,6 +74,27 @@ def test_what_cannot_be_json_is_told_by_its_type_and_never_by_its_repr(value):
         render(value, 1_000)
     assert type(value).__qualname__ in caught.value.message
     assert " at 0x" not in caught.value.message
+
+
+A, B = Image("data:,a"), Image("data:,b")
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "images"),
+    [
+        (A, "", (A,)),
+        ([A, B], "", (A, B)),
+        (("left", A, Text("and right"), B, {"n": 1}, 2), 'left\n[image 1]\nand right\n[image 2]\n{"n":1}\n2', (A, B)),
+        (Text("alone"), "alone", ()),
+        ([1, "two"], '[1,"two"]', ()),
+        ([], "[]", ()),
+        (b"\xff", "1 bytes in base64: /w==", ()),
+    ],
+)
+def test_images_are_taken_out_of_a_result_and_leave_their_places(value, text, images):
+    rest, taken = take_images(value)
+    assert render(rest, 1_000) == text
+    assert taken == images
 
 
 @given(st.text(min_size=0, max_size=3_000), st.integers(200, 1_000))

@@ -643,9 +643,11 @@ def test_a_response_that_fails_in_the_middle_of_its_stream_is_an_error_with_the_
 
 @streaming
 @pytest.mark.parametrize("data", ["{", "gibberish", "[1", "\x00"])
-def test_an_event_that_is_no_json_is_an_error(way, data):
-    broken = sse_reply([*hello(way, 1), ("response.output_text.delta", data)])
-    with way.serving([broken]) as (agent, _), ours(ReplyError, "not JSON"):
+def test_an_event_that_is_no_json_is_like_a_stream_that_was_cut(way, data):
+    damaged = ("response.output_text.delta", data)
+    with way.serving([sse_reply([*hello(way, 0), damaged]), text_body("hi")]) as (agent, _):
+        assert way.ask(agent).text == "hi"
+    with way.serving([sse_reply([*hello(way, 1), damaged])]) as (agent, _), ours(StreamCutError, "not JSON"):
         way.ask(agent)
 
 

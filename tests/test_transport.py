@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
+from agentloop.agent import Agent
 from agentloop.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -27,7 +28,7 @@ from agentloop.errors import (
     StreamCutError,
     UnreachableError,
 )
-from agentloop.events import Retrying
+from agentloop.events import Notice, Retrying
 from agentloop.transport import HttpTransport, RetryPolicy, Transport, is_retryable
 from agentloop.wire.profile import Endpoint
 from loopback import (
@@ -147,6 +148,12 @@ async def test_a_wait_that_the_server_asks_for_is_kept_and_not_counted():
     attempts = Attempts([refused(429, retry_after=100) for _ in range(4)])
     assert await attempts.run() == "done"
     assert all(100 <= wait <= 100.5 for wait in attempts.clock.waits)
+
+
+async def test_a_server_that_asks_for_no_wait_is_asked_again_at_once():
+    attempts = Attempts([refused(429, retry_after=0) for _ in range(4)])
+    assert await attempts.run() == "done"
+    assert all(wait <= 0.5 for wait in attempts.clock.waits)
 
 
 async def test_two_minutes_is_the_longest_wait_that_is_kept():
@@ -586,3 +593,36 @@ def test_importing_the_transport_imports_neither_the_sdk_nor_tenacity():
     code = "import sys, agentloop.transport; print({'openai', 'httpx2', 'tenacity'} & sys.modules.keys())"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert out.stdout == "set()\n"
+
+
+# --- warnings ---
+
+
+def warned(*texts: str) -> list[Reply]:
+    return [json_reply(text_body("hi"), headers={"x-warning": text} if text else {}) for text in texts]
+
+
+async def test_a_warning_of_the_endpoint_is_kept_once_in_a_process():
+    answers = warned("the model is deprecated", "", "the model is deprecated", "it ends in May", "x" * 1000)
+    async with Loopback(answers) as server:
+        first, second = HttpTransport(Endpoint(server.base_url)), HttpTransport(Endpoint(server.base_url))
+        for transport in (first, first, second, second):
+            await transport.send("/responses", BODY)
+        assert first.take_warnings() == ["the endpoint warns: the model is deprecated"]
+        assert first.take_warnings() == []
+        assert second.take_warnings() == ["the endpoint warns: it ends in May"]
+        assert [chunk async for chunk in second.stream("/responses", BODY)]
+        assert second.take_warnings() == ["the endpoint warns: " + "x" * 500]
+        await first.aclose()
+        await second.aclose()
+
+
+def test_an_agent_tells_of_it_in_an_event():
+    with Loopback.in_thread(warned("the model is deprecated", "the model is deprecated")) as server:
+        agent = Agent("m", endpoint=Endpoint(server.base_url))
+        first, second = (list(agent.stream_sync("go")) for _ in range(2))
+        agent.close()
+    assert [event for event in first if isinstance(event, Notice)] == [
+        Notice("warning", "the endpoint warns: the model is deprecated")
+    ]
+    assert not [event for event in second if isinstance(event, Notice)]

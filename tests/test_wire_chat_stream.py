@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop.errors import EndpointError, RateLimitedError, ReplyError, ServerError, StreamCutError
+from agentloop.errors import EndpointError, RateLimitedError, ServerError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Message, Reasoning, Reply, ToolCall, Usage
 from agentloop.wire.chat import ChatCompletions
@@ -128,7 +128,7 @@ def test_why_a_reply_stopped(finish, stop):
         (b'data: {"type":"error","message":"no"}\n\n', ServerError, ": no"),
         (b'event: error\ndata: {"message":"no"}\n\n', ServerError, ": no"),
         (b"event: error\ndata: no\n\n", ServerError, ": no"),
-        (b"data: {no\n\n", ReplyError, "not JSON"),
+        (b"data: {no\n\n", StreamCutError, "not JSON"),
     ],
 )
 def test_a_failure_in_the_stream_is_an_error(failure, kind, message):

@@ -68,6 +68,7 @@ def test_a_users_message_keeps_its_parts_and_the_phase_of_an_answer_is_kept():
         {"type": "input_image", "image_url": "data:,a"},
         {"type": "image_url", "image_url": {"url": "data:,b"}},
         {"type": "input_file"},
+        {"type": "input_image", "image_url": "FILE:///etc/passwd"},
     ]
     (message,) = read_message({"role": "user", "content": parts}).items
     assert message == Message("user", (Text("What is this?"), Image("data:,a"), Image("data:,b")))

@@ -182,7 +182,7 @@ ITEMS = st.one_of(
     st.builds(Message, st.just("user"), PARTS),
     st.builds(Message, st.just("assistant"), TEXTS, phase=st.none() | TEXTS),
     st.builds(Reasoning, st.just(""), TEXTS, st.none() | TEXTS),
-    st.builds(ToolResult, TEXTS, st.text()),
+    st.builds(ToolResult, TEXTS, st.text(), images=st.lists(st.builds(Image, TEXTS), max_size=2).map(tuple)),
     st.builds(Opaque, JSON_OBJECTS.map(lambda raw: {**raw, "type": "web_search_call"})),
 )
 CALLS = st.builds(ToolCall, TEXTS, TEXTS, JSON_OBJECTS.map(lambda arguments: dump(arguments).decode()))
@@ -191,7 +191,7 @@ CALLS = st.builds(ToolCall, TEXTS, TEXTS, JSON_OBJECTS.map(lambda arguments: dum
 @given(st.lists(ITEMS), st.lists(CALLS))
 def test_what_is_encoded_as_input_decodes_the_same_as_output(items, calls):
     items = [*items, *calls]
-    fragments = NATIVE.encode_items(items, Profile())
+    fragments = NATIVE.encode_items(items, Profile(tool_images="result"))
     reply = NATIVE.decode(b'{"output":[%b]}' % b",".join(fragments))
     assert list(reply.items) == items
     assert reply.dialect == ("native" if calls else None)

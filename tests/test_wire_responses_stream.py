@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop.errors import EndpointError, RateLimitedError, ReplyError, ServerError, StreamCutError
+from agentloop.errors import EndpointError, RateLimitedError, ServerError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Message, Reasoning, Reply, ToolCall, Usage
 from agentloop.wire.responses import NativeResponses
@@ -109,6 +109,14 @@ WHOLE = event("function_call_arguments.done", item_id="fc_1", output_index=0, ar
         [added(NAMELESS, output_index=0), WHOLE, completed(NAMELESS)],
         [added(NAMELESS), WHOLE, done(NAMELESS), completed()],
         [added(NAMELESS), done(CALL_ITEM), completed(NAMELESS)],
+        [added(NAMELESS), completed(CALL_ITEM)],
+        [arguments('{"a":1}'), completed(NAMELESS)],
+        [added({**NAMELESS, "id": "x"}), arguments('{"a"', item_id="y"), arguments(":1}", item_id="z"),
+         done({**NAMELESS, "id": "q"}), completed()],
+        [event("output_item.added", named=False, item=NAMELESS),
+         event("function_call_arguments.delta", named=False, delta='{"a":1}'),
+         event("output_item.done", named=False, item=NAMELESS),
+         event("completed", named=False, response={"output": []})],
         [added({**NAMELESS, "arguments": "{}"}), arguments('{"a":1}'), completed()],
         [added(NAMELESS), done({**CALL_ITEM, "arguments": {"a": 1}}), completed()],
         [done(CALL_ITEM), completed()],
@@ -229,7 +237,7 @@ def test_an_incomplete_response_is_truncated_though_its_status_may_not_say_so():
         (event("failed", response={"status": "failed"}), ServerError, "said nothing"),
         (event("failed", error={"message": "no"}), ServerError, ": no"),
         (completed(status="failed", error={"message": "no"}), ServerError, ": no"),
-        (b"data: {no\n\n", ReplyError, "not JSON: {no"),
+        (b"data: {no\n\n", StreamCutError, "not JSON: {no"),
     ],
 )  # fmt: skip
 def test_a_failure_in_the_stream_is_an_error_after_what_came_before_it_was_shown(failure, kind, message):
@@ -242,6 +250,14 @@ def test_a_failure_in_the_stream_is_an_error_after_what_came_before_it_was_shown
         decoder.feed(b"")
     with pytest.raises(kind, match=message):
         decoder.close()
+
+
+@pytest.mark.parametrize("at", range(len(FULL)))
+def test_a_damaged_event_is_an_error_even_where_it_would_say_nothing_new(at):
+    line, _, data = FULL[at].partition(b"\ndata: ")
+    damaged = line + b"\ndata: " + data[: len(data) // 2] + b"\n\n"
+    with pytest.raises(StreamCutError, match="not JSON"):
+        decode(*FULL[:at], damaged, *FULL[at + 1 :])
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,9 @@ every_way = _ways(*_in("native", "chat"))
 both_wires = _ways(*NATIVE, *CHAT)
 """Each route with a plain reply and with a stream; of each pair one async, the other not."""
 
+each_route = _ways(RUN, replace(STREAM_SYNC, dialect="chat"))
+"""For what does not depend on much else."""
+
 streaming = _ways(STREAM, STREAM_SYNC, replace(STREAM, dialect="chat"))
 
 # For what `/v1/responses` alone has.

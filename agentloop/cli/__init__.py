@@ -1,4 +1,4 @@
-"""The command line, as far as `--help` needs it: commands, options and words.
+"""The command line, as far as `--help` needs it: commands and words; their options are in `options`.
 
 What a command does stands in a room of its own, imported when the command runs, so that help comes at once.
 """
@@ -6,9 +6,12 @@ What a command does stands in a room of its own, imported when the command runs,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from inspect import signature
+from typing import Annotated, Any
 
 import typer
+
+from agentloop.cli.options import AsJson, BaseUrl, KnownModel, Order, ProbedModel
 
 _STATUSES = """\
 \b
@@ -29,70 +32,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _tools = typer.Typer(help="Look at tools.", no_args_is_help=True, rich_markup_mode=None)
+_profile = typer.Typer(help="What is known about endpoints.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(_tools, name="tools")
-
-
-_Prompt = Annotated[str, typer.Argument(help="The question or task; - reads it from standard input.")]
-_Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PROVIDER:NAME",
-        help="The model, such as openai:gpt-5 or ollama:qwen3:8b. Default: ovh:gpt-oss-20b where a key for it is"
-        " set, else local:smollm2, a small model inside this process.",
-        show_default=False,
-    ),
-]
-_BaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="A server that is in no table, up to and including /v1; --model is then the name as it knows it, and"
-        " AGENTLOOP_API_KEY may hold the key.",
-        show_default=False,
-    ),
-]
-_ToolFiles = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FILE.py[:NAME]",
-        help="Offer the tools and registries of this file, or the one of that name, which may be a plain"
-        " function. Repeatable.",
-        show_default=False,
-    ),
-]
-_Instructions = Annotated[str | None, typer.Option(metavar="TEXT", help="The system text.", show_default=False)]
-_MaxToolCalls = Annotated[
-    int | None, typer.Option(metavar="N", help="How many tool calls may run. Default: 30.", show_default=False)
-]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print the whole result, or the error, as one JSON object.")]
+app.add_typer(_profile, name="profile")
 
 
 @app.command("run", epilog=_STATUSES)
-def _run(
-    prompt: _Prompt,
-    *,
-    model: _Model = None,
-    base_url: _BaseUrl = None,
-    tools: _ToolFiles = None,
-    instructions: _Instructions = None,
-    max_tool_calls: _MaxToolCalls = None,
-    as_json: _AsJson = False,
-) -> None:
+def _run(**options: Any) -> None:
     """Let a model answer a prompt, with tools from your files.
 
     The answer goes to standard output, everything else to standard error.
     """
-    from agentloop.cli.run_command import Order, run_prompt  # noqa: PLC0415 - 0.2 s that help need not pay
+    from agentloop.cli.run_command import run_prompt  # noqa: PLC0415 - 0.2 s that help need not pay
 
-    order = Order(
-        prompt=prompt,
-        model=model,
-        base_url=base_url,
-        tool_files=tuple(tools or ()),
-        instructions=instructions,
-        max_tool_calls=max_tool_calls,
-    )
-    raise typer.Exit(run_prompt(order, as_json=as_json))
+    raise typer.Exit(run_prompt(Order(**options)))
+
+
+vars(_run)["__signature__"] = signature(Order)  # what typer reads: its options are the fields of an Order
 
 
 @_tools.command("check", epilog=_STATUSES)
@@ -107,6 +63,62 @@ def _check(
     from agentloop.cli.check_command import check_tools  # noqa: PLC0415 - as above
 
     raise typer.Exit(check_tools(file))
+
+
+@app.command("models", epilog=_STATUSES)
+def _models(
+    provider: Annotated[
+        str | None, typer.Argument(help="Whose models to list. Default: list the providers.", show_default=False)
+    ] = None,
+    *,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the providers, or the models that one of them has and what they can do.
+
+    A ? stands for what the provider does not say.
+    """
+    from agentloop.cli.models_command import list_models  # noqa: PLC0415 - as above
+
+    raise typer.Exit(list_models(provider, base_url, as_json=as_json))
+
+
+@app.command("probe", epilog=_STATUSES)
+def _probe(
+    *,
+    model: ProbedModel,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+    save: Annotated[bool, typer.Option("--save", help="Let later runs know what was found out.")] = False,
+) -> None:
+    """Find out with small requests, 20 at the most, what an endpoint really does.
+
+    Each line has its evidence; a ? stands for what could not be told.
+    """
+    from agentloop.cli.probe_command import probe_endpoint  # noqa: PLC0415 - as above
+
+    raise typer.Exit(probe_endpoint(model, base_url, as_json=as_json, save=save))
+
+
+@_profile.command("show", epilog=_STATUSES)
+def _show(*, model: KnownModel = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:
+    """Show what is known about a model and where from; without one, all that was learned, and the files."""
+    from agentloop.cli.profile_command import show_profile  # noqa: PLC0415 - as above
+
+    raise typer.Exit(show_profile(model, base_url, as_json=as_json))
+
+
+@_profile.command("forget", epilog=_STATUSES)
+def _forget(
+    *,
+    model: KnownModel = None,
+    base_url: BaseUrl = None,
+    everything: Annotated[bool, typer.Option("--all", help="Forget all that was learned.")] = False,
+) -> None:
+    """Forget what was learned about a model or a server, so that it is learned again if it still holds."""
+    from agentloop.cli.profile_command import forget_profile  # noqa: PLC0415 - as above
+
+    raise typer.Exit(forget_profile(model, base_url, everything=everything))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Literal, TextIO, TypeAlias
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-Label: TypeAlias = Literal["call", "result", "failed", "retry", "note", "model", "stopped", "error", "hint"]
+Label: TypeAlias = Literal["call", "result", "failed", "retry", "note", "model", "stopped", "probe", "error", "hint"]
 
 _STYLES: dict[Label, str] = {
     "call": "cyan",
@@ -24,9 +26,11 @@ _STYLES: dict[Label, str] = {
     "note": "yellow",
     "model": "magenta",
     "stopped": "yellow",
+    "probe": "magenta",
     "error": "bold red",
     "hint": "bold",
 }
+_WIDTH = 200  # of a table in a file, where nothing is folded that need not be
 _CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")})
 
 
@@ -34,6 +38,14 @@ def say(label: Label, text: str) -> None:
     """Write a line to standard error, in colour where that is a terminal."""
     line = Text.assemble((f"{label}:", _STYLES[label]), " ", tame(text))
     Console(stderr=True, soft_wrap=True).print(line)
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], stdout: TextIO) -> None:
+    """Print a table, as wide as the terminal where there is one."""
+    table = Table(*titles, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(tame(cell), overflow="fold") for cell in row))
+    Console(file=stdout, width=None if stdout.isatty() else _WIDTH).print(table)
 
 
 def tame(text: str) -> str:

@@ -6,8 +6,9 @@ Tools, calls and results of a conversation are not known here; `tools` puts thes
 from agentloop.schema.arguments import ArgumentsError, canonical, parse_arguments
 from agentloop.schema.checked_arguments import CheckedArguments
 from agentloop.schema.docstring import Docstring, parse_docstring
-from agentloop.schema.keywords import restrict
-from agentloop.schema.result import render
+from agentloop.schema.keywords import move_references, restrict
+from agentloop.schema.output import OutputSchema
+from agentloop.schema.result import render, take_images
 from agentloop.schema.signature import Signature, read_signature
 from agentloop.schema.typed_arguments import TypedArguments, order_arguments
 
@@ -15,13 +16,16 @@ __all__ = [
     "ArgumentsError",
     "CheckedArguments",
     "Docstring",
+    "OutputSchema",
     "Signature",
     "TypedArguments",
     "canonical",
+    "move_references",
     "order_arguments",
     "parse_arguments",
     "parse_docstring",
     "read_signature",
     "render",
     "restrict",
+    "take_images",
 ]

@@ -48,11 +48,13 @@ class ArgumentsError(Exception):
 
     Attributes:
         text: What the model is told, so that it can call again.
+        reason: The part of it that says what is wrong, in words that fit any text of a model.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, reason: str) -> None:
         super().__init__(text)
         self.text = text
+        self.reason = reason
 
 
 def parse_arguments(text: str) -> tuple[JsonObject, tuple[str, ...]]:
@@ -62,17 +64,20 @@ def parse_arguments(text: str) -> tuple[JsonObject, tuple[str, ...]]:
         ArgumentsError: the text holds no whole JSON object.
     """
     repairs: list[str] = []
-    value = _read(text, repairs)
+    value = read_json(text, repairs)
     for _ in range(_ENCODINGS_UNDONE):
         if isinstance(value, str):
             repairs.append("decoded JSON that was encoded twice")
-            value = _read(value, repairs)
+            value = read_json(value, repairs)
     if value is None:
         repairs.append("read null as no arguments")
         value = {}
     if not is_object(value):
         kind = name_type(value) or "number"
-        raise ArgumentsError(f"The arguments must be one JSON object, but they are of type {kind}: {echo(text)}")
+        raise ArgumentsError(
+            f"The arguments must be one JSON object, but they are of type {kind}: {echo(text)}",
+            f"it is of type {kind}",
+        )
     return value, tuple(repairs)
 
 
@@ -82,7 +87,7 @@ def parse_text(text: str) -> Any:
     Raises:
         ArgumentsError: the text holds no whole JSON.
     """
-    return _read(text, [])
+    return read_json(text, [])
 
 
 def canonical(arguments: str) -> str:
@@ -98,7 +103,12 @@ def echo(text: str, max_characters: int = 300) -> str:
     return text if len(text) <= max_characters else f"{text[:max_characters]}... ({len(text):,} characters)"
 
 
-def _read(text: str, repairs: list[str]) -> Any:
+def read_json(text: str, repairs: list[str]) -> Any:
+    """Return what a text holds as JSON, and add to the repairs, in words, what had to be mended.
+
+    Raises:
+        ArgumentsError: the text holds no whole JSON, or something else beside it.
+    """
     try:
         return _STRICT.decode(text)
     except (ValueError, RecursionError):
@@ -119,8 +129,9 @@ def _read(text: str, repairs: list[str]) -> Any:
         repairs.append("turned Python spelling into JSON")
     rest = _end(_TAIL, respelled, end)
     if rest != len(respelled):
+        after = f"after it came: {echo(respelled[rest:])}"
         raise ArgumentsError(
-            f"The arguments must be one JSON object and nothing else; after it came: {echo(respelled[rest:])}"
+            f"The arguments must be one JSON object and nothing else; {after}", f"it is not only JSON; {after}"
         )
     if removed := (respelled[:start] + respelled[end:]).strip():
         repairs.append(f"removed {echo(removed)!r} around the JSON")
@@ -157,5 +168,6 @@ def _unreadable(text: str, error: ValueError) -> ArgumentsError:
             reason += "; the text seems to be cut off"
     return ArgumentsError(
         f"The arguments are not valid JSON ({reason}). Nothing was run; call again with one whole JSON object. "
-        f"The arguments were: {echo(text)}"
+        f"The arguments were: {echo(text)}",
+        f"it is not valid JSON ({reason})",
     )

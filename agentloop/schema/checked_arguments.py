@@ -48,9 +48,17 @@ class CheckedArguments:
         Raises:
             ArgumentsError: the text is no JSON object, or breaks the schema.
         """
+        data, repairs = parse_arguments(text)
+        return self.fit(data), repairs
+
+    def fit(self, data: JsonObject) -> JsonObject:
+        """Return the values in arguments that are JSON already.
+
+        Raises:
+            ArgumentsError: they break the schema.
+        """
         from referencing.exceptions import Unresolvable  # noqa: PLC0415 - loaded already, with the validator
 
-        data, repairs = parse_arguments(text)
         try:
             errors = sorted(self._validator.iter_errors(data), key=lambda error: error.json_path)
             nulls = {error.path[0] for error in errors if len(error.path) == 1 and error.instance is None}
@@ -58,11 +66,11 @@ class CheckedArguments:
                 data = {name: value for name, value in data.items() if name not in dropped}
                 errors = sorted(self._validator.iter_errors(data), key=lambda error: error.json_path)
         except (Unresolvable, RecursionError) as error:
-            raise ArgumentsError(f"The arguments can't be checked: {error}") from error
+            raise ArgumentsError(f"The arguments can't be checked: {error}", f"it can't be checked: {error}") from error
         if errors:
             lines = [f"- `{write_path(tuple(error.path))}`: {error.message}" for error in errors[:_ERRORS_TOLD]]
             raise complain(lines, {error.path[0]: None for error in errors if error.path}, self.schema)
-        return data, repairs
+        return data
 
 
 def _find_faults(schema: JsonObject) -> list[str]:

@@ -107,11 +107,8 @@ def complain(lines: Sequence[str], names: Sequence[Any] | dict[Any, None], schem
         f"`{name}` takes {_write(expand(properties[name], schema.get('$defs', {})), _SCHEMA_CHARACTERS)}"
         for name in known
     ]
-    return ArgumentsError(
-        "\n".join(
-            ["The arguments do not fit the tool, so it did not run. Correct them and call it again.", *lines, *wanted]
-        )
-    )
+    told = ["The arguments do not fit the tool, so it did not run. Correct them and call it again.", *lines, *wanted]
+    return ArgumentsError("\n".join(told), "\n".join(lines))
 
 
 def _explain_one(data: JsonObject, error: Any, schema: JsonObject) -> str:
@@ -119,12 +116,12 @@ def _explain_one(data: JsonObject, error: Any, schema: JsonObject) -> str:
     match error["type"]:
         case "missing":
             return f"- `{write_path((*steps, error['loc'][-1]))}` is required, but was not given"
-        case "extra_forbidden":
+        case "extra_forbidden" | "unexpected_keyword_argument":
             known = ", ".join(f"`{name}`" for name in schema.get("properties", {})) if len(steps) == 1 else ""
-            return f"- `{write_path(steps)}` is not known to the tool" + (f"; it knows {known}" if known else "")
+            return f"- `{write_path(steps)}` is not known" + (f"; known are {known}" if known else "")
         case _:
             said = error["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
-            return f"- `{write_path(steps)}`: {said}; got {_write(value)}"
+            return f"- {f'`{write_path(steps)}`' if steps else 'the whole'}: {said}; got {_write(value)}"
 
 
 def _write(value: Any, max_characters: int = 300) -> str:

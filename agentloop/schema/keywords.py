@@ -51,6 +51,19 @@ def rewrite(schema: JsonObject, change: Callable[[JsonObject], JsonObject]) -> J
     return change(copy)
 
 
+def move_references(schema: Any, place: str) -> Any:
+    """Return a schema whose references, made from its own root, hold when it stands at another place."""
+    if is_array(schema):
+        return [move_references(entry, place) for entry in schema]
+    if not is_object(schema):
+        return schema
+    moved = {key: move_references(value, place) for key, value in schema.items()}
+    reference = moved.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        moved["$ref"] = place + reference[1:]
+    return moved
+
+
 def restrict(schema: JsonObject, keywords: frozenset[str]) -> JsonObject:
     """Return the schema with every constraint that is not among `keywords` told in the description instead."""
     return rewrite(schema, lambda part: describe_constraints(part, frozenset(PHRASES) - keywords))

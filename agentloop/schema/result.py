@@ -1,16 +1,38 @@
-"""A tool's result as text for the model: JSON that is true, and no longer than it may be."""
+"""A tool's result as the model is given it: true text no longer than it may be, and images apart from it."""
 
 from __future__ import annotations
 
 import json
 from base64 import b64encode
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from agentloop.errors import ToolError
+from agentloop.items import Image, Text
 
 _HEAD_SHARE = 2 / 3
+
+
+def take_images(value: Any) -> tuple[Any, tuple[Image, ...]]:
+    """Return a result without its images, and the images: it is one, or a list or tuple that holds some.
+
+    What stands beside the images becomes one text, which says where each of them stood.
+    """
+    if isinstance(value, Image):
+        return "", (value,)
+    entries = cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
+    if Image not in map(type, entries):
+        return cast("Any", value), ()
+    parts, images = list[str](), list[Image]()
+    for part in entries:
+        if isinstance(part, Image):
+            images.append(part)
+            parts.append(f"[image {len(images)}]")
+        else:
+            parts.append(_write(part))
+    return "" if len(images) == len(parts) else "\n".join(parts), tuple(images)
 
 
 def render(value: Any, max_characters: int) -> str:
@@ -19,12 +41,18 @@ def render(value: Any, max_characters: int) -> str:
     Raises:
         ToolError: the value can't be written as JSON; its text says so to the model.
     """
+    return cut(_write(value), max_characters)
+
+
+def _write(value: Any) -> str:
     if isinstance(value, str):
         # An enum member that is a string has a `str()` of its own; the model is to see the value.
-        return cut(str.__str__(value), max_characters)
+        return str.__str__(value)
+    if isinstance(value, Text):
+        return value.text
     if isinstance(value, bytes | bytearray):
-        return cut(f"{len(value):,} bytes in base64: {b64encode(value).decode()}", max_characters)
-    return cut(_to_json(value), max_characters)
+        return f"{len(value):,} bytes in base64: {b64encode(value).decode()}"
+    return _to_json(value)
 
 
 def _to_json(value: Any) -> str:

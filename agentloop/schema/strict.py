@@ -51,17 +51,21 @@ MAX_LONG_ENUM_VALUES, MAX_LONG_ENUM_CHARACTERS = 250, 15_000
 
 def tighten(schema: JsonObject) -> JsonObject:
     """Return the schema in the strict subset, as far as that can be done without changing what it accepts."""
-    tight = rewrite(schema, _tighten_one)
-    definitions = tight.pop("$defs", {})
-    tight = _inline(tight, definitions, ())
+    return prune(rewrite(schema, _tighten_one))
+
+
+def prune(schema: JsonObject) -> JsonObject:
+    """Return the schema without references that have siblings, nor definitions that nothing refers to."""
+    definitions: JsonObject = schema.get("$defs", {})
+    pruned = _inline({keyword: value for keyword, value in schema.items() if keyword != "$defs"}, definitions, ())
     kept: JsonObject = {}
-    waiting = list(_references(tight))
+    waiting = list(_references(pruned))
     while waiting:
         name = waiting.pop()
         if name in definitions and name not in kept:
             kept[name] = _inline(definitions[name], definitions, (name,))
             waiting.extend(_references(kept[name]))
-    return {**tight, "$defs": kept} if kept else tight
+    return {**pruned, "$defs": kept} if kept else pruned
 
 
 def _tighten_one(schema: JsonObject) -> JsonObject:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic_core import ValidationError
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
 
     from agentloop.schema.typed import WireForm
+
+Explain: TypeAlias = Callable[[JsonObject, Sequence[Any]], ArgumentsError]
 
 
 class TypedArguments:
@@ -69,15 +73,24 @@ class TypedArguments:
         Raises:
             ArgumentsError: the text is no JSON object, or does not fit.
         """
-        if self._validator is None:
-            self._validator = (self._form or self._read_types()).compile()
         try:
-            return _validate(self._validator, text), ()
+            return _validate(self._compile(), text), ()
         except ValidationError:
-            return self._read_mended(self._validator, text)
+            data, repairs = parse_arguments(text)
+            values, mended = self.fit(data, partial(explain, schema=self.schema))
+            return values, repairs + mended
 
-    def _read_mended(self, validator: SchemaValidator, text: str) -> tuple[JsonObject, tuple[str, ...]]:
-        data, repairs = parse_arguments(text)
+    def fit(self, data: JsonObject, explain: Explain) -> tuple[JsonObject, tuple[str, ...]]:
+        """Return the values in arguments that are JSON already, and in words what had to be mended.
+
+        Args:
+            data: The arguments; they are changed where they are mended.
+            explain: Makes the error that tells the model of what pydantic found wrong.
+
+        Raises:
+            ArgumentsError: they do not fit.
+        """
+        validator, repairs = self._compile(), tuple[str, ...]()
         told: ArgumentsError | None = None
         # It ends, because a value that was mended has the type that was wanted; what is left is mended no more.
         while True:
@@ -86,11 +99,16 @@ class TypedArguments:
             except ValidationError as error:
                 errors = error.errors(include_url=False, include_context=False)
             # What is wrong is told of what the model wrote, not of our attempts to mend it.
-            told = told or explain(data, errors, self.schema)
+            told = told or explain(data, errors)
             mended = mend(data, errors)
             if not mended:
                 raise told
             repairs += tuple(mended)
+
+    def _compile(self) -> SchemaValidator:
+        if self._validator is None:
+            self._validator = (self._form or self._read_types()).compile()
+        return self._validator
 
 
 def _validate(validator: SchemaValidator, text: str) -> JsonObject:
@@ -100,9 +118,8 @@ def _validate(validator: SchemaValidator, text: str) -> JsonObject:
         raise
     # A class of the user's may raise anything while it is built.
     except Exception as error:
-        raise ArgumentsError(
-            f"The arguments do not fit the tool, so it did not run: {type(error).__name__}: {error}"
-        ) from error
+        said = f"{type(error).__name__}: {error}"
+        raise ArgumentsError(f"The arguments do not fit the tool, so it did not run: {said}", said) from error
     return values
 
 

@@ -6,7 +6,7 @@ nothing is sent twice: when to try again is `retry`'s business.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
@@ -28,19 +28,25 @@ CONNECT_SECONDS = 10.0
 # Tools run between the requests of a run; a connection that is dropped meanwhile costs a TLS handshake.
 IDLE_SECONDS = 30.0
 CONNECTIONS = 1000
+WARNING_HEADER = "x-warning"  # OVHcloud, of models that will be taken out of service
 
 
 class Connection:
     """The SDK's client for one endpoint on one event loop, with its pool.
 
+    Args:
+        endpoint: Where it leads.
+        warn: Hears what the endpoint warns of, with every reply that does so.
+
     Raises:
         ConfigurationError: no client can be made for this base_url in this environment.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, warn: Callable[[str], None]) -> None:
         url = urlsplit(endpoint.base_url)
         self._where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
         self._timeout_seconds = endpoint.timeout_seconds
+        self._warn = warn
         self._base_url = endpoint.base_url.rstrip("/")
         self._lifetime = self._live()
         try:
@@ -95,7 +101,11 @@ class Connection:
 
     async def _post(self, path: str, body: bytes, *, stream: bool) -> httpx2.Response:
         # A response that is asked for as such comes back as it is, streamed or not.
-        return await self._client.post(self._base_url + path, cast_to=httpx2.Response, content=body, stream=stream)
+        response = await self._client.post(self._base_url + path, cast_to=httpx2.Response, content=body, stream=stream)
+        warning = response.headers.get(WARNING_HEADER)
+        if warning:
+            self._warn(warning)
+        return response
 
     @contextmanager
     def _our_errors(self) -> Generator[None]:

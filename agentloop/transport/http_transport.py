@@ -6,7 +6,7 @@ A request is sent once and nothing is decoded. Retrying, rate limiting and recor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -15,6 +15,10 @@ from agentloop.wire.profile import Endpoint
 
 if TYPE_CHECKING:
     from agentloop.transport.connection import Connection
+
+
+LONGEST_WARNING = 500
+_WARNED: set[tuple[str, str]] = set()  # by base URL
 
 
 @runtime_checkable
@@ -51,6 +55,15 @@ class Transport(Protocol):
         ...
 
 
+@runtime_checkable
+class WarningSource(Protocol):
+    """What a transport may be besides: one that hears what the endpoint warns of."""
+
+    def take_warnings(self) -> list[str]:
+        """Return the warnings that have come since the last call, each only once in a process."""
+        ...
+
+
 class HttpTransport:
     """A transport over HTTP, with a pool of connections for each event loop that uses it.
 
@@ -67,6 +80,7 @@ class HttpTransport:
                 )
         self._endpoint = endpoint
         self._connections: dict[asyncio.AbstractEventLoop, asyncio.Task[Connection]] = {}
+        self._warnings: list[str] = []
 
     @property
     def endpoint(self) -> Endpoint:
@@ -85,6 +99,17 @@ class HttpTransport:
             async for chunk in chunks:
                 yield chunk
 
+    def take_warnings(self) -> list[str]:
+        """Return the warnings that have come since the last call, each only once in a process."""
+        warnings, self._warnings = self._warnings, []
+        return warnings
+
+    def _warn(self, text: str) -> None:
+        text = text[:LONGEST_WARNING]
+        if (self._endpoint.base_url, text) not in _WARNED:
+            _WARNED.add((self._endpoint.base_url, text))
+            self._warnings.append(f"the endpoint warns: {text}")
+
     async def aclose(self) -> None:
         """Close the connections of every event loop that still runs."""
         while self._connections:
@@ -97,7 +122,7 @@ class HttpTransport:
         opening = self._connections.get(loop)
         if opening is None or opening.cancelled():
             self._forget_ended_loops()
-            opening = self._connections[loop] = loop.create_task(_open(self._endpoint))
+            opening = self._connections[loop] = loop.create_task(_open(self._endpoint, self._warn))
         # Several requests may wait for it: one that is cancelled must not take it from the others.
         return await asyncio.shield(opening)
 
@@ -108,18 +133,18 @@ class HttpTransport:
                 self._connections.pop(loop, None)
 
 
-async def _open(endpoint: Endpoint) -> Connection:
+async def _open(endpoint: Endpoint, warn: Callable[[str], None]) -> Connection:
     # Importing the SDK and loading the certificates takes about a second of CPU. In a thread that second is shared
     # with the event loop, so that timers, tools and other runs go on; import locks make this safe.
-    connection = await asyncio.to_thread(_connect, endpoint)
+    connection = await asyncio.to_thread(_connect, endpoint, warn)
     await connection.open()
     return connection
 
 
-def _connect(endpoint: Endpoint) -> Connection:
+def _connect(endpoint: Endpoint, warn: Callable[[str], None]) -> Connection:
     from agentloop.transport.connection import Connection  # noqa: PLC0415 - 0.9 s of CPU, due on the first request only
 
-    return Connection(endpoint)
+    return Connection(endpoint, warn)
 
 
 async def _close(opening: asyncio.Task[Connection]) -> None:

@@ -50,8 +50,8 @@ def is_retryable(error: EndpointError) -> bool:
 class RetryPolicy:
     """How often, and for how long, a failed request is sent again.
 
-    A wait that the server asked for (`Retry-After`) is kept, up to two minutes; otherwise waits double from half a
-    second to eight. All have jitter, so that many runs which failed together don't come back together.
+    A wait that the server asked for (`Retry-After`) is kept, up to two minutes, 0 being none; otherwise waits double
+    from half a second to eight. All have jitter, so that many runs which failed together don't come back together.
 
     Attributes:
         retries: How often a request is sent again at the most.
@@ -145,8 +145,8 @@ class _Course:
 
     def wait(self, state: RetryCallState) -> float:
         """Return the seconds until the next try."""
-        asked = _asked(state)
-        return asked + self._jitter(state) if asked else self._backoff(state)
+        asked = _failure(state).retry_after
+        return self._backoff(state) if asked is None else asked + self._jitter(state)
 
     def is_over(self, state: RetryCallState) -> bool:
         """Return whether the next try would be one too many, too late, or after too long a wait."""

@@ -7,7 +7,7 @@ names nothing, and is kept only if it helps. What is done with lessons is known 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,19 +15,13 @@ from agentloop.errors import ContextOverflowError, EndpointError, RefusedError, 
 from agentloop.items import JsonObject
 from agentloop.wire.lessons import Lesson
 from agentloop.wire.payload import mapping
-from agentloop.wire.profile import Profile, StructuredOutput
+from agentloop.wire.profile import Profile
+from agentloop.wire.structured import lower_rung
 
 _CLIENT_FAULTS = frozenset({400, 404, 405, 415, 422, None})
 _ROUTE_FAULTS = frozenset({404, 405, 501})
 _NEVER_DROPPED = frozenset({"model", "input", "messages", "stream", "tools"})
 _LONGEST_REASON = 200
-
-NEXT_OUTPUT: Mapping[StructuredOutput, StructuredOutput] = {
-    "text_format": "response_format",
-    "response_format": "json_object",
-    "json_object": "prompt",
-}
-"""The rungs of the ladder of structured output, from each to the one below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +31,12 @@ class Sent:
     Attributes:
         body: The request's body without its conversation.
         has_results: The conversation holds results of tools.
+        has_pictures: One of them holds an image.
     """
 
     body: JsonObject
     has_results: bool
+    has_pictures: bool = False
 
 
 Changes: TypeAlias = Iterator[tuple[str, Any]]
@@ -105,8 +101,9 @@ def _lower_output(profile: Profile, sent: Sent, words: str) -> Changes:
         return
     if sent.body.get("stream") and profile.structured_stream and re.search(r"\bstream", words, re.IGNORECASE):
         yield "structured_stream", False
-    if profile.structured_output in NEXT_OUTPUT:
-        yield "structured_output", NEXT_OUTPUT[profile.structured_output]
+    lower = lower_rung(profile)
+    if lower is not None:
+        yield "structured_output", lower
 
 
 def _drop_usage(profile: Profile, sent: Sent, _: str) -> Changes:
@@ -138,6 +135,12 @@ def _quiet_reasoning(profile: Profile, sent: Sent, words: str) -> Changes:
 def _forget_reasoning(profile: Profile, _: Sent, __: str) -> Changes:
     if profile.reasoning_replay != "none":
         yield "reasoning_replay", "none"
+
+
+def _describe_pictures(profile: Profile, sent: Sent, _: str) -> Changes:
+    # Of a result the model can be told that there was an image. One of the user's own is what was asked about.
+    if sent.has_pictures and profile.images:
+        yield "images", False
 
 
 def _drop_named(profile: Profile, sent: Sent, words: str) -> Changes:
@@ -175,5 +178,6 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = (
     ),
     (_pattern(r"encrypted"), _forget_reasoning),
     (_pattern(r"reasoning|thinking|chat_template_kwargs"), _quiet_reasoning),
+    (_pattern(r"\bimages?\b|vision|multi-?modal|mmproj"), _describe_pictures),
     (_pattern(""), _drop_named),
 )

@@ -24,9 +24,6 @@ class CallIds:
         self._taken: set[str] = set()
         self._short: dict[str, str] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._taken)
-
     def take(self, items: Iterable[Item]) -> None:
         """Note the ids in items of the conversation."""
         self._taken.update(item.call_id for item in items if isinstance(item, ToolCall))

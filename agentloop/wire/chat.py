@@ -10,11 +10,13 @@ from agentloop.tools import Tool
 from agentloop.wire.chat_reply import read_body
 from agentloop.wire.chat_stream import ChatAccumulator
 from agentloop.wire.dialect import Ask
+from agentloop.wire.images import place_images
 from agentloop.wire.payload import dump
 from agentloop.wire.profile import Profile
 from agentloop.wire.request import choose_tools, write_body, write_call, write_schema
 from agentloop.wire.settings import write_settings
 from agentloop.wire.stream import StreamDecoder
+from agentloop.wire.structured import add_format, tell_form
 
 
 class ChatCompletions:
@@ -25,10 +27,12 @@ class ChatCompletions:
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a message.
 
-        Neither system messages (`Ask.instructions` holds them) nor reasoning and items of types that only
-        `/v1/responses` knows are among them.
+        Neither system messages (`Ask.instructions` holds them) nor items of types that only `/v1/responses` knows are
+        among them; reasoning is where the profile says so.
         """
-        return [dump(message) for message in _write_messages(items)]
+        thinks = profile.reasoning_replay == "text"
+        kept = (item for item in items if thinks or not isinstance(item, Reasoning))
+        return [dump(message) for message in _write_messages(place_images(kept, profile, in_results=False))]
 
     def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
         """Return the JSON array of the tools."""
@@ -40,6 +44,7 @@ class ChatCompletions:
         Raises:
             ConfigurationError: `extra_body` holds what is not JSON.
         """
+        ask, fragments = tell_form(ask, fragments)
         settings, profile = ask.settings, ask.profile
         word, name = choose_tools(ask)
         fields = {
@@ -52,6 +57,7 @@ class ChatCompletions:
             **write_settings(settings, profile, "chat"),
         }
         system = [dump({"role": "system", "content": ask.instructions})] if ask.instructions else []
+        fields = add_format(fields, ask, "chat")
         return write_body(fields, settings.extra_body, "messages", [*system, *fragments], profile.refused)
 
     def decode(self, body: bytes) -> Reply:
@@ -75,30 +81,37 @@ def _write_tool(tool: Tool, profile: Profile) -> JsonObject:
 
 
 def _write_messages(items: Iterable[Item]) -> Iterator[JsonObject]:
-    """Yield the messages; all that the assistant says and calls in one turn is one of them."""
+    """Yield the messages; all that the assistant thinks, says and calls in one turn is one of them."""
+    thoughts: list[str] = []
     texts: list[str] = []
     calls: list[ToolCall] = []
     for item in items:
         match item:
             case ToolCall():
                 calls.append(item)
+            case Reasoning():
+                thoughts.append(item.text)
             case Message(role="assistant"):
                 texts.append(item.text)
             case Message(role="user") | ToolResult():
-                yield from _write_turn(texts, calls)
-                texts, calls = [], []
+                yield from _write_turn(thoughts, texts, calls)
+                thoughts, texts, calls = [], [], []
                 yield _write_answer(item)
-            case Message() | Reasoning() | Opaque():
+            case Message() | Opaque():
                 pass
             case _:
                 assert_never(item)
-    yield from _write_turn(texts, calls)
+    yield from _write_turn(thoughts, texts, calls)
 
 
-def _write_turn(texts: Iterable[str], calls: Sequence[ToolCall]) -> Iterator[JsonObject]:
+def _write_turn(thoughts: Iterable[str], texts: Iterable[str], calls: Sequence[ToolCall]) -> Iterator[JsonObject]:
     content = "\n\n".join(text for text in texts if text)
     if calls:
-        yield {"role": "assistant", "content": content or None, "tool_calls": [write_call(call) for call in calls]}
+        # DeepSeek refuses a call without the thought that led to it, and ignores other thoughts.
+        thought = "\n\n".join(text for text in thoughts if text)
+        reasoning = {"reasoning_content": thought} if thought else {}
+        written = [write_call(call) for call in calls]
+        yield {"role": "assistant", "content": content or None, **reasoning, "tool_calls": written}
     elif content:
         yield {"role": "assistant", "content": content}
 

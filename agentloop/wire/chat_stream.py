@@ -65,9 +65,12 @@ class ChatAccumulator:
         chunk = mapping(read_event(name, data))
         if name == b"error" or chunk.get("error") or chunk.get("type") == "error":
             raise read_failure(chunk)
-        self._id = self._id or string(chunk.get("id"))
+        if not self._id:
+            self._id = string(chunk.get("id"))
         self._usage = chunk.get("usage") or self._usage
-        for choice in mappings(chunk.get("choices"))[:1]:
+        choices = mappings(chunk.get("choices"))
+        if choices:
+            choice = choices[0]
             self._finish = choice.get("finish_reason") or self._finish
             self._add(mapping(choice.get("delta")) or mapping(choice.get("message")), shown)
 
@@ -90,6 +93,10 @@ class ChatAccumulator:
 
     def _add(self, delta: JsonObject, shown: list[Delta]) -> None:
         content = delta.get("content")
+        if content and isinstance(content, str) and len(delta) == 1:  # nearly all are such
+            self._text.append(content)
+            shown.append(TextDelta(content))
+            return
         text, refusal = string(content), string(delta.get("refusal"))
         thought = string(delta.get("reasoning")) or string(delta.get("reasoning_content"))
         if isinstance(content, list):  # Mistral's reasoning models

@@ -12,19 +12,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from agentloop.errors import EndpointError
-from agentloop.events import Notice
+from agentloop.events import Notice, ReasoningDelta, TextDelta
 from agentloop.items import Item, JsonObject, Message, Reply, Text, ToolCall, ToolDialect, ToolResult
 from agentloop.tools import Tool
 from agentloop.wire.adapt import Sent, draw_lessons
 from agentloop.wire.call_ids import CallIds, unwrap_parallel
 from agentloop.wire.chat import ChatCompletions
 from agentloop.wire.dialect import Ask, Decoder, Dialect
+from agentloop.wire.leaks import LeakGuard, recover
 from agentloop.wire.lessons import LESSONS, Lesson, add_lessons, apply_lessons
 from agentloop.wire.payload import load
 from agentloop.wire.profile import ModelSettings, Profile
 from agentloop.wire.prompted import PromptedChat
 from agentloop.wire.responses import MessageResponses, NativeResponses
 from agentloop.wire.settings import check_settings, dropped_settings
+from agentloop.wire.structured import is_ignored, lower_rung
 
 _WORDS = frozenset({"auto", "none", "required", None})
 
@@ -40,7 +42,7 @@ class Subject:
         tools: The tools on offer.
         settings: What the model is asked for.
         profile: What the server can and can't do.
-        output: The JSON schema that the answer is to follow, or None.
+        output: What the answer is to follow, as `json_schema` has it: name, schema, strict. None for free text.
         encoded_tools: The tools' JSON by all that decides it, kept for all runs.
     """
 
@@ -92,6 +94,8 @@ class Conversation:
         self._system: list[str] = []
         self._call_ids = CallIds()
         self._last = _Request()
+        self._guard: LeakGuard | None = None
+        self._recovered: tuple[str, ...] = ()
         self._trying: list[Lesson] = []
         self._tried: set[tuple[str, str]] = set()
         self._fresh: list[Lesson] = []
@@ -107,6 +111,10 @@ class Conversation:
     def path(self) -> str:
         """The path of the next request below the base URL."""
         return self._dialect.path
+
+    def reserve_ids(self, items: Iterable[Item]) -> None:
+        """Keep the ids of calls from being given again, also of those that are left out of every request."""
+        self._call_ids.take(items)
 
     # --- requests ---
 
@@ -192,11 +200,24 @@ class Conversation:
 
     def decoder(self) -> Decoder:
         """Return a decoder for a streamed reply; hand what it gives at last to `accept`."""
-        return self._dialect.decoder()
+        decoder = self._dialect.decoder()
+        self._guard = LeakGuard(decoder, self._offered()) if self._profile.text_leaks else None
+        return self._guard or decoder
+
+    def rest(self) -> list[TextDelta | ReasoningDelta]:
+        """Return what the last decoder held back until it was closed."""
+        return self._guard.rest() if self._guard is not None else []
 
     def decode(self, body: bytes) -> Reply:
         """Return the reply in a whole body; hand it to `accept` when it is to be kept."""
-        return self._dialect.decode(body)
+        self._guard = None
+        reply = self._dialect.decode(body)
+        if self._profile.text_leaks:
+            reply, self._recovered = recover(reply, self._offered())
+        return reply
+
+    def _offered(self) -> dict[str, Tool]:
+        return {tool.name: tool for tool in self._ask(self._last).tools}
 
     def accept(self, reply: Reply) -> Reply:
         """Return a reply as it enters the run: call ids made unique, the dialect to answer in named.
@@ -205,6 +226,12 @@ class Conversation:
         """
         self._keep(self._trying)
         self._trying, self._tried = [], set()
+        lower = lower_rung(self._profile)
+        if self._last.output and lower is not None and is_ignored(reply, self._profile):
+            self.learn("structured_output", lower, "the server ignored the schema that it was given")
+        recovered = self._recovered if self._guard is None else self._guard.recovered
+        self._notices += [Notice("recovered", text) for text in recovered]
+        self._recovered, self._guard = (), None
         settled = any(lesson.field == "tool_items" for lesson in self._known)
         if reply.dialect in {"native", "message"} and reply.dialect != _name(self._profile) and not settled:
             self._base = replace(self._base, tool_items=reply.dialect)
@@ -279,7 +306,8 @@ class Conversation:
     def _sent(self) -> Sent:
         ask = self._ask(self._last)
         body: JsonObject = load(self._dialect.encode(ask, [], self._encode_tools(ask.tools)))
-        return Sent(body, any(isinstance(item, ToolResult) for item in ask.items))
+        results = [item for item in ask.items if isinstance(item, ToolResult)]
+        return Sent(body, bool(results), any(result.images for result in results))
 
 
 def _fold(system: str, items: Sequence[Item]) -> Sequence[Item]:

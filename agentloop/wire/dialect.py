@@ -24,7 +24,7 @@ class Ask:
         settings: What the model is asked for.
         profile: What the server can and can't do.
         stream: Whether the reply is to come as server-sent events.
-        output: The JSON schema that the reply's text is to follow, or None for free text.
+        output: What the answer is to follow, as `json_schema` has it: name, schema, strict. None for free text.
     """
 
     model: str

@@ -62,9 +62,9 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def _show(value: object, other: object) -> str:
-    if isinstance(value, frozenset) and isinstance(other, frozenset):
-        value = ", ".join(sorted(map(str, cast("frozenset[object]", value - other))))
+def _show(value: Any, other: Any) -> str:
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(map(str, cast("frozenset[object]", value - other))))
     return "chat/completions" if value == "chat" else str(value)
 
 

@@ -123,6 +123,8 @@ class ModelSettings:
         service_tier: Which service to be served by (OpenAI).
         user: An id of your own user, for the provider.
         safety_identifier: The same under its newer name.
+        summarize_dropped: What no longer fits into the model's window is summarised by the model itself before it is
+            left out; else it is just left out.
         prompt_cache_key: Steers requests with the same beginning to the same cache (OpenAI).
         extra_body: Fields of the request body that agentloop does not know, sent as they are.
     """
@@ -138,6 +140,7 @@ class ModelSettings:
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    summarize_dropped: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -15,24 +15,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import from_json
 
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Item, JsonObject, Message, Reply, Text, ToolCall, ToolResult
+from agentloop.schema import move_references
 from agentloop.tools import Tool
 from agentloop.wire.chat import ChatCompletions
 from agentloop.wire.dialect import Ask, Decoder
+from agentloop.wire.images import place_images
 from agentloop.wire.payload import dump, mapping, string
 from agentloop.wire.profile import Profile
 from agentloop.wire.request import write_arguments, write_schema
+from agentloop.wire.structured import add_words, needs_words, restrict_form, without_reasoning
 
 _USE = "If a tool can find this out, use it: "
 _ANSWER = "Answer with the result, in one short sentence."
 # It begins with a capital, so it is neither JSON nor a list; the bound ends what would go on for ever.
 _SENTENCE = dump({"type": "string", "pattern": r'^[A-Z][^"{}\\]{1,120}[.]$'})
-_STARTS = ('{"tool":', '{"answer":"')
+_PLACE = "#/$defs/"
+_TEXT: JsonObject = {"type": "string"}
+_STARTS = ('{"tool":', '{"answer":')
 
 
 class PromptedChat:
@@ -45,11 +50,11 @@ class PromptedChat:
 
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a message."""
-        return self._chat.encode_items(_write_plainly(items), profile)
+        return self._chat.encode_items(_write_plainly(items, profile), profile)
 
     def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
         """Return the JSON schema of a reply that calls one of the tools or answers."""
-        return dump(_write_reply_schema(tools, profile, may_answer=True))
+        return dump(_write_reply_schema(tools, profile, _TEXT))
 
     def encode(self, ask: Ask, fragments: Sequence[bytes], tools: bytes) -> bytes:
         """Return the body of a request from what was encoded before.
@@ -57,21 +62,24 @@ class PromptedChat:
         Raises:
             ConfigurationError: `extra_body` holds what is not JSON.
         """
-        choice = ask.settings.tool_choice or "auto"
-        is_over = ask.profile.small_model and any(isinstance(item, ToolResult) for item in ask.items[-1:])
+        ask, choice = without_reasoning(ask), ask.settings.tool_choice or "auto"
+        is_result = any(isinstance(item, ToolResult) for item in ask.items[-1:])
+        is_over = ask.profile.small_model and is_result and ask.output is None
         offered = [] if is_over else [tool for tool in ask.tools if choice in {"auto", "required", tool.name}]
-        if offered and choice != "auto":
-            tools = dump(_write_reply_schema(offered, ask.profile, may_answer=False))
-        last = self._chat.encode_items(_write_last(ask.items, may_call=bool(offered)), ask.profile)
+        last = self._chat.encode_items(_write_last(ask, may_call=bool(offered)), ask.profile)
         if last:
             fragments = [*fragments[:-1], *last]
-        if offered:
-            ask = replace(ask, instructions="\n\n".join(filter(None, (ask.instructions, _describe(offered)))))
-        if offered or is_over:
-            shape = b'{"type":"json_schema","json_schema":{"name":"reply","strict":true,"schema":%b}}'
-            extra = {"response_format": shape % (_SENTENCE if is_over else tools), **ask.settings.extra_body}
+        if ask.output or (offered and choice != "auto"):
+            answer = restrict_form(ask.output, ask.profile)["schema"] if ask.output else _TEXT
+            must_call = offered and choice != "auto"
+            tools = dump(_write_reply_schema(offered, ask.profile, None if must_call else answer))
+        if offered or ask.output:
+            ask, fragments = add_words(ask, fragments, _describe(ask, offered))
+        if offered or ask.output or is_over:
+            shape = _write_format(ask.profile, _SENTENCE if is_over else tools)
+            extra = {**shape, **ask.settings.extra_body}
             ask = replace(ask, settings=replace(ask.settings, extra_body=extra))
-        return self._chat.encode(replace(ask, tools=()), fragments, b"[]")
+        return self._chat.encode(replace(ask, tools=(), output=None), fragments, b"[]")
 
     def decode(self, body: bytes) -> Reply:
         """Return the reply in a whole body.
@@ -137,36 +145,42 @@ class PromptedDecoder:
         return new
 
 
-def _write_reply_schema(tools: Sequence[Tool], profile: Profile, *, may_answer: bool) -> JsonObject:
-    shapes = [_close({"tool": {"const": tool.name}, "arguments": {"$ref": _place(tool)}}) for tool in tools]
-    answer = [_close({"answer": {"type": "string"}})] if may_answer else []
-    arguments = {tool.name: _move_references(write_schema(tool, profile), _place(tool)) for tool in tools}
-    return {"anyOf": [*shapes, *answer], "$defs": arguments}
+def _write_format(profile: Profile, schema: bytes) -> JsonObject:
+    match profile.structured_output:
+        case "prompt":
+            return {}
+        case "json_object":
+            return {"response_format": {"type": "json_object"}}
+        case _:
+            shape = b'{"type":"json_schema","json_schema":{"name":"reply","strict":true,"schema":%b}}'
+            return {"response_format": shape % schema}
+
+
+def _write_reply_schema(tools: Sequence[Tool], profile: Profile, answer: JsonObject | None) -> JsonObject:
+    """Return the schema of a reply that calls a tool or answers; without an answer, one that calls a tool."""
+    places = {tool.name: write_schema(tool, profile) for tool in tools}
+    shapes = [_close({"tool": {"const": name}, "arguments": {"$ref": _PLACE + name}}) for name in places]
+    if answer is _TEXT:
+        shapes.append(_close({"answer": _TEXT}))
+    elif answer is not None:
+        places["."] = answer  # which is no name of a tool
+        shapes.append(_close({"answer": {"$ref": f"{_PLACE}."}}))
+    definitions = {name: move_references(schema, _PLACE + name) for name, schema in places.items()}
+    return {**({"anyOf": shapes} if tools else shapes[0]), "$defs": definitions}
 
 
 def _close(properties: JsonObject) -> JsonObject:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _place(tool: Tool) -> str:
-    return f"#/$defs/{tool.name}"
-
-
-def _move_references(schema: Any, place: str) -> Any:
-    """Return a schema whose references, made from its own root, hold when it stands at another place."""
-    if isinstance(schema, list):
-        return [_move_references(entry, place) for entry in cast("list[object]", schema)]
-    if not isinstance(schema, dict):
-        return schema
-    moved = {key: _move_references(value, place) for key, value in cast("JsonObject", schema).items()}
-    reference = moved.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#"):
-        moved["$ref"] = place + reference[1:]
-    return moved
-
-
-def _describe(tools: Iterable[Tool]) -> str:
-    return "\n".join(["Tools:", *map(_describe_tool, tools), '{"answer": ...} when the result is known'])
+def _describe(ask: Ask, offered: Iterable[Tool]) -> str:
+    """Return the words that tell of the tools on offer, and of an answer that the server can't be told of."""
+    tools = [_describe_tool(tool) for tool in offered]
+    lines = ["Tools:", *tools, '{"answer": ...} when the result is known'] if tools else []
+    if ask.output is not None and needs_words(ask):
+        lines += [] if tools else ['Reply with {"answer": ...} and nothing else.']
+        lines.append(f"The answer is JSON of this schema: {dump(ask.output['schema']).decode()}")
+    return "\n".join(lines)
 
 
 def _describe_tool(tool: Tool) -> str:
@@ -182,34 +196,38 @@ def _write_call(name: str, arguments: str) -> str:
     return f'{{"tool": {json.dumps(name)}, "arguments": {arguments}}}'
 
 
-def _write_plainly(items: Iterable[Item]) -> list[Item]:
+def _write_plainly(items: Iterable[Item], profile: Profile) -> list[Item]:
     """Return the items with calls and results as what the assistant and the user said."""
     names: dict[str, str] = {}
     plain: list[Item] = []
-    for item in items:
+    for item in place_images(items, profile, in_results=True):
         match item:
             case ToolCall():
                 names[item.call_id] = item.name
                 arguments = json.dumps(from_json(write_arguments(item)), ensure_ascii=False)
                 plain.append(Message("assistant", _write_call(item.name, arguments)))
             case ToolResult():
-                plain.append(Message("user", f"{names.get(item.call_id, 'The tool')} returned: {item.content}"))
+                text = f"{names.get(item.call_id, 'The tool')} returned: {item.content}"
+                plain.append(Message("user", (Text(text), *item.images)))
             case _:
                 plain.append(item)
     return plain
 
 
-def _write_last(items: Sequence[Item], *, may_call: bool) -> list[Item]:
+def _write_last(ask: Ask, *, may_call: bool) -> list[Item]:
     """Return the last item with the words that belong to it only while it is the last, or nothing if there are none."""
+    items = ask.items
     match items[-1:]:
         case [Message(role="user", content=(Text(text), *rest))] if may_call:
             return [Message("user", (Text(_USE + text), *rest))]
         case [ToolResult(call_id=call_id) as result]:
             call = [item for item in items if isinstance(item, ToolCall) and item.call_id == call_id]
-            told = _write_plainly([*call, result])[-1]
+            told = _write_plainly([*call, result], ask.profile)[-1]
             asked = [item for item in items if isinstance(item, Message) and item.role == "user"]
             texts = [item.text for item in (told, *asked[-1:]) if isinstance(item, Message)]
-            return [Message("user", "\n\n".join(texts) + f"\n{_ANSWER}")]
+            images = result.images if ask.profile.images else ()
+            words = f"\n{_ANSWER}" if ask.output is None else ""
+            return [Message("user", (Text("\n\n".join(texts) + words), *images))]
         case _:
             return []
 
@@ -224,6 +242,8 @@ def _read_message(message: Message) -> Message | ToolCall:
     name = said.get("tool")
     if isinstance(name, str) and isinstance(said.get("arguments"), dict):
         return ToolCall("", name, dump(mapping(said["arguments"])).decode())
+    if isinstance(said.get("answer"), dict):
+        return replace(message, content=(Text(dump(said["answer"]).decode()),))
     answer = _read_answer(message.text)
     return message if answer is None else replace(message, content=(Text(answer),))
 

@@ -53,6 +53,11 @@ def read_text(content: object) -> str:
     return _join_text(_parts(content))
 
 
+def read_images(content: object) -> tuple[Image, ...]:
+    """Return the images in the parts of a tool's result."""
+    return tuple(part for part in _read_content(_parts(content)) if isinstance(part, Image))
+
+
 def read_call(raw: JsonObject) -> ToolCall:
     """Return a tool call, whether its name and arguments are its own or those of a `function` within.
 
@@ -111,7 +116,7 @@ def _read_content(parts: Iterable[JsonObject]) -> tuple[Part, ...]:
     for part in parts:
         image = part.get("image_url")
         url = string(image) or string(mapping(image).get("url"))
-        if url:
+        if url and not url.lower().startswith("file:"):  # nobody else may name a file to be read here
             read.append(Image(url))
         elif "text" in part:
             read.append(Text(string(part["text"])))

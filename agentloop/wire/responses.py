@@ -11,6 +11,7 @@ from typing import assert_never
 from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, Reply, Text, ToolCall, ToolResult
 from agentloop.tools import Tool
 from agentloop.wire.dialect import Ask
+from agentloop.wire.images import place_images
 from agentloop.wire.payload import dump
 from agentloop.wire.profile import Profile
 from agentloop.wire.request import choose_tools, write_arguments, write_body, write_call, write_schema
@@ -18,6 +19,7 @@ from agentloop.wire.responses_reply import read_body
 from agentloop.wire.responses_stream import ResponsesAccumulator
 from agentloop.wire.settings import write_settings
 from agentloop.wire.stream import StreamDecoder
+from agentloop.wire.structured import add_format, tell_form
 from agentloop.wire.turns import Entry, gather_calls
 
 
@@ -25,6 +27,7 @@ class NativeResponses:
     """Calls and results as `function_call` and `function_call_output` items, as OpenAI defines them."""
 
     path = "/responses"
+    _results_take_images = True
 
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a wire item.
@@ -32,9 +35,9 @@ class NativeResponses:
         System messages are not among them: `Ask.instructions` holds them, since templates fail on a late one.
         """
         names = {item.call_id: item.name for item in items if isinstance(item, ToolCall)}
-        # Readable reasoning is no item of the request: vLLM and OpenAI each refuse the other's way of writing it.
-        kept = (item for item in items if not isinstance(item, Reasoning) or item.encrypted)
-        return [dump(raw) for entry in gather_calls(kept) for raw in self._write(entry, names)]
+        kept = (item for item in items if not isinstance(item, Reasoning) or _goes_back(item, profile))
+        placed = place_images(kept, profile, in_results=self._results_take_images and profile.tool_images == "result")
+        return [dump(raw) for entry in gather_calls(placed) for raw in self._write(entry, names)]
 
     def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
         """Return the JSON array of the tools; `strict` is always said, as OpenAI takes its absence for true."""
@@ -57,6 +60,7 @@ class NativeResponses:
         Raises:
             ConfigurationError: `extra_body` holds what is not JSON.
         """
+        ask, fragments = tell_form(ask, fragments)
         settings, profile = ask.settings, ask.profile
         system = ask.instructions or None
         apart = profile.system == "instructions"
@@ -73,6 +77,7 @@ class NativeResponses:
         conversation = fragments
         if system and not apart:
             conversation = [dump({"type": "message", "role": "system", "content": system}), *fragments]
+        fields = add_format(fields, ask, "responses")
         return write_body(fields, settings.extra_body, "input", conversation, profile.refused)
 
     def decode(self, body: bytes) -> Reply:
@@ -95,8 +100,7 @@ class NativeResponses:
             case Message():
                 return _write_message(entry)
             case Reasoning():
-                key = {"id": entry.id} if entry.id else {}
-                return [{"type": "reasoning", **key, "summary": [], "encrypted_content": entry.encrypted}]
+                return [_write_reasoning(entry)]
             case ToolResult():
                 return [self._write_result(entry, names.get(entry.call_id))]
             case Opaque():
@@ -116,7 +120,11 @@ class NativeResponses:
         ]
 
     def _write_result(self, result: ToolResult, _: str | None, /) -> JsonObject:
-        return {"type": "function_call_output", "call_id": result.call_id, "output": result.content}
+        output: str | list[JsonObject] = result.content
+        if result.images:
+            text = [_write_part(Text(result.content))] if result.content else []
+            output = [*text, *map(_write_part, result.images)]
+        return {"type": "function_call_output", "call_id": result.call_id, "output": output}
 
 
 class MessageResponses(NativeResponses):
@@ -125,12 +133,28 @@ class MessageResponses(NativeResponses):
     This is what OVHcloud's guide to its `/v1/responses` shows.
     """
 
+    _results_take_images = False
+
     def _write_calls(self, calls: Sequence[ToolCall]) -> Sequence[JsonObject]:
         return [{"type": "message", "role": "assistant", "tool_calls": [write_call(call) for call in calls]}]
 
     def _write_result(self, result: ToolResult, name: str | None, /) -> JsonObject:
         said = {"type": "message", "role": "tool", "tool_call_id": result.call_id, "content": result.content}
         return said | ({"name": name} if name else {})
+
+
+def _goes_back(reasoning: Reasoning, profile: Profile) -> bool:
+    readable = profile.reasoning_replay == "text" and bool(reasoning.text)
+    return readable or (profile.reasoning_replay != "none" and reasoning.encrypted is not None)
+
+
+def _write_reasoning(reasoning: Reasoning) -> JsonObject:
+    """Return the item as its own server takes it: OpenAI refuses readable reasoning, and vLLM ciphertext."""
+    if reasoning.encrypted is not None:
+        key = {"id": reasoning.id} if reasoning.id else {}
+        return {"type": "reasoning", **key, "summary": [], "encrypted_content": reasoning.encrypted}
+    content = [{"type": "reasoning_text", "text": reasoning.text}]
+    return {"type": "reasoning", "id": reasoning.id or "rs_0", "summary": [], "content": content}
 
 
 def _write_message(message: Message) -> Sequence[JsonObject]:

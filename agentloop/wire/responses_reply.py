@@ -8,7 +8,7 @@ from __future__ import annotations
 from agentloop.items import JsonObject, Opaque, Reasoning, Reply, ReplyStop, ToolCall, ToolResult
 from agentloop.wire.failures import not_a_reply, read_failure
 from agentloop.wire.payload import load, mapping, mappings, string
-from agentloop.wire.reply import Said, read_call, read_message, read_text, read_usage
+from agentloop.wire.reply import Said, read_call, read_images, read_message, read_text, read_usage
 
 _FAILED = frozenset({"failed", "cancelled", "error"})
 _CONTENTS = ("output", "tool_calls", "choices")
@@ -81,7 +81,9 @@ def _read_output(output: list[JsonObject]) -> Said:
             case "reasoning":
                 said.items.append(_read_reasoning(raw))
             case "function_call_output":
-                said.items.append(ToolResult(string(raw.get("call_id")), read_text(raw.get("output"))))
+                told = raw.get("output")
+                call_id = string(raw.get("call_id"))
+                said.items.append(ToolResult(call_id, read_text(told), images=read_images(told)))
             case str(kind) if kind:
                 said.items.append(Opaque(raw))
             case _:

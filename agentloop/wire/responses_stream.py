@@ -67,9 +67,7 @@ class ResponsesAccumulator:
             EndpointError: the event says that the response failed, or it is not JSON.
         """
         route = self._ROUTES.get(name)
-        # Most events repeat what others say, some at great length: those are not even parsed.
-        repeats = route is None and (name.startswith(b"response.") or data.strip() in SILENT)
-        if repeats or self._reply is not None:
+        if self._reply is not None or (route is None and _is_idle(name, data.strip())):
             return
         event = mapping(read_event(name, data))
         route = route or self._ROUTES.get(string(event.get("type")).encode())
@@ -194,6 +192,14 @@ class ResponsesAccumulator:
         b"response.failed": _take_failure,
         b"error": _take_failure,
     }
+
+
+def _is_idle(name: bytes, data: bytes) -> bool:
+    """Return whether an event without a route need not even be parsed: most repeat what others say, at great length.
+
+    One that is damaged is not idle, as what else is missing can't be known.
+    """
+    return data in SILENT or (name.startswith(b"response.") and data.endswith(b"}"))
 
 
 def _settle(final: list[JsonObject], streamed: list[JsonObject]) -> list[JsonObject]:

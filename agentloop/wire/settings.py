@@ -66,7 +66,7 @@ def dropped_settings(settings: ModelSettings, profile: Profile) -> Iterator[str]
         if name in profile.refused:
             yield f"{name} of extra_body is not sent: the endpoint refuses or ignores it"
     effort = settings.reasoning_effort
-    if effort is not None and profile.reasoning == "none":
+    if effort is not None and (profile.reasoning == "none" or not profile.efforts):
         yield "reasoning_effort is not sent: the endpoint refuses or ignores it"
     elif effort is not None and effort not in profile.efforts:
         yield f"reasoning_effort {effort} is sent as {_nearest(effort, profile)}: the endpoint takes no other"
@@ -79,10 +79,10 @@ def _write_verbosity(settings: ModelSettings, profile: Profile, route: Route) ->
 
 
 def _write_reasoning(settings: ModelSettings, profile: Profile, route: Route) -> JsonObject:
-    if settings.reasoning_effort is None or not profile.efforts:
+    if settings.reasoning_effort is None:
         return {}
     effort = _nearest(settings.reasoning_effort, profile)
-    match profile.reasoning:
+    match profile.reasoning if profile.efforts else "none":
         case "none":
             return {}
         case "template":

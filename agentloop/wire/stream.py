@@ -29,7 +29,8 @@ def read_event(name: bytes, data: bytes) -> object:
     """Return the JSON value of an event's data.
 
     Raises:
-        EndpointError: the data is not JSON; in an event named `error` it is the server's message.
+        EndpointError: an event named `error` holds words in place of JSON.
+        StreamCutError: the data is not JSON.
     """
     try:
         return load(data)
@@ -37,7 +38,7 @@ def read_event(name: bytes, data: bytes) -> object:
         text = data.decode("utf-8", "replace")
         if name == b"error":
             raise read_failure(text) from None
-        raise ReplyError(
+        raise StreamCutError(
             f"the stream holds an event that is not JSON: {text[:200]}",
             hint="the server or a proxy damaged the stream: send the request again",
         ) from None

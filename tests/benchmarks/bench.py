@@ -72,12 +72,12 @@ def worker(client, scenario, base_url):
             process.stdin.close()
 
 
-def in_turn(scenario, other_client, other_scenario=None, key=None):
+def in_turn(scenario, other_client, other_scenario=None, key=None, client="ours"):
     """Measure agentloop and something else in turn; the figure is the ratio."""
 
     def figures(base_url, rounds):
         with (
-            worker("ours", scenario, base_url) as ours,
+            worker(client, scenario, base_url) as ours,
             worker(other_client, other_scenario or scenario, base_url) as other,
         ):
             for _ in range(rounds):
@@ -87,9 +87,13 @@ def in_turn(scenario, other_client, other_scenario=None, key=None):
     return figures
 
 
-def alone(scenario):
+def on_chat(scenario, other_client="hand_written_chat", other_scenario=None):
+    return in_turn(scenario, other_client, other_scenario, client="ours_chat")
+
+
+def alone(scenario, client="ours"):
     def figures(base_url, rounds):
-        with worker("ours", scenario, base_url) as ours:
+        with worker(client, scenario, base_url) as ours:
             for _ in range(rounds):
                 yield ours()
 
@@ -132,6 +136,20 @@ ROWS = [
     ("CPU of a request in 200 steps, to one in 20", "x", "<=", 1.3, in_turn("steps200", "ours", "steps20_async"), 15),
     ("CPU of a request without tools, to the hand-written loop's", "x", "<=", 1.5, in_turn("text", "hand_written"), 25),
     ("CPU of a streamed delta, to the hand-written loop's", "x", "<=", 1.5, in_turn("stream", "hand_written"), 25),
+    ("on chat, CPU of a step, sync tool, to the hand-written loop's", "x", "<=", 1.5, on_chat("steps20"), 25),
+    ("on chat, CPU of a step, async tool, to the hand-written loop's", "x", "<=", 1.5, on_chat("steps20_async"), 25),
+    (
+        "on chat, CPU of a request in 200 steps, to one in 20",
+        "x",
+        "<=",
+        1.3,
+        on_chat("steps200", "ours_chat", "steps20_async"),
+        15,
+    ),
+    ("on chat, CPU of a request without tools, to the hand-written loop's", "x", "<=", 1.5, on_chat("text"), 25),
+    ("on chat, CPU of a streamed delta, to the hand-written loop's", "x", "<=", 1.5, on_chat("stream"), 25),
+    ("writing the request of a step after 4 MB of history", "ms", "<=", 10, alone("long"), 5),
+    ("on chat, writing the request of a step after 4 MB of history", "ms", "<=", 10, alone("long", "ours_chat"), 5),
     ("first delta seen after it was sent", "ms", "<=", 3, alone("delay"), 5),
     ("8 sync tools of 50 ms in one turn", "ms", "<=", 70, alone("batch_sync"), 15),
     ("8 async tools of 50 ms in one turn", "ms", "<=", 70, alone("batch_async"), 15),

@@ -1,6 +1,6 @@
-"""The two that are compared: an agent, and the loop that one would write by hand on httpx and orjson.
+"""What is compared: an agent, and the loop that one would write by hand on httpx and orjson, on either route.
 
-Both send the same key, tool and conversation, run the tool and give back the text of the answer. What the loop by hand
+All send the same key, tool and conversation, run the tool and give back the text of the answer. What the loop by hand
 does not do is the point: it checks neither replies nor arguments, counts nothing, and calls a sync tool in the event
 loop, which it would block.
 """
@@ -26,11 +26,16 @@ TOOL = {
 }
 
 
+CHAT_TOOL = {"type": "function", "function": {name: value for name, value in TOOL.items() if name != "type"}}
+
+
 class HandWritten:
     """The floor: no SDK, no models, no limits, no checks."""
 
+    path = "/responses"
+
     def __init__(self, base_url, function):
-        self.url = httpx.URL(base_url + "/responses")
+        self.url = httpx.URL(base_url + self.path)
         limits = httpx.Limits(max_connections=1000, max_keepalive_connections=1000)
         self.client = httpx.AsyncClient(limits=limits, timeout=60)
         self.function = function
@@ -69,13 +74,51 @@ class HandWritten:
                         yield parsed["delta"]
 
 
+class HandWrittenChat(HandWritten):
+    """The same on the other route."""
+
+    path = "/chat/completions"
+
+    async def run(self, model):
+        history = [{"role": "user", "content": QUESTION}]
+        while True:
+            body = orjson.dumps({"model": model, "stream": False, "messages": history, "tools": [CHAT_TOOL]})
+            reply = await self.client.post(self.url, content=body, headers=HEADERS)
+            reply.raise_for_status()
+            message = orjson.loads(reply.content)["choices"][0]["message"]
+            history.append(message)
+            calls = message.get("tool_calls")
+            if not calls:
+                return message["content"]
+            for call, value in zip(calls, await self.results([call["function"] for call in calls]), strict=True):
+                history.append({"role": "tool", "tool_call_id": call["id"], "content": str(value)})
+
+    async def stream(self, model):
+        history = [{"role": "user", "content": QUESTION}]
+        body = orjson.dumps({"model": model, "stream": True, "messages": history, "tools": [CHAT_TOOL]})
+        async with self.client.stream("POST", self.url, content=body, headers=HEADERS) as reply:
+            reply.raise_for_status()
+            buffer = b""
+            async for data in reply.aiter_bytes():
+                *events, buffer = (buffer + data).split(b"\n\n")
+                for event in events:
+                    if event == b"data: [DONE]":
+                        return
+                    for choice in orjson.loads(event[6:])["choices"]:
+                        text = choice["delta"].get("content")
+                        if text:
+                            yield text
+
+
 class Ours:
     """The same through agentloop's public face."""
 
-    def __init__(self, base_url, function):
-        from agentloop import Endpoint  # noqa: PLC0415 - the other client must not pay for this import
+    route = "responses"
 
-        self.endpoint = Endpoint(base_url, api_key="key")
+    def __init__(self, base_url, function):
+        from agentloop import Endpoint, Profile  # noqa: PLC0415 - the other client must not pay for this import
+
+        self.endpoint = Endpoint(base_url, api_key="key", profile=Profile(route=self.route))
         self.function = function
         self.agents = {}
 
@@ -96,3 +139,12 @@ class Ours:
         async for event in self.agent(model).stream(QUESTION):
             if type(event) is TextDelta:
                 yield event.text
+
+
+class OursChat(Ours):
+    """The same on the other route."""
+
+    route = "chat"
+
+
+CLIENTS = {"hand_written": HandWritten, "hand_written_chat": HandWrittenChat, "ours": Ours, "ours_chat": OursChat}

@@ -1,4 +1,4 @@
-"""One of the two that are compared, at one kind of work: `measure.py CLIENT SCENARIO BASE_URL`.
+"""One of those that are compared, at one kind of work: `measure.py CLIENT SCENARIO BASE_URL`.
 
 It warms up, and then measures once for each line that it reads, and prints each figure as JSON. So two of these can
 take turns, and whatever slows the machine down for a moment slows both.
@@ -81,6 +81,32 @@ async def many_at_once(client, runs):
     return {"runs_per_second": runs / seconds, "megabytes": (peak - before) / 1024}
 
 
+async def encode_of_step(client, megabytes):
+    """The median, over some steps, of milliseconds to write the request of a step after so long a history."""
+    from agentloop import Message, ModelSettings, ToolCall, ToolResult  # noqa: PLC0415 - the other client must not pay for this import
+    from agentloop.wire.conversation import Conversation, Subject  # noqa: PLC0415 - as above
+
+    endpoint = client.endpoint
+    subject = Subject(
+        base_url=endpoint.base_url,
+        model="m",
+        instructions=None,
+        tools=(),
+        settings=ModelSettings(),
+        profile=endpoint.profile,
+    )
+    conversation = Conversation(subject)
+    items = [Message("user", "x" * 10_000) for _ in range(megabytes * 100)]
+    taken = []
+    for number in range(41):
+        items += [ToolCall(f"call_{number}", "add", '{"a": 1, "b": 2}'), ToolResult(f"call_{number}", "3")]
+        before = time.perf_counter()
+        body = conversation.encode(tuple(items), tools=False, stream=False)
+        taken.append((time.perf_counter() - before) * 1e3)
+        assert len(body) > megabytes * 1e6
+    return sorted(taken[1:])[20]  # the first step writes the history
+
+
 def run(model):
     return lambda client: client.run(model)
 
@@ -102,6 +128,7 @@ SCENARIOS = {
     "delay": (add, stream("trickle-10"), lambda client: delay_of_first_delta(client, "trickle-10")),
     "batch_sync": (add_slowly, run("batch-8"), lambda client: wall_of_batch(client, 8)),
     "batch_async": (add_slowly_async, run("batch-8"), lambda client: wall_of_batch(client, 8)),
+    "long": (add, run("text"), lambda client: encode_of_step(client, 4)),
     "many": (add_async, run("steps-5"), lambda client: many_at_once(client, 200)),
 }
 
@@ -111,7 +138,7 @@ def main():
     function, warm_up, measure = SCENARIOS[scenario]
 
     async def go():
-        client = {"ours": clients.Ours, "hand_written": clients.HandWritten}[name](base_url, function)
+        client = clients.CLIENTS[name](base_url, function)
         for _ in range(3):
             await warm_up(client)
         while await asyncio.to_thread(sys.stdin.readline):

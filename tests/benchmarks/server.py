@@ -2,7 +2,8 @@
 
 What it answers is decided by the model's name: `steps-20` calls `add` once a turn until 20 results are there,
 `batch-8` asks for 8 calls in one turn, `text` answers, `stream-2000` streams 2,000 deltas at once, `trickle-200`
-streams one delta a millisecond with the time it was sent. Run as a program it prints its port.
+streams one delta a millisecond with the time it was sent. It does so on both routes, as the path says. Run as a program
+it prints its port.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ MODEL = re.compile(rb'"model":"([a-z]+)-?(\d*)"')
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 USAGE = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
+CHAT_USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+CHAT = b"POST /v1/chat/completions "
 
 
 def text_item(words):
@@ -49,6 +52,28 @@ def response(model, output):
     }
 
 
+def completion(model, name, choice, **fields):
+    said = {"index": 0, "logprobs": None, **choice}
+    return {"id": "chatcmpl-1", "object": name, "created": 0, "model": model, "choices": [said], **fields}
+
+
+def reply_for(kind, number, done, *, chat):
+    """Return the body that says the same on either route."""
+    model, output = f"{kind}-{number}", output_for(kind, number, done)
+    if not chat:
+        return response(model, output)
+    if output[0]["type"] == "message":
+        message, finish = {"role": "assistant", "content": output[0]["content"][0]["text"]}, "stop"
+    else:
+        calls = [
+            {"id": item["call_id"], "type": "function", "function": {key: item[key] for key in ("name", "arguments")}}
+            for item in output
+        ]
+        message, finish = {"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"
+    choice = {"message": message, "finish_reason": finish}
+    return completion(model, "chat.completion", choice, usage=CHAT_USAGE)
+
+
 def output_for(kind, number, done):
     if kind == "steps" and done < number:
         return [call_item(done)]
@@ -77,6 +102,15 @@ def events_for(words):
     yield event("response.completed", response=response("m", [text_item("".join(words))]))
 
 
+def chunks_for(words):
+    deltas = [{"role": "assistant", "content": ""}, *({"content": word} for word in words)]
+    choices = [{"delta": delta, "finish_reason": None} for delta in deltas]
+    for choice in [*choices, {"delta": {}, "finish_reason": "stop"}]:
+        yield b"data: %b\n\n" % json.dumps(completion("m", "chat.completion.chunk", choice)).encode()
+    yield b"data: %b\n\n" % json.dumps({"id": "chatcmpl-1", "choices": [], "usage": CHAT_USAGE}).encode()
+    yield b"data: [DONE]\n\n"
+
+
 class Server(asyncio.Protocol):
     """One connection: requests with a length in, replies out."""
 
@@ -94,10 +128,11 @@ class Server(asyncio.Protocol):
             if len(self.buffer) < end + 4 + length:
                 return
             body = bytes(self.buffer[end + 4 : end + 4 + length])
+            chat = self.buffer.startswith(CHAT)
             del self.buffer[: end + 4 + length]
-            self.answer(body)
+            self.answer(body, chat=chat)
 
-    def answer(self, body):
+    def answer(self, body, *, chat):
         found = MODEL.search(body)
         kind, number = found.group(1).decode(), int(found.group(2) or 0)
         if kind == "trickle":
@@ -106,11 +141,12 @@ class Server(asyncio.Protocol):
             task.add_done_callback(self.tasks.discard)
             return
         if kind == "stream":
-            parts = [chunk(part) for part in events_for([f" word{index}" for index in range(number)])]
+            events = chunks_for if chat else events_for
+            parts = [chunk(part) for part in events([f" word{index}" for index in range(number)])]
             self.transport.write(STREAM_HEAD + b"".join(parts) + b"0\r\n\r\n")
             return
-        output = output_for(kind, number, body.count(b'"function_call_output"'))
-        reply = json.dumps(response(f"{kind}-{number}", output)).encode()
+        done = body.count(b'"role":"tool"' if chat else b'"function_call_output"')
+        reply = json.dumps(reply_for(kind, number, done, chat=chat)).encode()
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(reply)
         self.transport.write(head + reply)
 

@@ -1,0 +1,213 @@
+"""What an agent's answer has to be: the schema that asks for it, and reading the text that came.
+
+How a schema is written into a request is known by `wire`; whether an answer is asked for again, by `loop`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agentloop.errors import ConfigurationError
+from agentloop.items import JsonObject
+from agentloop.schema.arguments import ArgumentsError, echo, read_json
+from agentloop.schema.checked_arguments import CheckedArguments
+from agentloop.schema.complaint import explain
+from agentloop.schema.json_types import is_object
+from agentloop.schema.keywords import move_references
+from agentloop.schema.signature import Parameter, Signature
+from agentloop.schema.strict import find_faults, prune
+from agentloop.schema.typed_arguments import TypedArguments
+
+_VALUE = "value"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
+_NAME_CHARACTERS = 64
+_SCHEMA_CHARACTERS = 4_000
+
+
+class OutputSchema:
+    """The type of an answer.
+
+    The root of a schema must be an object: what is none is held by one, as its `value`, on the wire only.
+
+    Args:
+        wanted: A type, or a JSON schema as a dict.
+
+    Attributes:
+        schema: The JSON schema of an object.
+        form: The same as requests say it: with a name, and whether it is `strict`.
+
+    Raises:
+        ConfigurationError: there is no JSON of this type, or the schema is none.
+    """
+
+    def __init__(self, wanted: object) -> None:
+        self._kind = _RawKind(wanted) if is_object(wanted) else _TypedKind(wanted)
+        self.schema: JsonObject = self._kind.schema
+        self.form: JsonObject = {
+            "name": _name(self.schema.get("title") if is_object(wanted) else getattr(wanted, "__name__", None)),
+            # Definitions are known to the strict subset at the root alone.
+            "strict": not find_faults(self.schema) and "$defs" not in self.schema["properties"].get(_VALUE, {}),
+            "schema": self.schema,
+        }
+
+    def read(self, text: str) -> tuple[Any, tuple[str, ...]]:
+        """Return the value in a model's answer, and in words what had to be mended.
+
+        Raises:
+            ArgumentsError: there is none that fits; its text tells the model why, and what fits.
+        """
+        try:
+            return self._read(text)
+        except ArgumentsError as error:
+            schema = echo(json.dumps(self.schema, ensure_ascii=False), _SCHEMA_CHARACTERS)
+            told = f"Your answer does not fit: {error.reason}\nAnswer again with one JSON object of this schema, and "
+            raise ArgumentsError(f"{told}nothing else: {schema}", error.reason) from None
+
+    def check(self, text: str) -> str | None:
+        """Return what the model is to be told about its answer, or None when it fits."""
+        try:
+            self.read(text)
+        except ArgumentsError as error:
+            return error.text
+        return None
+
+    def _read(self, text: str) -> tuple[Any, tuple[str, ...]]:
+        if not text.strip():
+            raise ArgumentsError("", "it is empty")
+        repairs: list[str] = []
+        try:
+            data = read_json(text, repairs)
+        except ArgumentsError as unreadable:
+            return self._read_inside(text, unreadable)
+        return self._fit(data, repairs)
+
+    def _read_inside(self, text: str, unreadable: ArgumentsError) -> tuple[Any, tuple[str, ...]]:
+        """Return the value of JSON that stands in the middle of prose, or of a text that needs no JSON around it."""
+        found = list(_find_inside(text))
+        if self._kind.is_wrapped:
+            found = [data for data in found if is_object(data) and _VALUE in data] + [text.strip()] + found
+        told: ArgumentsError | None = None
+        for data in found:
+            is_bare = data == text.strip()
+            try:
+                return self._fit(data, [] if is_bare else ["took the answer out of the text around it"])
+            except ArgumentsError as error:
+                told = told or (None if is_bare else error)
+        raise told or unreadable
+
+    def _fit(self, data: Any, repairs: list[str]) -> tuple[Any, tuple[str, ...]]:
+        if isinstance(data, str) and (decoded := self._decode_again(data)):
+            repairs.append("decoded JSON that was encoded twice")
+            data = decoded
+        if self._kind.is_wrapped and not (is_object(data) and _VALUE in data):
+            repairs.append(f"took the answer for its `{_VALUE}`")
+            data = {_VALUE: data}
+        value, mended = self._kind.fit(data)
+        return value, (*repairs, *mended)
+
+    def _decode_again(self, text: str) -> JsonObject | None:
+        try:
+            data = read_json(text, [])
+        except ArgumentsError:
+            return None
+        return data if is_object(data) and (_VALUE in data or not self._kind.is_wrapped) else None
+
+
+class _TypedKind:
+    """An answer by a Python type: the arguments of a function that takes it as its only one."""
+
+    def __init__(self, wanted: Any) -> None:
+        signature = Signature((Parameter(_VALUE, wanted),))
+        self._arguments = TypedArguments(signature, {}, strict=True)
+        if self._arguments.faults:
+            _check_type(wanted)
+            self._arguments = TypedArguments(signature, {}, strict=False)
+        for fault in self._arguments.faults:
+            raise _unusable(wanted, fault.removeprefix(f"parameter `{_VALUE}` "))
+        lifted = _lift(self._arguments.schema)
+        self.is_wrapped = lifted is None
+        self.schema = self._arguments.schema if lifted is None else lifted
+
+    def fit(self, data: Any) -> tuple[Any, tuple[str, ...]]:
+        values, repairs = self._arguments.fit(data if self.is_wrapped else {_VALUE: data}, self._explain)
+        return values[_VALUE], repairs
+
+    def _explain(self, data: JsonObject, errors: Sequence[Any]) -> ArgumentsError:
+        if self.is_wrapped:
+            return explain(data, errors, self.schema)
+        return explain(data[_VALUE], [{**error, "loc": error["loc"][1:]} for error in errors], self.schema)
+
+
+class _RawKind:
+    """An answer by a JSON schema."""
+
+    def __init__(self, wanted: JsonObject) -> None:
+        try:
+            json.dumps(wanted)
+        except (TypeError, ValueError) as error:
+            raise _unusable("the schema", f"is no JSON: {error}") from None
+        self.is_wrapped = wanted.get("type") != "object"
+        self.schema: JsonObject = {"properties": {}, **wanted}
+        if self.is_wrapped:
+            value = move_references(wanted, f"#/properties/{_VALUE}")
+            self.schema = {
+                "type": "object",
+                "properties": {_VALUE: value},
+                "required": [_VALUE],
+                "additionalProperties": False,
+            }
+        self._arguments = CheckedArguments(self.schema, strict=False)
+        for fault in self._arguments.faults:
+            raise _unusable("the schema", fault)
+
+    def fit(self, data: Any) -> tuple[Any, tuple[str, ...]]:
+        if not is_object(data):
+            raise ArgumentsError("", "it must be one JSON object")
+        fitting = self._arguments.fit(data)
+        return (fitting[_VALUE] if self.is_wrapped else fitting), ()
+
+
+def _lift(schema: JsonObject) -> JsonObject | None:
+    """Return the schema of the value in place of that which holds it, or None where it is no object."""
+    definitions: JsonObject = schema.get("$defs", {})
+    value: JsonObject = schema["properties"][_VALUE]
+    while "$ref" in value:
+        value = definitions[value["$ref"].removeprefix("#/$defs/")]
+    return prune({**value, "$defs": definitions}) if value.get("type") == "object" else None
+
+
+def _find_inside(text: str) -> Iterator[Any]:
+    for first, last in ("{}", "[]"):
+        start, end = text.find(first), text.rfind(last)
+        if 0 <= start < end:
+            try:
+                yield read_json(text[start : end + 1], [])
+            except ArgumentsError:
+                continue
+
+
+def _check_type(wanted: Any) -> None:
+    """Raise for what no JSON can become; what only the strict subset can't say passes."""
+    from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter  # noqa: PLC0415 - takes 0.1 s
+    from pydantic_core import SchemaError  # noqa: PLC0415 - as above
+
+    from agentloop.schema.typed_dicts import modernize  # noqa: PLC0415 - as above
+
+    try:
+        TypeAdapter[Any](modernize(wanted)).json_schema()
+    except (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError, NameError) as error:
+        raise _unusable(wanted, str(error).partition("\n")[0].partition(". ")[0]) from None
+
+
+def _unusable(wanted: object, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"output can't be {wanted if isinstance(wanted, str) else repr(wanted)}: {reason}",
+        hint="give a pydantic model, dataclass, TypedDict, union, list, plain type, or a JSON schema as a dict",
+    )
+
+
+def _name(given: object) -> str:
+    return _NOT_IN_NAMES.sub("_", str(given or "")).strip("_")[:_NAME_CHARACTERS] or "output"

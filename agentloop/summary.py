@@ -1,0 +1,57 @@
+"""A summary, by the model itself, of what no longer fits into its window.
+
+What no longer fits is known by `window`, which also puts the summary into what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
+
+from agentloop.context import OLD_RESULT_CHARACTERS, cut
+from agentloop.items import Item, Message, Reply, ToolCall, ToolResult
+from agentloop.wire.conversation import Conversation, Subject
+
+WORDS = 200
+_REQUEST = f"""\
+Summarise this earlier part of a conversation in at most {WORDS} words. Keep what the user asked for and decided, and \
+facts, names and numbers that tools returned. Write the summary only.
+
+"""
+
+
+async def summarize(text: str, subject: Subject, send: Callable[[str, bytes], Awaitable[bytes]]) -> Reply:
+    """Return the model's reply to the request for a summary.
+
+    Args:
+        text: What is to be summarised.
+        subject: The model, whose tools and instructions are left out.
+        send: Sends a body to a path.
+
+    Raises:
+        EndpointError: there is no summary.
+    """
+    settings = replace(subject.settings, tool_choice=None)
+    conversation = Conversation(replace(subject, instructions=None, tools=(), output=None, settings=settings))
+    body = conversation.encode([Message("user", _REQUEST + text)], tools=False, stream=False)
+    return conversation.decode(await send(conversation.path, body))
+
+
+def write_transcript(items: Iterable[Item], characters: int) -> str:
+    """Return what was said and done as plain text of at most so many characters, the middle left out."""
+    return cut("\n".join(_write_lines(items)), characters)
+
+
+def _write_lines(items: Iterable[Item]) -> Iterator[str]:
+    names: dict[str, str] = {}
+    for item in items:
+        match item:
+            case Message(role=role) if item.text:
+                yield f"{role}: {item.text}"
+            case ToolCall(call_id=call_id, name=name, arguments=arguments):
+                names[call_id] = name
+                yield f"assistant called {name}: {arguments}"
+            case ToolResult(call_id=call_id, content=content):
+                yield f"{names.get(call_id, 'the tool')} returned: {cut(content, OLD_RESULT_CHARACTERS)}"
+            case _:
+                pass

@@ -1,0 +1,46 @@
+"""Where the images of tools' results go on a wire that has no place for them in a result. Pure rearranging of items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from agentloop.items import Item, Message, Part, Text, ToolCall, ToolResult
+from agentloop.wire.profile import Profile
+
+
+def place_images(items: Iterable[Item], profile: Profile, *, in_results: bool) -> Iterator[Item]:
+    """Yield the items of whole turns with the images of results where the model can see them.
+
+    That is in a message of the user after all the results of a turn, since servers want calls and results side by
+    side; each image says which call it came from. A model that sees no images is told that there was one.
+
+    Args:
+        items: Whole turns.
+        profile: Whether the model takes images at all.
+        in_results: Whether results may keep their images.
+    """
+    items = tuple(items)
+    names = {item.call_id: item.name for item in items if isinstance(item, ToolCall)}
+    shown: list[Part] = []
+    for item in items:
+        if not isinstance(item, ToolResult):
+            yield from _show(shown)
+            shown = []
+            yield item
+        elif not item.images or (in_results and profile.images):
+            yield item
+        elif not profile.images:
+            unseen = "(an image, which you can't see)\n" * len(item.images)
+            yield replace(item, content=f"{item.content}\n{unseen}".strip(), images=())
+        else:
+            yield replace(item, content=item.content or "(see the image below)", images=())
+            whose = f"of the result of {names.get(item.call_id, 'a tool')} ({item.call_id}):"
+            for number, image in enumerate(item.images, 1):
+                shown += [Text(f"Image {number} {whose}"), image]
+    yield from _show(shown)
+
+
+def _show(parts: list[Part]) -> Iterator[Message]:
+    if parts:
+        yield Message("user", tuple(parts))

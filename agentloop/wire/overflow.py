@@ -1,0 +1,61 @@
+"""What the words of an error tell about a model's window and the request that was too long for it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_SMALLEST_WINDOW = 256  # who names a smaller one is mistaken: vLLM 0.15 subtracts the room for the reply
+
+
+def _patterns(*texts: str) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(text.replace("<N>", r"(\d[\d,]*)"), re.IGNORECASE) for text in texts)
+
+
+# Of several that fit, the first counts.
+_WINDOW: Final = _patterns(
+    r"context (?:length|size|window) (?:is|of) (?:only )?<N>",  # OpenAI, vLLM, SGLang, OpenRouter, LM Studio
+    r"context (?:length|size|window) \(<N>",  # llama.cpp, SGLang
+    r"maximum (?:model|prompt|sequence) length (?:of|is) <N>",  # vLLM, xAI
+    r"> <N> maximum",  # Anthropic
+    r"with <N> maximum context length",  # Mistral
+    r"tokens allowed \(<N>",  # Google
+    r"must be <= <N>",  # TGI
+    r"max_seq_len <N>",
+)
+_TOKENS: Final = _patterns(
+    r"\(<N> in (?:the|your) (?:messages|prompt)",  # OpenAI, older vLLM
+    r"(?:requested|resulted in|passed|has|contains|too long:) (?:about |a total of |at least )?<N> (?:input )?tokens",
+    r"(?:request|input|prompt|input length|requested tokens|token count) \((?:length )?<N>",
+    r"given: <N> `inputs`",  # TGI
+)
+_EXCESS: Final = _patterns(r"max_tokens must be at least 1, got -<N>")  # vLLM behind OVHcloud's gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """What a server said of a request that was too long; None for what it did not say.
+
+    Attributes:
+        window: The model's window in tokens.
+        tokens: How many the request took, in some servers' count with the room that was asked for the reply.
+        excess: How many of them were too many.
+    """
+
+    window: int | None = None
+    tokens: int | None = None
+    excess: int | None = None
+
+
+def read_overflow(message: str) -> Overflow:
+    """Return what an error's message says of the window and of the request."""
+    window, tokens, excess = (_find(patterns, message) for patterns in (_WINDOW, _TOKENS, _EXCESS))
+    if window is not None and window < _SMALLEST_WINDOW:
+        window = None
+    return Overflow(window, tokens, excess)
+
+
+def _find(patterns: tuple[re.Pattern[str], ...], message: str) -> int | None:
+    found = next((match for pattern in patterns if (match := pattern.search(message))), None)
+    return None if found is None else int(found[1].replace(",", ""))

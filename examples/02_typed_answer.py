@@ -1,0 +1,22 @@
+"""An answer with a type: JSON is asked for in the way that the endpoint knows, checked, and made into a dataclass."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from agentloop import Agent
+
+
+@dataclass
+class Person:
+    """A person in a text."""
+
+    name: str
+    city: str
+    age: Annotated[int, Field(ge=0, le=150)]
+
+
+agent = Agent("local:smollm2", output=Person)
+person = agent.run_sync("Anna Kovacs is 41 years old and lives in Szeged.").output
+print(f"{person.name} of {person.city}, {person.age}")

@@ -1,0 +1,346 @@
+"""The guarded GET, against servers on this machine; names are given addresses by the tests, never by the network."""
+
+import asyncio
+import ssl
+from ipaddress import ip_address
+
+import pytest
+
+from agentloop.errors import FetchError
+from agentloop.fetch import Fetcher, is_public, look_up
+from loopback import CUT, Gate, Loopback, Reply
+
+LOOPBACK = ip_address("127.0.0.1")
+# For images.example, until 2126. The key opens nothing but this test's server.
+KEY = """-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgIBKdMH247+AM8FTi
+HnUhehSVSy0IaASf52SWDlA1uqqhRANCAAQp1vYSN/Hy8NP5/n0wbWfuIdkM/vjk
+ejwrYdj1NZXlvf++xr0YwMST7DvUgstXuv+2/jSVaPzBO4N0ltSvSiyT
+-----END PRIVATE KEY-----
+"""
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBoDCCAUegAwIBAgIUd0oZ4kGxwW2wJcQcz9yp26n+OzcwCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOaW1hZ2VzLmV4YW1wbGUwIBcNMjYxMTIyMjA0NjA1WhgPMjEy
+NjEwMjkyMDQ2MDVaMBkxFzAVBgNVBAMMDmltYWdlcy5leGFtcGxlMFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEKdb2Ejfx8vDT+f59MG1n7iHZDP745Ho8K2HY9TWV
+5b3/vsa9GMDEk+w71ILLV7r/tv40lWj8wTuDdJbUr0osk6NrMGkwHQYDVR0OBBYE
+FMFBDBUPDv9CFDX6upLIeLI+QaRoMB8GA1UdIwQYMBaAFMFBDBUPDv9CFDX6upLI
+eLI+QaRoMBkGA1UdEQQSMBCCDmltYWdlcy5leGFtcGxlMAwGA1UdEwEB/wQCMAAw
+CgYIKoZIzj0EAwIDRwAwRAIgTQsZvWW9ffFtVs0CSy+e68GO2VzscfN4nt00P6C6
+vx4CIB5x4W8+P3AOzoj5FlXdAvbd8IPS92xTv0VBK79yVJwc
+-----END CERTIFICATE-----
+"""
+
+
+def at(*addresses):
+    """Return a resolver that gives these addresses for every host."""
+
+    async def resolve(host, port):
+        return [ip_address(address) for address in addresses]
+
+    return resolve
+
+
+def local(**fields):
+    """Return a fetcher that finds every host on this machine, and may go there."""
+    return Fetcher(**{"max_bytes": 1_000, "resolve": at("127.0.0.1"), "allow": {LOOPBACK}.__contains__, **fields})
+
+
+def url_of(server, path="/a.png", host="images.example"):
+    return f"http://{host}:{server.base_url.rpartition(':')[2].removesuffix('/v1')}{path}"
+
+
+async def refusal(fetcher, url):
+    with pytest.raises(FetchError) as caught:
+        await asyncio.wait_for(fetcher.get(url), 20)
+    return caught.value.message
+
+
+def moved(location, status=302):
+    return Reply(status=status, headers={"location": location})
+
+
+# --- what it does ---
+
+
+async def test_what_is_fetched_comes_with_its_type_and_its_place():
+    async with Loopback([Reply((b"picture",), content_type="image/png")]) as server:
+        fetched = await local(accept="image/*").get(url_of(server, "/a%20b.png?size=1#top"))
+    assert (fetched.content, fetched.content_type) == (b"picture", "image/png")
+    assert fetched.url == url_of(server, "/a%20b.png?size=1#top")
+    (request,) = server.requests
+    assert request.path == "/a%20b.png?size=1"
+    assert request.headers == {
+        "host": url_of(server, "").removeprefix("http://"),
+        "accept": "image/*",
+        "accept-encoding": "identity",
+        "user-agent": "agentloop",
+    }
+
+
+async def test_an_address_in_brackets_is_named_so_in_the_request():
+    async with Loopback([Reply((b"picture",))]) as server:
+        await local().get(url_of(server, host="[::1]"))
+    assert server.requests[0].headers["host"].startswith("[::1]:")
+
+
+async def test_the_environments_proxies_are_not_asked(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with Loopback([Reply((b"picture",))]) as server:
+        assert (await local().get(url_of(server))).content == b"picture"
+
+
+async def test_the_next_address_is_tried_when_one_does_not_answer():
+    async with Loopback([Reply((b"picture",))]) as server:
+        resolve, allow = at("127.0.0.9", "127.0.0.1"), (lambda address: address.is_loopback)
+        assert (await local(resolve=resolve, allow=allow).get(url_of(server))).content == b"picture"
+
+
+async def test_over_tls_the_name_is_what_counts_and_not_the_address(monkeypatch, tmp_path):
+    pem = tmp_path / "server.pem"
+    pem.write_text(KEY + CERTIFICATE, "ascii")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    asked = []
+
+    async def serve(reader, writer):
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        where = b"/b.png" if len(asked) == 1 else b"http://images.example/"
+        writer.write(b"HTTP/1.1 302 Found\r\nlocation: %b\r\nconnection: close\r\n\r\n" % where)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        said = await refusal(local(), f"https://images.example:{port}/a.png")
+        assert said == f"https://images.example:{port}/b.png redirects from https to http"
+        assert [f"Host: images.example:{port}".encode() in request for request in asked] == [True, True]
+        assert "certificate" in await refusal(local(), f"https://other.example:{port}/")
+
+
+# --- whereto ---
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254"),  # noqa: S104
+        *("100.64.0.1", "100.100.100.200", "192.0.0.192", "192.0.2.1", "192.88.99.1", "198.18.0.1", "168.63.129.16"),
+        *("224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255"),
+        *(
+            "::1",
+            "::",
+            "::127.0.0.1",
+            "fe80::1",
+            "fe80::1%1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fec0::1",
+            "ff02::1",
+            "ff0e::1",
+        ),
+        *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "2002:a9fe:a9fe::1"),
+        *("64:ff9b::7f00:1", "64:ff9b::169.254.169.254", "64:ff9b:1::1"),
+        *("2001::1", "2001:db8::1", "3fff::1", "5f00::1", "100::1"),
+    ],
+)
+async def test_an_address_that_is_not_public_is_refused(address):
+    assert not is_public(ip_address(address))
+    said = await refusal(Fetcher(max_bytes=1, resolve=at(address)), "http://images.example/")
+    assert said == f"images.example is at {ip_address(address)}, which is not on the public network"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "2002:101:101::1", "64:ff9b::1.1.1.1"],
+)
+def test_an_address_that_is_public_is_taken(address):
+    assert is_public(ip_address(address))
+
+
+async def test_one_address_that_is_not_public_spoils_the_host():
+    async with Loopback([]) as server:
+        said = await refusal(Fetcher(max_bytes=1, resolve=at("93.184.216.34", "127.0.0.1")), url_of(server))
+    assert "127.0.0.1" in said
+    assert server.connections == 0
+
+
+NO_WAY = ("not on the public network", "can't be found", "is no URL")
+SPELLINGS = ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "[::1]", "[::ffff:7f00:1]"]
+
+
+@pytest.mark.parametrize("host", [*SPELLINGS, "[::]", "localhost", "localhost.", "LOCALHOST", "[fe80::1%251]"])
+async def test_no_spelling_of_this_machine_is_let_through(host):
+    async with Loopback([]) as server:
+        said = await refusal(Fetcher(max_bytes=1_000), url_of(server, host=host))
+    assert any(why in said for why in NO_WAY)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+async def test_a_redirect_to_this_machine_is_refused(host):
+    async def resolve(name, port):
+        return [LOOPBACK] if name == "images.example" else await look_up(name, port)
+
+    async with Loopback(lambda request: moved(url_of(server, "/keys", host))) as server:
+        asked = []
+        allow = lambda address: not asked.append(address) and len(asked) == 1  # noqa: E731 - the first only
+        said = await refusal(local(resolve=resolve, allow=allow), url_of(server))
+    assert any(why in said for why in NO_WAY)
+    assert [request.path for request in server.requests] == ["/a.png"]
+
+
+async def test_a_name_that_means_this_machine_a_moment_later_gains_nothing():
+    public = ip_address("127.0.0.9")  # nobody listens there
+    answers = iter([public, LOOPBACK, LOOPBACK])
+    looked_up = []
+
+    async def resolve(host, port):
+        looked_up.append(host)
+        return [next(answers)]
+
+    async with Loopback([]) as server:
+        fetcher = local(resolve=resolve, allow={public}.__contains__)
+        assert "can't be reached" in await refusal(fetcher, url_of(server))
+        assert looked_up == ["images.example"]  # once: what was vetted is what was connected to
+        for _ in range(2):
+            assert "127.0.0.1, which is not on the public network" in await refusal(fetcher, url_of(server))
+    assert server.connections == 0
+
+
+async def test_each_redirect_is_looked_up_anew():
+    answers = iter([LOOPBACK, ip_address("10.0.0.1")])
+
+    async def resolve(host, port):
+        return [next(answers)]
+
+    async with Loopback(lambda request: Reply(status=302, headers={"location": "/b", "connection": "close"})) as server:
+        said = await refusal(local(resolve=resolve), url_of(server))
+    assert said == "images.example is at 10.0.0.1, which is not on the public network"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("ftp://images.example/a.png", "is not an http or https URL"),
+        ("file:///etc/passwd", "is not an http or https URL"),
+        ("images.example/a.png", "is not an http or https URL"),
+        ("http:///a.png", "is not an http or https URL"),
+        ("http://images.example:99999/", "is not an http or https URL"),
+        ("http://images.example:port/", "is no URL"),
+        ("http://images.example/\n", "is no URL"),
+        ("http://me:secret@images.example/", "holds a user's name or password"),
+        ("http://me@images.example/", "holds a user's name or password"),
+        ("http://" + "a" * 70 + ".example/", "can't be found"),
+    ],
+)
+async def test_what_is_no_address_is_refused_and_secrets_are_not_repeated(url, why):
+    said = await refusal(Fetcher(max_bytes=1), url)
+    assert why in said
+    assert "secret" not in said
+
+
+async def test_a_host_without_an_address_cannot_be_reached():
+    said = await refusal(local(resolve=at()), "http://images.example/a.png?key=secret")
+    assert said == "http://images.example/a.png can't be reached: images.example has no address"
+
+
+async def test_a_server_that_is_not_there_cannot_be_reached():
+    async with Loopback([]) as server:
+        url = url_of(server)
+    assert f"{url} can't be reached: " in await refusal(local(), url)
+
+
+async def test_a_connection_that_breaks_is_told():
+    async with Loopback([Reply((b"pic", CUT))]) as server:
+        assert "can't be reached: " in await refusal(local(), url_of(server))
+
+
+# --- redirects ---
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_followed(status):
+    async with Loopback([moved("../b.png?key=1", status), Reply((b"picture",))]) as server:
+        fetched = await local().get(url_of(server, "/deep/a.png"))
+    assert fetched.url == url_of(server, "/b.png?key=1")
+    assert [request.path for request in server.requests] == ["/deep/a.png", "/b.png?key=1"]
+
+
+async def test_no_cookie_is_taken_along():
+    cookie = Reply(status=302, headers={"location": "/b", "set-cookie": "a=1"})
+    async with Loopback([cookie, Reply((b"picture",))]) as server:
+        await local().get(url_of(server))
+    assert "cookie" not in server.requests[1].headers
+
+
+async def test_redirects_end():
+    async with Loopback(lambda request: moved(request.path + "x")) as server:
+        said = await refusal(local(redirects=2), url_of(server, "/"))
+    assert said == f"{url_of(server, '/xxx')} is a redirect too many: 2 were followed"
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("ftp://images.example/", "is not an http or https URL"),
+        ("http://me:secret@images.example/", "holds a user's name or password"),
+        ("http://images.example:port/", "which is no URL"),
+    ],
+)
+async def test_a_redirect_to_what_is_no_address_is_refused(location, why):
+    async with Loopback([moved(location)]) as server:
+        assert why in await refusal(local(), url_of(server))
+
+
+@pytest.mark.parametrize("reply", [Reply(status=302), Reply(status=404), Reply(status=500), Reply(status=204)])
+async def test_any_other_status_is_told(reply):
+    async with Loopback([reply]) as server:
+        said = await refusal(local(), url_of(server, "/a.png?key=secret"))
+    assert said == f"{url_of(server)} answered with status {reply.status}"
+
+
+# --- how much, how long ---
+
+
+@pytest.mark.parametrize("parts", [(b"x" * 1_000,), (b"x" * 500, b"x" * 500)])
+async def test_what_is_just_small_enough_is_taken(parts):
+    async with Loopback([Reply(parts)]) as server:
+        assert len((await local().get(url_of(server))).content) == 1_000
+
+
+async def test_what_says_that_it_is_too_large_is_not_read():
+    async with Loopback([Reply(headers={"content-length": "1001"})]) as server:  # and then not a byte comes
+        assert (await refusal(local(), url_of(server))).endswith("/a.png is larger than 1,000 bytes")
+
+
+async def test_what_turns_out_too_large_is_left():
+    gate = Gate()
+    async with Loopback([Reply((b"x" * 600, b"x" * 600, gate))]) as server:
+        assert (await refusal(local(), url_of(server))).endswith("/a.png is larger than 1,000 bytes")
+        await gate.was_left()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+async def test_a_compressed_body_is_refused(coding):
+    async with Loopback([Reply((b"x",), headers={"content-encoding": coding})]) as server:
+        assert "compressed" in await refusal(local(), url_of(server))
+
+
+@pytest.mark.parametrize("stalls", [Reply(before=(Gate(),)), Reply((b"a", Gate(), b"b"))])
+async def test_it_ends_in_time_wherever_the_server_stalls(stalls):
+    async with Loopback([stalls]) as server:
+        said = await refusal(local(seconds=0.2), url_of(server))
+    assert said == f"{url_of(server)} took longer than 0.2 s"
+
+
+async def test_it_ends_in_time_when_names_are_looked_up_for_ever():
+    async def resolve(host, port):
+        await asyncio.Event().wait()
+
+    assert "took longer than" in await refusal(Fetcher(max_bytes=1, seconds=0.05, resolve=resolve), "http://a.example/")
