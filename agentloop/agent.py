@@ -29,7 +29,7 @@ from agentloop.run import HumanDecided, Outcome, Output_co, Run, RunResult, User
 from agentloop.schema import OutputSchema
 from agentloop.streaming import stream_events
 from agentloop.tools import Tool, ToolRegistry, collect_tools
-from agentloop.transport import HttpTransport, RetryPolicy, Transport
+from agentloop.transport import HttpTransport, RetryPolicy, Transport, WarningSource
 from agentloop.wire.conversation import Subject
 from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 from agentloop.wire.providers import Provider, find_provider
@@ -246,7 +246,8 @@ class Agent(Generic[Output_co]):
     ) -> RunResult[Any]:
         recipe = self._recipe or self._make_recipe(self._transport or await self._start_server())
         run, command = resume(run, recipe.rules) if outcome is None else advance(run, outcome, recipe.rules)
-        run = replace(run, items=await inline_images(run.items, recipe.subject))
+        items = await inline_images(run.items, recipe.subject)
+        run = run if items is run.items else replace(run, items=items)
         observers = [watch for watch in (open_log(run.run_id), observer) if watch is not None]
         return await Driver(recipe, MemoryJournal(observers), run, context=context, stream=stream).drive(command)
 
@@ -278,6 +279,7 @@ class Agent(Generic[Output_co]):
             retry=retry,
             remember=partial(remember, known.place, self._name),
             warnings=list(known.warnings),
+            take_warnings=transport.take_warnings if isinstance(transport, WarningSource) else list[str],
         )
         return self._recipe
 

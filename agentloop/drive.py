@@ -48,7 +48,7 @@ from agentloop.run import (
 )
 from agentloop.summary import summarize
 from agentloop.tools import Tool, ToolContext
-from agentloop.transport import Pace, RetryPolicy, Transport, WarningSource, is_retryable
+from agentloop.transport import Pace, RetryPolicy, Transport, is_retryable
 from agentloop.window import Window
 from agentloop.wire.conversation import Conversation, Subject
 from agentloop.wire.lessons import Lesson
@@ -67,6 +67,7 @@ class Recipe:
         retry: When a failed request is sent again.
         remember: Keeps what was learned about the endpoint for later processes; returns what went wrong with it, or "".
         warnings: What is wrong with the files of what is known; told by the first run.
+        take_warnings: Returns what the endpoint has warned of since the last call.
     """
 
     subject: Subject
@@ -75,6 +76,7 @@ class Recipe:
     retry: RetryPolicy
     remember: Callable[[Sequence[Lesson]], str]
     warnings: list[str]
+    take_warnings: Callable[[], list[str]]
 
 
 class Driver:
@@ -98,12 +100,10 @@ class Driver:
         self._conversation.reserve_ids(run.items)
         self._window = Window(self._conversation, recipe.subject)
         self._pace = Pace.of(recipe.transport.endpoint, recipe.subject.model, self._conversation.profile)
-        transport = recipe.transport
-        self._take_warnings = transport.take_warnings if isinstance(transport, WarningSource) else list[str]
         self._step_started = perf_counter()
         self._returned: dict[str, ToolResult] = {}
         self._shown = False
-        self._spent = Usage()  # on summaries
+        self._spent: Usage | None = None  # on summaries
         self._repairs = 0
         self._failures: dict[str, ToolFailedError] = {}
         self._failure: ToolFailedError | None = None
@@ -207,13 +207,15 @@ class Driver:
             else:
                 self._window.count(reply.usage)
                 await self._tell_what_was_learned()
-                spent, self._spent = self._spent, Usage()
+                if self._spent is None:
+                    return reply
+                spent, self._spent = self._spent, None
                 return replace(reply, usage=reply.usage + spent)
 
     async def _tell_what_was_learned(self) -> None:
         for notice in (*self._conversation.take_notices(), *self._window.take_notices()):
             await self._journal.emit(notice)
-        self._recipe.warnings.extend(self._take_warnings())
+        self._recipe.warnings.extend(self._recipe.take_warnings())
         while self._recipe.warnings:
             await self._journal.emit(Notice("warning", self._recipe.warnings.pop(0)))
         lessons = self._conversation.take_lessons()
@@ -247,7 +249,7 @@ class Driver:
         except EndpointError as error:
             await emit(Notice("warning", f"what is left out could not be summarised: {error.message}"))
         else:
-            self._spent += reply.usage
+            self._spent = reply.usage + (self._spent or Usage())
             self._window.add_summary(self._run, reply)
 
     async def _send(self, body: bytes, *, streams: bool) -> Reply:

@@ -300,7 +300,8 @@ def _answer_open(items: tuple[Item, ...], answered: Collection[str]) -> tuple[It
 
 
 def _refuse(run: Run, calls: tuple[ToolCall, ...], text: str) -> Run:
-    return replace(run, items=run.items + tuple(ToolResult(call.call_id, text, ok=False) for call in calls))
+    refusals = tuple(ToolResult(call.call_id, text, ok=False) for call in calls)
+    return replace(run, items=run.items + refusals) if refusals else run
 
 
 def _finish(run: Run, reason: StopReason, note: str) -> _Step:

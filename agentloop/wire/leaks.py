@@ -37,6 +37,7 @@ _HARMONY = ("<|start|>assistant", "<|channel|>")
 _HARMONY_ENDS = ("<|end|>", "<|return|>", *_HARMONY)
 _BEFORE_CALL = "\n.!?:"
 _FIRST_OF_MARK = re.compile(r"[<\[`]")
+_FIRST_OF_LEAK = re.compile(r"[<\[`{]")
 _ALONE = (*_THINKING, *FORMATS)
 _BEHIND_TEXT = (*_THINKING, *MARKED)
 _WITHOUT_CALLS = (*_THINKING, *_HARMONY)
@@ -53,6 +54,8 @@ def recover(reply: Reply, tools: Tools) -> tuple[Reply, tuple[str, ...]]:
     texts = {
         at: item.text for at, item in enumerate(reply.items) if isinstance(item, Message) and item.role == "assistant"
     }
+    if not any(_FIRST_OF_LEAK.search(text) for text in texts.values()):
+        return reply, ()
     said, calls = _filter(texts, tools, may_call=_may_call(reply))
     for at, text in texts.items():
         thought, end, after = _split_at_lone_end(text)
