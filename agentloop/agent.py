@@ -274,7 +274,7 @@ class Agent(Generic[Output_co]):
         retry = RetryPolicy.of(endpoint)
         self._recipe = Recipe(
             subject=subject,
-            rules=_adapt_rules(self._rules, self._settings, known.base, offered),
+            rules=_adapt_rules(self._rules, self._settings, known.profile, offered),
             transport=transport,
             retry=retry,
             remember=partial(remember, known.place, self._name),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import assert_never
 
 from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult
@@ -22,6 +23,8 @@ TOKENS_AN_IMAGE = 1000
 OLD_RESULT_CHARACTERS = 2000
 RESULT_CHARACTERS = (16_000, 8000, 4000, 2000, 1000)
 """To how much other results are shortened, as far as it takes."""
+
+LEFT_OUT = Message("assistant", "[What was said here is left out.]")
 
 _CUT_MARK = "\n[... {} characters left out ...]\n"
 _IMAGES_MARK = "\n[images left out: {}]"
@@ -99,6 +102,29 @@ def split_turns(items: Sequence[Item]) -> list[range]:
             begin = at
         bound = max(bound, bounds.get(at, 0))
     return [*turns, range(begin, len(items))] if items else []
+
+
+def mark_gaps(items: Sequence[Item], whole: Sequence[Item]) -> list[Item]:
+    """Return the items with a word between two messages of the user where what lay between is left out.
+
+    Templates of Mistral and Gemma refuse two of them in a row.
+
+    Args:
+        items: What is left of the conversation.
+        whole: The whole conversation.
+    """
+    in_a_row = {(id(one), id(two)) for one, two in pairwise(whole)}
+    marked = list(items[:1])
+    for one, two in pairwise(items):
+        if is_from_user(one) and is_from_user(two) and (id(one), id(two)) not in in_a_row:
+            marked.append(LEFT_OUT)
+        marked.append(two)
+    return marked
+
+
+def is_from_user(item: Item) -> bool:
+    """Tell whether an item is something that the user said."""
+    return isinstance(item, Message) and item.role == "user"
 
 
 def describe_largest(items: Iterable[Item], *, most: int = 3) -> str:
@@ -199,7 +225,7 @@ def _find_latest(items: Sequence[Item], turns: Sequence[range], start: int) -> i
 def _find_staying(items: Sequence[Item], start: int) -> set[int]:
     """Return where the items are that stay whatever happens."""
     system = {at for at, item in enumerate(items) if isinstance(item, Message) and item.role == "system"}
-    user = [at for at, item in enumerate(items) if isinstance(item, Message) and item.role == "user"]
+    user = [at for at, item in enumerate(items) if is_from_user(item)]
     begun = next((at for at in user if at >= start), None)
     return system | {at for at in (*user[:1], *user[-1:], begun) if at is not None}
 

@@ -158,9 +158,9 @@ class Driver:
                 return await self._run_tools(calls)
             case AskHuman(calls=calls):
                 return await self._ask(calls)
-            case GiveUp(misfit=misfit) if misfit:
+            case GiveUp(misfit=misfit, said=said) if misfit:
                 raise OutputError(
-                    f"the model's answer is not of the type that was asked for: {RunResult(self._run).text}\n{misfit}",
+                    f"the model's answer is not of the type that was asked for: {said or 'nothing'}\n{misfit}",
                     hint="try agent.resume(error.run), a plainer type, another model, or Limits(output_retries=...)",
                 )
             case GiveUp():
@@ -202,8 +202,10 @@ class Driver:
                 lesson = None if self._shown else self._conversation.adapt(error)
                 if lesson is None:
                     raise (refusal or error) from None
-                # When a guess does not help, what it was made from is what went wrong.
-                refusal = refusal or error if lesson.is_guess else None
+                # When a guess does not help, what it was made from is what went wrong; but a route that is missing
+                # says less than what the other one answers.
+                is_held = lesson.is_guess and (refusal is not None or lesson.field != "route")
+                refusal = (refusal or error) if is_held else None
             else:
                 self._window.count(reply.usage)
                 await self._tell_what_was_learned()

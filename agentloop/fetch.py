@@ -25,6 +25,7 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OK = 200
 _LAST_PORT = 65_535
+_SHOWN_CHARACTERS = 200
 _FAILURES = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError)
 
 _UNICAST = IPv6Network("2000::/3")
@@ -187,15 +188,15 @@ class _VettedNetwork(httpcore2.AsyncNetworkBackend):
 def _parse(url: str) -> httpx2.URL:
     try:
         return _check(httpx2.URL(url))
-    except httpx2.InvalidURL as error:
-        raise FetchError(f"{url[:200]!r} is no URL: {error}") from error
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise FetchError(f"{_without_secrets(url)!r} is no URL: {error}") from error
 
 
 def _follow(at: httpx2.URL, location: str) -> httpx2.URL:
     try:
         to = _check(at.join(location))
     except httpx2.InvalidURL as error:
-        raise FetchError(f"{_shown(at)} redirects to {location[:200]!r}, which is no URL") from error
+        raise FetchError(f"{_shown(at)} redirects to {_without_secrets(location)!r}, which is no URL") from error
     if (at.scheme, to.scheme) == ("https", "http"):
         raise FetchError(f"{_shown(at)} redirects from https to http")
     return to
@@ -212,3 +213,8 @@ def _check(url: httpx2.URL) -> httpx2.URL:
 def _shown(url: httpx2.URL) -> str:
     """Return a URL without its query, which may hold a key."""
     return str(url.copy_with(query=None, fragment=None))
+
+
+def _without_secrets(text: str) -> str:
+    """Return as much as may be shown of what is no URL."""
+    return text.partition("?")[0].rpartition("@")[2][:_SHOWN_CHARACTERS]

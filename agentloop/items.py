@@ -70,10 +70,12 @@ class Image:
     def from_url(cls, url: str) -> Image:
         """Return the image at an address, which is fetched when the image enters a run: endpoints take no addresses.
 
+        An address may come from whoever uses a program, so it never means a file of the machine.
+
         Raises:
             ConfigurationError: the address is not of a kind that can be fetched.
         """
-        if url.partition(":")[0].lower() not in {"http", "https", "data", "file"}:
+        if url.partition(":")[0].lower() not in {"http", "https", "data"}:
             raise ConfigurationError(
                 f"{url[:_SHOWN_CHARACTERS]!r} is no address of an image",
                 hint="give an http or https URL, or use Image.from_path for a file",

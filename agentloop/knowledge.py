@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +35,8 @@ from agentloop.wire.providers import PROVIDERS
 VERSION = 1
 LIFETIME = timedelta(days=30)
 """Servers are updated: what was learned longer ago is forgotten, and learned again if it still holds."""
+
+_WRITING = Lock()  # runs that learn at once: each adds to what the file holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,10 @@ def config_paths() -> list[Path]:
         return [Path(named)] if named else []
     import platformdirs  # noqa: PLC0415 - first needed by a run
 
-    return [platformdirs.user_config_path("agentloop") / "agentloop.toml", Path.cwd() / "agentloop.toml"]
+    paths = [platformdirs.user_config_path("agentloop") / "agentloop.toml"]
+    with suppress(FileNotFoundError):  # the working directory may be gone
+        paths.append(Path.cwd() / "agentloop.toml")
+    return paths
 
 
 def lessons_path() -> Path | None:
@@ -138,10 +144,12 @@ def read_lessons() -> tuple[list[Known], list[str]]:
         content = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return [], []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return [], [f"{path} is damaged and is ignored ({error}); agentloop profile forget --all makes it anew"]
     if mapping(content).get("version") != VERSION:
-        return [], [f"{path} is of another version of agentloop and is ignored"]
+        return [], [
+            f"{path} is of another version of agentloop and is ignored; agentloop profile forget --all makes it anew"
+        ]
     since = datetime.now(UTC) - LIFETIME
     read = [known for entry in mappings(content.get("learned")) if (known := _read_known(entry)) is not None]
     return [known for known in read if known.learned > since], []
@@ -151,14 +159,15 @@ def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
     """Add lessons to the file; return what went wrong, or ""."""
     if (urlsplit(place).hostname or "").endswith(".invalid"):
         return ""  # no server: a test's
-    known, trouble = read_lessons()
-    if trouble:
-        return trouble[0]
-    now = datetime.now(UTC)
-    mine = [each for each in known if (each.place, each.model) == (place, model)]
-    others = [each for each in known if each not in mine]
-    new = add_lessons([each.lesson for each in mine], lessons)[len(mine) :]
-    return _write([*others, *mine, *(Known(place, model, lesson, now) for lesson in new)])
+    with _WRITING:
+        known, trouble = read_lessons()
+        if trouble:
+            return trouble[0]
+        now = datetime.now(UTC)
+        mine = {id(each.lesson): each for each in known if (each.place, each.model) == (place, model)}
+        others = [each for each in known if id(each.lesson) not in mine]
+        kept = add_lessons([each.lesson for each in mine.values()], lessons)
+        return _write([*others, *(mine.get(id(lesson)) or Known(place, model, lesson, now) for lesson in kept)])
 
 
 def forget(place: str | None = None, model: str | None = None) -> int:
@@ -185,12 +194,15 @@ def _read_config(path: Path, names: Iterable[str], warnings: list[str]) -> JsonO
         content = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         warnings.append(f"{path} is damaged and is ignored: {error}")
         return {}
     fields: JsonObject = {}
-    for pattern, given in mapping(content.get("profile")).items():
-        if any(fnmatchcase(name, pattern) for name in names):
+    profiles = mapping(content.pop("profile", {}))
+    strays = [*content, *(f"profile.{name}" for name, given in profiles.items() if not isinstance(given, dict))]
+    warnings += [f'{path}: {name} is ignored: only tables such as [profile."ovh:Qwen3*"] are read' for name in strays]
+    for pattern, given in profiles.items():
+        if pattern.rstrip("/") in names or any(fnmatchcase(name, pattern) for name in names):
             read, faults = read_fields(mapping(given))
             fields |= read
             warnings += [f'{path}: [profile."{pattern}"]: {fault}; it is ignored' for fault in faults]
@@ -204,7 +216,7 @@ def _read_known(entry: Mapping[str, Any]) -> Known | None:
     now, more = read_fields({name: entry.get("now")})
     try:
         learned = datetime.fromisoformat(string(entry.get("learned"))).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if faults or more:
         return None

@@ -109,7 +109,7 @@ def conclude(run: Run, rules: Rules) -> tuple[RunResult[Any], tuple[str, ...]]:
     """Return what a run came to, and in words what had to be mended in its output."""
     if rules.output is None:
         return RunResult(run, None), ()
-    if run.waiting_for != "user" or run.stop_reason in _CUT:
+    if run.waiting_for != "user" or run.unfit or run.stop_reason in _CUT:
         return RunResult(run), ()
     try:
         output, repairs = rules.output.read(RunResult(run).text)
@@ -156,20 +156,20 @@ def _replied(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
         return _ask_again(run, rules, PRESS.format(rules.required or "a tool"), pressed=True)
     misfit = rules.output.check(_last_text(said)) if rules.output else None
     if misfit is not None and (run.landing is None or run.misfits < 1 <= _retries(rules)):
-        return _misfitted(run, rules, misfit)
+        return _misfitted(run, rules, misfit, _last_text(said))
     if run.landing is not None:
         return _land(run, run.landing, said, rules, fits=misfit is None)
     return _finish(run, "answered", "the model answered")
 
 
-def _misfitted(run: Run, rules: Rules, misfit: str) -> _Step:
+def _misfitted(run: Run, rules: Rules, misfit: str, said: str) -> _Step:
     """Return the run after an answer that is not of the type that was asked for."""
     if rules.apart and run.landing is None and not run.forming:
         # Where the limit on turns is reached it does not count: the model has answered, and is offered no tools.
         forming = replace(run, forming=True, items=(*run.items, Message("user", FORM)))
         return forming, CallModel(tools=False, output=True)
     if run.misfits >= _retries(rules):
-        return replace(run, items=(*run.items, Message("user", misfit))), GiveUp(misfit)
+        return replace(run, items=(*run.items, Message("user", misfit))), GiveUp(misfit, said)
     return _ask_again(run, rules, misfit, misfits=run.misfits + 1)
 
 
@@ -220,12 +220,14 @@ def _decided(run: Run, outcome: HumanDecided, rules: Rules) -> _Step:
 def _interrupted(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
     done = {result.call_id: result for result in outcome.results}
     started = run.waiting_for == "tools"
+    due = _planned(run.pending, "run", "ask")
     results = [
-        done.get(pending.call.call_id) or ToolResult(pending.call.call_id, _unfinished(started=started), ok=False)
-        for pending in run.pending
-        if pending.plan in {"run", "ask"}
+        done.get(call.call_id) or ToolResult(call.call_id, _unfinished(started=started), ok=False) for call in due
     ]
     tally = replace(run.tally, seconds=run.tally.seconds + outcome.seconds)
+    if not started:
+        for call in due:
+            tally = release(tally, call.name)
     waiting_for: WaitingFor = "user" if run.waiting_for == "user" else "model"
     note = "cancelled" if outcome.reason == "cancelled" else describe_limit(rules.limits, "time_limit")
     settled = replace(run, items=_settle(run, results), pending=(), tally=tally)
@@ -261,8 +263,8 @@ def _proceed(run: Run, rules: Rules, pending: tuple[Pending, ...], **changes: An
     return _next_turn(run, rules, items=_settle(run, ()), pending=())
 
 
-def _planned(pending: Iterable[Pending], plan: str) -> tuple[ToolCall, ...]:
-    return tuple(each.call for each in pending if each.plan == plan)
+def _planned(pending: Iterable[Pending], *plans: str) -> tuple[ToolCall, ...]:
+    return tuple(each.call for each in pending if each.plan in plans)
 
 
 def _settle(run: Run, results: Iterable[ToolResult]) -> tuple[Item, ...]:
@@ -289,7 +291,7 @@ def _land(run: Run, landing: LimitReason, said: tuple[Item, ...], rules: Rules, 
         note += "; the model gave no last answer"
     elif not fits:
         note += "; the model's last answer is not of the type that was asked for"
-    return _finish(run, landing, note)
+    return _finish(replace(run, unfit=not fits), landing, note)
 
 
 def _answer_open(items: tuple[Item, ...], answered: Collection[str]) -> tuple[Item, ...]:

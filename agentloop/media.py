@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from agentloop.errors import ConfigurationError, FetchError
 from agentloop.items import Image, Item, Message, Part, ToolResult, media_type_of
@@ -32,6 +32,8 @@ _ACCEPT = "image/png, image/jpeg, image/gif, image/webp"
 _SHOWN_CHARACTERS = 200
 _BASE64 = (string.ascii_letters + string.digits + "+/").encode()
 _PADDINGS = (b"", b"=", b"==")
+# All that base64 can need; `unquote` would take half a minute over a large URL that has every letter escaped.
+_ESCAPES = {"%2b": "+", "%2f": "/", "%3d": "=", "%0a": "", "%0d": "", "%20": ""}
 _FIRST = 32
 _FILE_URL = re.compile(r"^file:(//[^/]*)?|[?#].*", re.IGNORECASE | re.DOTALL)
 _WHY: Mapping[type[Exception], str] = {FileNotFoundError: "does not exist", IsADirectoryError: "is a directory"}
@@ -137,7 +139,8 @@ async def _load(image: Image, max_bytes: int, fetcher: Fetcher | None) -> Image:
 def _check_data_url(image: Image, max_bytes: int) -> Image:
     head, _, payload = image.url.partition(",")
     what = f"the data URL {head[:_SHOWN_CHARACTERS]!r}"
-    for text in (payload, "".join(unquote(payload).split())):
+    for clean in (str, _unescape):
+        text = clean(payload)
         # Decoding it all would take five times as long.
         rest = text.encode(errors="replace").translate(None, _BASE64)
         if rest in _PADDINGS and text.endswith(rest.decode()) and len(text) % 4 == 0:
@@ -145,6 +148,12 @@ def _check_data_url(image: Image, max_bytes: int) -> Image:
             is_whole = text is payload and head == f"data:{media_type};base64"
             return image if is_whole else Image(f"data:{media_type};base64,{text}")
     raise ConfigurationError(f"{what} holds no base64", hint="make it with Image.from_bytes(...)")
+
+
+def _unescape(text: str) -> str:
+    for escape, meant in _ESCAPES.items():
+        text = text.replace(escape, meant).replace(escape.upper(), meant)
+    return "".join(text.split())
 
 
 async def _fetch(url: str, max_bytes: int, fetcher: Fetcher | None) -> Image:
@@ -158,7 +167,7 @@ async def _fetch(url: str, max_bytes: int, fetcher: Fetcher | None) -> Image:
             hint="check the address, or get the image yourself and use Image.from_path or Image.from_bytes",
         ) from error
     data = fetched.content
-    return Image.from_bytes(data, _check(data, len(data), f"what is at {url[:_SHOWN_CHARACTERS]}", max_bytes))
+    return Image.from_bytes(data, _check(data, len(data), f"what is at {_without_query(url)}", max_bytes))
 
 
 def _read(path: Path, max_bytes: int) -> Image:
@@ -171,13 +180,17 @@ def _read(path: Path, max_bytes: int) -> Image:
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
+    if path.is_dir():
         raise IsADirectoryError
-    if not stat.S_ISREG(mode):
-        raise OSError("it is a pipe or a device")  # and might never end
-    with path.open("rb") as file:
-        return file.read(max_bytes)
+    with open(path, "rb", opener=_open_at_once) as file:
+        # Asked of what is open: a path may lead elsewhere a moment later.
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is a pipe or a device")  # and might never end
+        return file.read(max_bytes) or b""  # None where there is nothing yet, as in /proc/kmsg
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # which Windows lacks
 
 
 def _check(first: bytes, size: int, what: str, max_bytes: int) -> str:
@@ -196,5 +209,10 @@ def _check(first: bytes, size: int, what: str, max_bytes: int) -> str:
 
 
 def _path(url: str) -> Path:
-    path = os.fsdecode(unquote_to_bytes(_FILE_URL.sub("", url)))
+    path = os.fsdecode(unquote_to_bytes(_FILE_URL.sub("", url).encode("utf-8", "surrogatepass")))
     return Path(path.removeprefix("/") if os.name == "nt" else path)
+
+
+def _without_query(url: str) -> str:
+    """Return as much of a URL as is fit to be shown: its query may hold a key."""
+    return url.partition("?")[0][:_SHOWN_CHARACTERS]

@@ -66,6 +66,7 @@ class Run:
         pressed: Whether it has been asked again for a call that must come first.
         forming: Whether it is bringing its answer into the form of the agent's `output`, without tools.
         misfits: How often it has been told why its answer does not fit.
+        unfit: Whether the run has ended without an answer that fits.
         dialect: How tool calls are written for this endpoint, as learned from it.
         stop_reason: Why the run ended, or None while it goes on.
         stop_note: The same in a sentence.
@@ -83,6 +84,7 @@ class Run:
     pressed: bool = False
     forming: bool = False
     misfits: int = 0
+    unfit: bool = False
     dialect: ToolDialect | None = None
     stop_reason: StopReason | None = None
     stop_note: str = ""
@@ -157,7 +159,7 @@ class RunResult(Generic[Output_co]):
     def text(self) -> str:
         """The model's last text, or "" when there is none."""
         for item in reversed(self.run.items[self.run.start :]):
-            if isinstance(item, Message) and item.role == "assistant" and item.text:
+            if isinstance(item, Message) and item.role == "assistant" and item.text.strip():
                 return item.text
         return ""
 
@@ -277,9 +279,11 @@ class GiveUp:
 
     Attributes:
         misfit: What it was told about its answer; "" when there was none.
+        said: The answer.
     """
 
     misfit: str = ""
+    said: str = ""
 
 
 Command: TypeAlias = CallModel | RunTools | AskHuman | Finish | GiveUp

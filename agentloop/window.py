@@ -17,6 +17,8 @@ from agentloop.context import (
     cut,
     describe_largest,
     fit,
+    is_from_user,
+    mark_gaps,
     measure,
     measure_text,
     shorten_results,
@@ -144,10 +146,10 @@ class Window:
         self._size = sum(map(measure, items))
 
     def _with_summary(self, run: Run, items: Sequence[Item]) -> Sequence[Item]:
-        request = next((item for item in run.items if _is_from_user(item)), None)
+        request = next((item for item in run.items if is_from_user(item)), None)
         if not self._summary or not isinstance(request, Message):
             return items
-        at = next(at for at, item in enumerate(items) if _is_from_user(item))
+        at = next(at for at, item in enumerate(items) if is_from_user(item))
         note = Text(f"\n\n[Summary of what happened since, of which a part is left out here: {self._summary}]")
         return [*items[:at], Message("user", (*request.content, note)), *items[at + 1 :]]
 
@@ -155,7 +157,7 @@ class Window:
         before, size = self._count(), self._size
         room = int(count / self._rate) - self._fixed - measure_text(self._summary)
         fitted = fit(run.items, tokens=room, start=run.start)
-        items = self._with_summary(run, fitted.items)
+        items = self._with_summary(run, mark_gaps(fitted.items, run.items))
         if sum(map(measure, items)) >= size:
             return
         self._take(items)
@@ -215,10 +217,6 @@ class Window:
     def _leave_room(self, window: int) -> int:
         reply = self._subject.settings.max_output_tokens or window // 4
         return max(1, window - reply, window // 4)
-
-
-def _is_from_user(item: Item) -> bool:
-    return isinstance(item, Message) and item.role == "user"
 
 
 def _advise(items: Sequence[Item], size: int) -> str:

@@ -772,7 +772,7 @@ async def test_the_agents_settings_and_the_endpoints_fields_are_sent():
     [
         (lambda: Agent("gpt-oss-20b"), "no provider prefix"),
         (lambda: Agent("acme:model"), "names no known provider"),
-        (lambda: Agent("ovh:"), "names no known provider"),
+        (lambda: Agent("ovh:"), "has no name after the colon"),
         (lambda: Agent("ovh:m", settings=ModelSettings(tool_choice="add")), "is no tool of this agent"),
         (lambda: Limits(tool_calls=-1), "tool_calls=-1"),
         (lambda: Limits(turns=0), "turns=0"),

@@ -1,4 +1,6 @@
 import base64
+import errno
+import io
 import json
 import os
 import pty
@@ -10,6 +12,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 from inline_snapshot import snapshot
@@ -270,6 +273,7 @@ def test_the_key_for_a_server_in_no_table_comes_from_the_environment(invoke, mon
 
 MISTAKES = {
     "a model of no provider": (["run", "x", "--model", "nowhere:m"], "'nowhere:m' names no known provider"),
+    "a model without a name": (["run", "x", "--model", ""], "the model '' has no provider prefix"),
     "a base URL that is none": (["run", "x", "--model", "m", "--base-url", "localhost"], "'localhost' is not an http"),
     "a base URL without a model": (["run", "x", "--base-url", "http://127.0.0.1:1/v1"], "came without --model"),
     "a limit below zero": (["run", "x", "--max-tool-calls", "-1"], "--max-tool-calls -1 is below zero"),
@@ -581,6 +585,46 @@ def test_a_reader_that_has_gone_away_gets_no_traceback():
         with process.stderr:
             assert process.stderr.read() == ""
         assert process.wait(PATIENCE_SECONDS) != 0
+
+
+@pytest.mark.parametrize(
+    ("closed", "status", "told"),
+    [("<&-", 2, "error: the prompt is empty"), (">&-", 0, ""), ("2>&-", 0, ""), ("<&- >&- 2>&-", 2, "")],
+)
+def test_a_closed_stream_is_as_good_as_an_empty_one(closed, status, told):
+    with Loopback.in_thread([text_body("Hello.")]) as server:
+        prompt = "-" if "<" in closed else "Hello?"
+        options = ("--base-url", server.base_url, "--model", "any")
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "agentloop", "run", prompt, *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert done.returncode == status
+    assert done.stderr.partition("\n")[0] == told
+
+
+def test_a_process_without_an_input_has_an_empty_prompt(invoke, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    status, _, err = invoke("run", "-")
+    with closing(sys.stdin):
+        assert (status, err.partition("\n")[0]) == (2, "error: the prompt is empty")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models"], ["models", "--json"]])
+def test_output_that_can_not_be_written_is_told_in_a_sentence(arguments):
+    with Path("/dev/full").open("wb") as full:
+        process = spawn(arguments, stdout=full, stderr=subprocess.PIPE)
+        assert process.communicate(timeout=PATIENCE_SECONDS)[1] == (
+            "error: the output can't be written: No space left on device\n"
+        )
+    assert process.returncode == 2
+
+
+def test_a_full_disk_has_the_status_of_a_mistake(invoke, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert invoke("--help") == (2, "", "error: the output can't be written: No space left on device\n")
 
 
 def test_control_characters_do_not_reach_a_terminal():

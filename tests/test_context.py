@@ -5,11 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentloop.context import (
+    LEFT_OUT,
     OLD_RESULT_CHARACTERS,
     TOKENS_AN_IMAGE,
     Fitted,
     describe_largest,
     fit,
+    mark_gaps,
     measure,
     shorten_results,
     split_turns,
@@ -209,6 +211,14 @@ def test_the_request_of_the_run_stays_beside_the_first_and_the_latest():
     run = [user("the request"), *step("a"), user("please go on")]
     fitted = fit([*history, *run], tokens=0, start=len(history))
     assert fitted.items == [history[0], *run]
+
+
+def test_only_where_something_is_left_out_are_two_messages_of_the_user_kept_apart():
+    one, two, three, four = map(user, "1234")
+    whole = [one, two, said("hm"), three, *step("a"), four]
+    assert mark_gaps(whole, whole) == whole
+    assert mark_gaps([], whole) == []
+    assert mark_gaps([one, two, three, four], whole) == [one, two, LEFT_OUT, three, LEFT_OUT, four]
 
 
 def test_the_results_that_the_model_just_asked_for_stay_when_it_is_asked_again():

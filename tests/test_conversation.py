@@ -8,8 +8,11 @@ import pytest
 
 from agentloop import (
     Agent,
+    AuthenticationError,
     ConfigurationError,
     ContextOverflowError,
+    Endpoint,
+    Limits,
     Message,
     ModelSettings,
     NotFoundError,
@@ -24,8 +27,9 @@ from agentloop import (
 from agentloop.items import Reply
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.wire.conversation import Conversation, Subject
-from loopback import call_body, error_reply, json_reply, text_body
-from ways import RUN, ours, serving
+from agentloop.wire.lessons import LESSONS
+from loopback import Loopback, call_body, error_reply, json_reply, text_body
+from ways import RUN, STREAM, both_wires, closing, ours, serving
 
 
 @tool
@@ -479,3 +483,173 @@ def test_without_parallel_calls_those_of_a_turn_run_one_after_the_other(parallel
     assert agent.run_sync("go").text == "Done."
     assert "".join(map(str, seen)) == order
     assert all("parallel_tool_calls" not in request for request in endpoint.requests)
+
+
+# --- what is learned, and what only seems to be ---
+
+
+def lessons():
+    return [(lesson.field, lesson.now) for known in LESSONS.values() for lesson in known]
+
+
+def has_result(request):
+    items = request.json.get("input") or request.json["messages"]
+    return any(item.get("type") == "function_call_output" or item.get("role") == "tool" for item in items)
+
+
+def sum_of(request):
+    return text_body("It is 3.") if has_result(request) else call_body(("add", {"a": 1, "b": 2}))
+
+
+@pytest.mark.parametrize("way", [RUN, STREAM], ids=lambda way: way.name)
+def test_a_server_with_chat_alone_may_refuse_parameters_too(way):
+    def answer(request):
+        if request.path.endswith("/responses"):
+            return error_reply(404, "Not Found", shape="detail string")
+        for name in ("stream_options", "user"):
+            if name in request.json:
+                return error_reply(422, f"body.{name}: Extra inputs are not permitted")
+        return sum_of(request)
+
+    with serving(answer, add, settings=ModelSettings(user="me")) as (agent, server):
+        assert way.ask(agent).text == "It is 3."
+        assert len(server.requests) == 4 + way.streams
+    assert ("route", "chat") in lessons()
+    assert ("refused", frozenset({"user"})) in lessons()
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (400, RefusedError)])
+def test_what_the_other_route_answers_says_more_than_that_the_first_one_is_missing(status, error):
+    def answer(request):
+        return error_reply(404, "Not Found") if request.path.endswith("/responses") else error_reply(status, "Not you")
+
+    with serving(answer) as (agent, server):
+        with ours(error, match="Not you"):
+            RUN.ask(agent)
+        assert len(server.requests) == 2
+    assert lessons() == []
+
+
+def test_a_server_that_refuses_everything_is_asked_so_many_times_and_no_more():
+    words = (
+        "not supported: tool_choice stream_options strict instructions encrypted reasoning temperature top_p user store"
+    )
+    settings = ModelSettings(
+        temperature=1,
+        top_p=1,
+        user="me",
+        tool_choice="required",
+        reasoning_effort="low",
+        service_tier="a",
+        verbosity="low",
+    )
+    with serving(lambda _: error_reply(400, f"{words} service_tier verbosity"), add, settings=settings) as (
+        agent,
+        server,
+    ):
+        with ours(RefusedError):
+            RUN.ask(agent)
+        assert len(server.requests) == 9
+    assert lessons() == []
+
+
+def test_of_two_lessons_from_the_same_words_only_the_one_that_helped_is_kept():
+    def answer(request):
+        refused = {"temperature", "user"} & request.json.keys()
+        return error_reply(400, "temperature and user are not supported") if refused else text_body("Hi.")
+
+    with serving(answer, settings=ModelSettings(temperature=1, user="me")) as (agent, server):
+        for requests in (3, 5, 6):
+            assert RUN.ask(agent).text == "Hi."
+            assert len(server.requests) == requests
+    assert [set(lesson.now - lesson.was) for known in LESSONS.values() for lesson in known] == [
+        {"user"},
+        {"temperature"},
+    ]
+
+
+def test_the_rungs_of_the_ladder_are_kept_though_the_words_are_the_same():
+    def answer(request):
+        if request.json.keys() & {"text", "response_format"}:
+            return error_reply(400, "structured output is not supported")
+        return text_body("[3]")
+
+    with serving(answer, output=list[int]) as (agent, server):
+        for requests in (4, 5):
+            assert RUN.ask(agent).output == [3]
+            assert len(server.requests) == requests
+
+
+def test_a_schema_that_is_refused_is_told_in_words_in_this_run_and_sent_again_in_the_next():
+    def answer(request):
+        if "text" in request.json or "response_format" in request.json:
+            return error_reply(400, "Invalid schema for response_format 'answer': it is required to be odd.")
+        return text_body('{"value": 3}')
+
+    with serving(answer, output=int) as (agent, server):
+        for requests in (4, 8):
+            assert RUN.ask(agent).output == 3
+            assert len(server.requests) == requests
+    assert lessons() == []
+
+
+def test_a_value_that_a_user_got_wrong_is_an_error_and_not_learned():
+    words = "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead."
+
+    def answer(request):
+        return error_reply(400, words) if request.json.get("temperature") == 3 else text_body("Hi.")
+
+    with serving(answer, settings=ModelSettings(temperature=3)) as (agent, server):
+        with ours(RefusedError, match="above maximum"):
+            RUN.ask(agent)
+        assert len(server.requests) == 1
+    assert lessons() == []
+
+
+@both_wires
+def test_where_no_tools_are_sent_nothing_is_said_of_parallel_calls(way):
+    def answer(request):
+        if "parallel_tool_calls" in request.json and "tools" not in request.json:
+            return error_reply(400, "'parallel_tool_calls' is only allowed when 'tools' are specified.")
+        return text_body("It is 3.") if "tools" not in request.json else call_body(("add", {"a": 1, "b": 2}))
+
+    with way.serving(answer, add, settings=ModelSettings(parallel_tool_calls=False), limits=Limits(turns=1)) as (
+        agent,
+        server,
+    ):
+        assert way.ask(agent).text == "It is 3."
+    assert server.requests[0].json["parallel_tool_calls"] is False
+    assert lessons() == []
+
+
+def test_a_server_that_minds_long_ids_gets_short_ones_from_then_on():
+    def answer(request):
+        for message in request.json["messages"]:
+            for made in message.get("tool_calls", ()):
+                if len(made["id"]) != 9 or not made["id"].isalnum():
+                    return error_reply(400, f"Tool call id was {made['id']} but must be a-z, with a length of 9.")
+        return sum_of(request)
+
+    with serving(answer, add, endpoint={"profile": Profile(route="chat")}) as (agent, server):
+        for requests in (3, 5):
+            assert RUN.ask(agent).text == "It is 3."
+            assert len(server.requests) == requests
+
+
+def test_a_route_that_moves_back_and_forth_is_learned_anew_each_time():
+    missing = ["/responses"]
+
+    def answer(request):
+        return error_reply(404, "Not Found") if request.path.endswith(missing[0]) else text_body("Hi.")
+
+    with Loopback.in_thread(answer) as server:
+        for missing[0], requests in (
+            ("/responses", 2),
+            ("/chat/completions", 4),
+            ("/responses", 6),
+            ("/responses", 7),
+        ):
+            LESSONS.clear()  # a new process
+            with closing(Agent("any", endpoint=Endpoint(server.base_url))) as agent:
+                assert RUN.ask(agent).text == "Hi."
+            assert len(server.requests) == requests

@@ -1,6 +1,7 @@
 """What outlives a process: agentloop.toml and the file of lessons, and that nothing about them fails a run."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -236,10 +237,11 @@ def test_a_damaged_configuration_is_named_and_ignored(config):
 
 
 def test_a_field_that_is_none_is_named_and_ignored_and_the_others_count(config):
-    config.write_text(f'[profile."{PLACE}"]\ncolour = "red"\nroute = "pigeon"\nimages = false\n')
+    config.write_text(f'[profile."{PLACE}"]\ncolour = "red"\nroute = "pigeon"\nimages = false\ncontext_tokens = 0\n')
     known = look_up(HERE, "m")
     assert known.profile == Profile(images=False)
-    colour, route = known.warnings
+    colour, route, window = known.warnings
+    assert "context_tokens=0" in window
     assert "'colour'" in colour
     assert "route can't be 'pigeon'" in route
 
@@ -274,3 +276,57 @@ def test_a_refused_parameter_is_dropped_and_never_sent_again_not_even_by_a_later
         assert len(server.requests) == 3
     assert topics(events) == ["dropped"]
     assert lessons_path().exists()
+
+
+def test_of_two_opposite_lessons_the_last_counts_here_and_in_the_file():
+    back = Lesson("route", "chat", "responses", "404")
+    for lesson, route in ((ROUTE, "chat"), (back, "responses"), (ROUTE, "chat")):
+        remember(PLACE, "m", [WINDOW, lesson])
+        in_a_new_process()
+        assert look_up(HERE, "m").profile.route == route
+        assert LESSONS[PLACE, "m"] == (WINDOW, lesson)
+
+
+def test_runs_that_learn_at_once_lose_nothing():
+    with ThreadPoolExecutor(4) as pool:
+        troubles = pool.map(lambda number: remember(PLACE, f"m{number}", [WINDOW]), range(40))
+    assert set(troubles) == {""}
+    assert len(read_lessons()[0]) == 40
+
+
+def test_files_that_nest_without_end_are_damaged_too(config):
+    lessons_path().write_text("[" * 200_000)
+    config.write_text("x = " + "[" * 200_000)
+    known = look_up(HERE, "m")
+    assert (known.profile, len(known.warnings)) == (Profile(), 2)
+
+
+def test_a_lesson_from_before_all_time_is_passed_over():
+    remember(PLACE, "m", [WINDOW])
+    path = lessons_path()
+    content = json.loads(path.read_text())
+    content["learned"][0]["learned"] = "0001-01-01T00:00:00+23:00"
+    path.write_text(json.dumps(content))
+    assert read_lessons() == ([], [])
+
+
+@pytest.mark.parametrize(("url", "name"), [("http://[::1]:8000/v1", "http://[::1]:8000/v1"), (PLACE, f"{PLACE}/")])
+def test_a_base_url_may_be_written_as_it_is(config, url, name):
+    config.write_text(f'[profile."{name}"]\nroute = "chat"\n')
+    assert look_up(Endpoint(url), "m").profile.route == "chat"
+
+
+@pytest.mark.parametrize("content", ['[profile]\nroute = "chat"\n', '[profiles."*"]\nroute = "chat"\n'])
+def test_what_is_in_no_table_of_a_profile_is_named_and_ignored(config, content):
+    config.write_text(content)
+    known = look_up(HERE, "m")
+    assert known.profile == Profile()
+    assert "is ignored" in known.warnings[0]
+
+
+def test_a_working_directory_that_is_gone_is_no_place_to_look(tmp_path, monkeypatch):
+    monkeypatch.delenv("AGENTLOOP_CONFIG")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert len(config_paths()) == 1

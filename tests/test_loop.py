@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from typing import Annotated
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import AfterValidator
 
 from agentloop import (
     Approve,
@@ -248,6 +250,15 @@ def test_an_empty_landing_turn_ends_the_run_with_a_note():
     assert run.stop_note.endswith("the model gave no last answer")
 
 
+@pytest.mark.parametrize("retries", [0, 1])
+def test_what_was_said_before_an_empty_landing_turn_is_no_answer(retries):
+    the_rules = replace(rules(turns=1, output_retries=retries), output=OutputSchema(int))
+    returned = ToolsReturned((ToolResult("c0", "1"),))
+    run, command = play(the_rules, replied(text("5"), *calls(1)), returned, *[replied()] * (retries + 1))
+    assert (command, run.stop_reason) == (Finish(), "turn_limit")
+    assert conclude(Run.from_json(run.to_json()), the_rules)[0] == RunResult(run)
+
+
 def test_an_empty_reply_is_asked_again_once_then_given_up_and_can_be_resumed():
     run, command = play(rules(), replied(text(" ")))
     assert command == CallModel(tools=True)
@@ -266,6 +277,25 @@ def test_an_answer_that_fits_ends_the_run_with_its_value():
     run, command = play(TYPED, replied(text('{"value": 7}')))
     assert (command, run.stop_reason) == (Finish(), "answered")
     assert conclude(run, TYPED) == (RunResult(run, 7), ())
+
+
+def test_a_blank_text_after_the_answer_is_not_the_answer():
+    run, command = play(TYPED, replied(text("7"), text("\n")))
+    result, _ = conclude(run, TYPED)
+    assert (command, result.text, result.output) == (Finish(), "7", 7)
+
+
+def test_an_answer_whose_type_takes_it_but_once_is_no_output():
+    taken: set[int] = set()
+
+    def take(value: int) -> int:
+        assert value not in taken
+        taken.add(value)
+        return value
+
+    moody = replace(TYPED, output=OutputSchema(Annotated[int, AfterValidator(take)]))
+    run, command = play(moody, replied(text("7")))
+    assert (command, conclude(run, moody)) == (Finish(), (RunResult(run), ()))
 
 
 def test_the_schema_is_asked_for_with_the_tools_unless_they_are_kept_apart():
@@ -393,6 +423,7 @@ def test_interrupted_before_anything_ran_the_calls_are_answered_as_not_run():
     run, _ = advance(run, Interrupted("time_limit"), rules(ASKING, seconds=3))
     assert results_of(run)["d"].content.startswith("Not run")
     assert run.stop_note == "the limit on time is reached (seconds=3)"
+    assert (run.tally.tool_calls, run.tally.per_tool) == (0, {"delete": 0})
 
 
 def test_a_run_stored_in_the_middle_of_its_tools_runs_them_again_when_resumed():

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import sys
+import time
 from ipaddress import ip_address
 
 import pytest
@@ -108,6 +109,7 @@ async def test_the_type_that_is_declared_is_not_believed():
         IMAGE.url.replace("data:image/png", "DATA:IMAGE/PNG"),
         IMAGE.url.replace("AAAA", "AA\r\n AA"),
         IMAGE.url.replace("+", "%2B").replace("=", "%3D"),
+        IMAGE.url.replace("+", "%2b").replace("=", "%3d").replace("AAAA", "AA%0d%0A%20AA"),
     ],
 )
 async def test_a_data_url_may_be_written_in_any_way(written):
@@ -115,10 +117,25 @@ async def test_a_data_url_may_be_written_in_any_way(written):
 
 
 @pytest.mark.parametrize(
-    "rest", ["image/png,hello", "image/png;base64,h", "image/png;base64,é", "image/png;base64,a=b="]
+    "rest",
+    [
+        "image/png,hello",
+        "image/png;base64,h",
+        "image/png;base64,é",
+        "image/png;base64,\ud800",
+        "image/png;base64,a=b=",
+        "image/png;base64,%69VBORw0KGgoA",
+    ],
 )
 async def test_a_data_url_that_is_not_base64_is_refused(rest):
     assert await refusal(Image(f"data:{rest}")) == f"the data URL 'data:{rest.partition(',')[0]}' holds no base64"
+
+
+async def test_a_large_data_url_with_every_letter_escaped_is_refused_in_no_time():
+    escaped = Image("data:image/png;base64," + "%41" * 10_000_000)
+    started = time.process_time()
+    assert "holds no base64" in await refusal(escaped)
+    assert time.process_time() - started < 2
 
 
 async def test_a_data_url_that_is_too_large_is_refused():
@@ -162,7 +179,7 @@ async def test_the_name_of_a_file_may_be_anything(tmp_path):
 @pytest.mark.parametrize("start", ["file:", "FILE://", "file://localhost"])
 async def test_the_url_of_a_file_may_be_written_in_any_way(start, tmp_path):
     write(tmp_path / "a.png", PNG)
-    assert await load(Image.from_url(f"{start}{(tmp_path / 'a.png').as_posix()}?size=1#top")) == IMAGE.url
+    assert await load(Image(f"{start}{(tmp_path / 'a.png').as_posix()}?size=1#top")) == IMAGE.url
     assert "is a directory" in await refusal(Image("file://["))
 
 
@@ -197,8 +214,24 @@ async def test_a_pipe_is_not_waited_for(tmp_path):
     assert "can't be read: it is a pipe or a device" in await refusal(Image.from_path(tmp_path / "a.png"))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+async def test_a_file_that_turns_into_a_pipe_while_it_is_looked_at_is_not_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    opened = os.open
+
+    def swap(name, flags):
+        path.unlink()
+        os.mkfifo(path)
+        return opened(name, flags)
+
+    monkeypatch.setattr("agentloop.media.os.open", swap)
+    assert "can't be read: it is a pipe or a device" in await refusal(Image.from_path(path))
+
+
 async def test_a_path_that_cannot_be_one_is_refused(tmp_path):
     assert "can't be read: embedded null byte" in await refusal(Image.from_path("a\0.png"))
+    assert "does not exist" in await refusal(Image("file:///no/such/\ud800.png"))
     assert "can't be read: File name too long" in await refusal(Image.from_path("a" * 300))
     (tmp_path / "a").touch()
     assert "can't be read: Not a directory" in await refusal(Image.from_path(tmp_path / "a" / "b.png"))
@@ -215,7 +248,8 @@ async def test_a_picture_is_fetched_whatever_its_server_calls_it(media_type, dat
 
 async def test_a_page_is_no_picture():
     async with Loopback([Reply((b"<html>",), content_type="image/png")]) as server:
-        assert "is no picture that models take" in await refusal(Image(address(server)), fetcher=local())
+        said = await refusal(Image(address(server, "/a.png?key=secret")), fetcher=local())
+    assert "/a.png is no picture that models take" in said
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "2130706433"])

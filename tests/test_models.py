@@ -234,6 +234,13 @@ def test_a_server_that_does_not_answer_is_not_waited_for(parts, invoke, monkeypa
     assert "gave no answer within 0.2 s" in err
 
 
+def test_a_key_that_no_header_can_hold_is_a_mistake(invoke, monkeypatch):
+    monkeypatch.setenv("AGENTLOOP_API_KEY", "schl\u00fcssel")
+    status, out, err = invoke("models", "--base-url", "http://127.0.0.1:1/v1")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: api_key holds a character that an HTTP header can't carry\nhint: ")
+
+
 def test_a_server_that_trickles_is_not_waited_for(invoke, monkeypatch):
     now = iter(range(0, 100, 6))
     monkeypatch.setattr(catalogues, "monotonic", lambda: next(now))

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -135,6 +135,7 @@ def agent_for(script, *tools, output: Any = Rate, profile=UNKNOWN, **options) ->
         (Line | None, '{"value": null}', None),
         (Loose, '{"extra": {"a": [1]}}', Loose(extra={"a": [1]})),
         (Any, '{"value": {"a": 1}}', {"a": 1}),
+        (Iterable[int], '{"value": [1, 2]}', [1, 2]),
         ({"type": "array", "items": {"type": "integer"}}, '{"value": [1]}', [1]),
         ({"type": "object", "properties": {"a": {"type": "integer"}}}, '{"a": 1}', {"a": 1}),
         ({"$ref": "#/$defs/n", "$defs": {"n": {"type": ["integer", "null"]}}}, '{"value": null}', None),
@@ -204,6 +205,8 @@ def test_what_is_no_object_is_held_by_one():
         (Any, "Any", False),
         ({"type": "object", "title": "My answer"}, "My_answer", False),
         ({"type": "integer"}, "output", True),
+        ({"type": ["object", "null"], "properties": {"a": {"type": "integer"}}}, "output", False),
+        ({"type": ["array", "null"]}, "output", False),
         ({"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}}, "output", False),
     ],
     ids=str,
@@ -220,6 +223,27 @@ def test_references_of_a_schema_that_is_held_by_another_hold_there():
 
 
 @pytest.mark.parametrize(
+    "named",
+    [
+        {"$id": "http://schemas.test/list", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}},
+        {"$id": "list", "items": {"anyOf": [{"type": "integer"}, {"$ref": "list"}]}},
+        {"items": {"$ref": "#n"}, "$defs": {"n": {"$anchor": "n", "type": "integer"}}},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}]},
+    ],
+)
+def test_names_and_the_version_of_a_schema_that_is_held_by_another_hold_there(named):
+    wanted = OutputSchema({"type": "array", **named})
+    assert wanted.read("[1]")[0] == [1]
+    assert wanted.check('["a"]') is not None
+
+
+def test_a_schema_is_taken_as_the_json_that_it_becomes():
+    wanted = OutputSchema({"type": "object", "properties": {1: {"type": "number"}}})
+    [value] = wanted.read('{"1": 1.50}')[0].values()
+    assert (value, type(value)) == (1.5, float)
+
+
+@pytest.mark.parametrize(
     ("wanted", "reason"),
     [
         (3, "output can't be 3"),
@@ -227,8 +251,16 @@ def test_references_of_a_schema_that_is_held_by_another_hold_there():
         (threading.Thread, "output can't be <class 'threading.Thread'>"),
         (Callable[[], int], "CallableSchema"),
         (Annotated[int, Field(alias="n")], "has an alias"),
+        (get_vat_rate, "output can't be Tool"),
+        (get_vat_rate.function, "it is a function"),
         ({"type": "nope"}, "it is not a JSON schema"),
         ({"type": "object", "default": object()}, "is no JSON"),
+        ({"type": "number", "maximum": float("nan")}, "is no JSON"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/no"}}}, "it refers to #/no, which is not in it"),
+        (
+            {"items": [{"$ref": "http://127.0.0.1:9/a"}, True], "$schema": "http://json-schema.org/draft-07/schema#"},
+            "refers to http",
+        ),
     ],
     ids=str,
 )
@@ -285,9 +317,10 @@ def test_what_is_only_badly_dressed_is_mended(wanted, text, value, repair):
         (int, '{"value": true}', "- `value`: expected a number; got true"),
         (int, "five", "it is not valid JSON"),
         (Picky, '{"number": -1}', "ZeroDivisionError: it is below zero"),
-        ({"type": "object", "required": ["a"]}, "{}", "'a' is a required property"),
+        (Iterable[int], '["x"]', "- `value[0]`: expected a valid integer"),
+        ({"type": "object", "required": ["a"]}, "{}", "- the whole: 'a' is a required property"),
         ({"type": "object"}, "[1]", "it must be one JSON object"),
-        ({"type": "object", "properties": {"a": {"$ref": "#/no"}}}, '{"a": 1}', "it can't be checked"),
+        ({"type": "object", "properties": {"a": {"$dynamicRef": "#no"}}}, '{"a": 1}', "it can't be checked"),
     ],
 )
 def test_what_does_not_fit_is_told_with_the_reason_and_the_schema(wanted, text, reason):
@@ -303,6 +336,13 @@ def test_any_text_at_all_fits_or_is_told_why_it_does_not(text):
     for schema in (OutputSchema(Rate), OutputSchema(list[int]), OutputSchema({"type": "object"})):
         told = schema.check(text)
         assert told is None or told.startswith("Your answer does not fit: ")
+
+
+@pytest.mark.parametrize("wanted", [Rate, Any, {"type": "object"}], ids=str)
+def test_an_answer_nested_however_deep_fits_or_is_told_why_it_does_not(wanted):
+    schema = OutputSchema(wanted)
+    told = [schema.check('{"a":' * depth + "1" + "}" * depth) for depth in range(1, 1100)]
+    assert "nested too deeply" in str(told)
 
 
 @given(value=st.builds(Rate, country=st.text(), percent=st.integers(-(10**15), 10**15)))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -15,13 +16,14 @@ from inline_snapshot import snapshot
 from agentloop import AuthenticationError, Endpoint, Profile, UnreachableError
 from agentloop.cli import main
 from agentloop.knowledge import look_up, remember
-from agentloop.probe import CAPABILITIES, MOST_REQUESTS, Examination, draw_lessons
+from agentloop.probe import CAPABILITIES, MOST_REQUESTS, Examination, Finding, draw_lessons
 from agentloop.probe.examination import Budget
 from agentloop.transport import HttpTransport, Transport
 from agentloop.transport.limiter import Pace
 from agentloop.wire.lessons import Lesson, apply_lessons
 from loopback import (
     CUT,
+    Gate,
     Loopback,
     Reply,
     body,
@@ -169,7 +171,7 @@ def test_a_server_without_the_responses_route_is_examined_on_chat():
         }
     )
     assert [request.path for request in server.requests].count("/v1/responses") == 1
-    lessons = draw_lessons(findings, Profile())
+    lessons = draw_lessons(findings, Profile(), Profile())
     assert apply_lessons(Profile(), lessons) == replace(Profile(), route="chat", refused=frozenset())
 
 
@@ -197,7 +199,7 @@ def test_a_server_that_refuses_everything_teaches_nothing():
         "route_chat",
     ]
     assert len(server.requests) == 2
-    assert draw_lessons(findings, Profile()) == []
+    assert draw_lessons(findings, Profile(), Profile()) == []
 
 
 def test_what_is_asked_for_along_with_something_and_refused_is_left_out_and_asked_for_again():
@@ -213,7 +215,7 @@ def test_what_is_asked_for_along_with_something_and_refused_is_left_out_and_aske
     assert findings["tools_native"].works
     assert findings["tool_choice_required"].works
     assert findings["tools_prompted"].evidence == "no answer: not asked, as 20 requests have been made"
-    lessons = {lesson.field: lesson.now for lesson in draw_lessons(findings, Profile())}
+    lessons = {lesson.field: lesson.now for lesson in draw_lessons(findings, Profile(), Profile())}
     assert lessons == {"strict_tools": False, "refused": frozenset({"parallel_tool_calls"})}
 
 
@@ -221,7 +223,9 @@ def test_tools_that_are_refused_in_any_way_leave_it_open_whether_strict_is():
     findings, _, _ = examine(play(lambda asked, chat: error_reply(400, "no tools") if "tools" in asked else None))
     assert (findings["tools_native"].works, findings["strict"].works) == (False, None)
     assert findings["strict"].evidence == "tools_native got no answer"
-    assert {lesson.field: lesson.now for lesson in draw_lessons(findings, Profile())} == {"tool_calling": "prompted"}
+    assert {lesson.field: lesson.now for lesson in draw_lessons(findings, Profile(), Profile())} == {
+        "tool_calling": "prompted"
+    }
 
 
 # --- single capabilities ---
@@ -450,6 +454,29 @@ def test_a_request_that_came_too_soon_is_sent_once_more_and_both_are_counted():
     assert len(server.requests) == len([what for what, _ in shown if not what.startswith("again in ")]) + 1
 
 
+@pytest.mark.parametrize(
+    "silent",
+    [
+        busy_reply("3600"),
+        Reply(before=(CUT,)),
+        sse_reply([*events_of(text_body("Hello."))[:1], CUT]),
+    ],
+    ids=["busy for an hour", "cut", "cut within"],
+)
+def test_an_endpoint_that_stops_answering_is_not_asked_on(silent):
+    answers = iter([json_reply(text_body("Hello."))])
+    findings, server, _ = examine(lambda request: next(answers, silent))
+    assert len(server.requests) == 3
+    assert findings["route_responses"].works
+    assert findings["images"] == Finding(None, "no answer: not asked, as the endpoint has stopped answering")
+    assert [name for name, finding in findings.items() if finding.works is not None] == ["route_responses"]
+
+
+def test_an_endpoint_that_is_silent_about_one_thing_is_asked_on(usually):
+    findings, _, _ = examine(play(on("image_url", lambda *_: Reply(before=(CUT,)))))
+    assert works(findings) == usually | {"images": None}
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_probe_ends_at_once_where_it_may_not_ask(status):
     with pytest.raises(AuthenticationError, match="who are you"):
@@ -530,7 +557,7 @@ TAUGHT = {
 def test_what_differs_from_the_profile_is_taught(case):
     quirk, profile, expected = TAUGHT[case]
     findings, _, _ = examine(play(quirk), profile)
-    lessons = draw_lessons(findings, profile)
+    lessons = draw_lessons(findings, profile, profile)
     assert {lesson.field: lesson.now for lesson in lessons} == expected
     assert all(lesson.why.startswith("probe: ") for lesson in lessons)
     assert apply_lessons(profile, lessons) == replace(profile, **expected)
@@ -560,14 +587,68 @@ def test_the_table_has_a_line_for_each_capability(invoke):
     assert '"[red][2J"' in out  # neither markup nor a control character
 
 
-def test_what_is_saved_takes_the_place_of_what_was_learned_and_later_runs_know_it(invoke):
+def test_what_is_saved_is_known_to_later_runs(invoke):
     with Loopback.in_thread(play(on('"format"', told("Hello!")))) as server:
-        remember(server.base_url, "m", [Lesson("images", was=True, now=False, why="once it was so")])
         status, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
         profile = look_up(Endpoint(server.base_url), "m").profile
     assert status == 0
     assert 'structured_output = "prompt"' in err.splitlines()[-1]
     assert profile == Profile(structured_output="prompt")
+
+
+def test_what_turns_out_to_work_is_no_longer_thought_to_be_lacking(invoke):
+    learned = {
+        "route": "chat",
+        "tool_calling": "prompted",
+        "tool_items": "message",
+        "system": "user",
+        "strict_tools": False,
+        "structured_output": "prompt",
+        "structured_stream": False,
+        "images": False,
+        "reasoning": "none",
+        "tool_choice": frozenset({"auto"}),
+    }
+    with Loopback.in_thread(play()) as server:
+        lessons = [Lesson(field, getattr(Profile(), field), now, "once it was so") for field, now in learned.items()]
+        remember(server.base_url, "m", lessons)
+        assert look_up(Endpoint(server.base_url), "m").profile == replace(Profile(), **learned)
+        invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
+        known = look_up(Endpoint(server.base_url), "m")
+    assert known.profile == replace(Profile(), tool_choice=known.profile.tool_choice)
+    assert known.profile.tool_choice >= {"auto", "required", "named"}
+
+
+def test_what_a_probe_could_not_tell_stays_as_it_was_learned(invoke):
+    learned = [
+        Lesson("images", was=True, now=False, why="once it was so"),
+        Lesson("context_tokens", was=None, now=4096, why="an overflow said so"),
+        Lesson("refused", was=frozenset(), now=frozenset({"temperature"}), why="refused once"),
+    ]
+    answers = iter([json_reply(text_body("Hello."))])
+    with Loopback.in_thread(lambda request: next(answers, busy_reply("3600"))) as server:
+        remember(server.base_url, "m", learned)
+        status, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
+        profile = look_up(Endpoint(server.base_url), "m").profile
+    assert status == 0
+    assert err.endswith("note: later runs know all of it already\n")
+    assert profile == apply_lessons(Profile(), learned)
+
+
+def test_a_second_probe_has_nothing_new_to_save(invoke):
+    with Loopback.in_thread(play(on('"format"', told("Hello!")))) as server:
+        invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
+        _, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m")
+    assert err.endswith("note: --save would let later runs know: nothing that they do not know\n")
+
+
+def test_the_reason_for_a_lesson_begins_with_what_does_not_work():
+    findings, _, _ = examine(play(on("previous_response_id", lambda *_: error_reply(400, "stateless"))))
+    [lesson] = draw_lessons(findings, Profile(), Profile())
+    assert lesson.why == snapshot(
+        "probe: previous_response_id: refused: the endpoint answered 400: stateless; serial_tool_calls: taken, and one"
+        " call came"
+    )
 
 
 @pytest.mark.parametrize("path", ["file/learned.json", "folder"])
@@ -613,6 +694,18 @@ def test_a_model_of_no_known_provider_is_told_with_the_ways_out(invoke):
     assert (status, out) == (2, "")
     assert "ovh:" in err
     assert "--base-url" in err
+
+
+def test_ctrl_c_ends_a_probe():
+    gate = Gate()
+    with Loopback.in_thread([sse_reply([gate])]) as server:
+        command = [sys.executable, "-m", "agentloop", "probe", "--base-url", server.base_url, "--model", "m"]
+        process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        gate.reached.result(PATIENCE_SECONDS)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, out) == (130, "")
+    assert err == "probe: 0 of 20 requests; route_responses\nerror: interrupted\n"
 
 
 def test_on_a_terminal_a_bar_shows_the_progress():

@@ -196,6 +196,20 @@ def test_a_file_that_can_not_be_written_is_told(invoke, monkeypatch, tmp_path):
     assert err.splitlines()[1] == "hint: check who may write there"
 
 
+@pytest.mark.parametrize("content", ["{", '{"version": 9}'])
+def test_a_file_that_can_not_be_read_is_only_made_anew_if_all_is_to_be_forgotten(
+    invoke, monkeypatch, tmp_path, content
+):
+    path = tmp_path / "learned.json"
+    monkeypatch.setenv("AGENTLOOP_CACHE", str(path))
+    path.write_text(content)
+    status, _, err = invoke("profile", "forget", "--base-url", HERE)
+    assert (status, path.read_text()) == (2, content)
+    assert err.startswith(f"error: {path} is ")
+    assert invoke("profile", "forget", "--all")[0] == 0
+    assert read_lessons() == ([], [])
+
+
 @pytest.mark.parametrize("command", ["show", "forget"])
 def test_a_model_of_no_known_provider_is_told_with_the_ways_out(command, invoke):
     status, out, err = invoke("profile", command, "--model", "nowhere:m")

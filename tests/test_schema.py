@@ -692,7 +692,7 @@ def test_an_unknown_argument_is_told_with_the_known_ones():
         tool(make_function({"x": int, "y": int})).bind('{"x": 1, "y": 2, "z": 3}', CONTEXT)
 
 
-@pytest.mark.parametrize("depth", [150, 250, 500, 900, 990, 2_000, 100_000])
+@pytest.mark.parametrize("depth", [150, 250, 500, *range(860, 1_000), 2_000, 100_000])
 def test_arguments_nested_however_deep_are_read_or_refused(depth):
     made = tool(make_function({"x": list[str]}))
     for text in ('{"x": ' + "[" * depth + "]" * depth + "}", '{"x": ' + '{"a": ' * depth + "1" + "}" * depth + "}"):

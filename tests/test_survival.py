@@ -455,7 +455,10 @@ def test_the_servers_own_words_are_in_the_error_whatever_their_shape(way, shape)
     ],
 )
 def test_each_status_has_its_error_with_what_to_do(way, status, text, kind, hint):
-    with way.serving([error_reply(status, text)], add, endpoint=ONCE) as (agent, _), ours(kind, text[:12]) as caught:
+    with (
+        way.serving(lambda _: error_reply(status, text), add, endpoint=ONCE) as (agent, _),
+        ours(kind, text[:12]) as caught,
+    ):
         way.ask(agent)
     assert caught.value.status == status
     assert hint in caught.value.hint

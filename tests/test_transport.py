@@ -108,6 +108,7 @@ def refused(status: int, retry_after: float | None = None) -> RateLimitedError |
         (ServerError("x", status=503), True),
         (ServerError("failed within a 200"), True),
         (RefusedError("x", status=408), True),
+        (RefusedError("x", status=400, code="tool_use_failed"), True),
         (RefusedError("x", status=409), True),
         (RefusedError("x", status=400), False),
         (RefusedError("a quota that is used up", status=429), False),

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -151,6 +152,24 @@ def test_a_window_too_small_for_what_must_stay_leaves_just_that():
     assert result.text == "done"
     assert [len(sent) for sent in model.requests] == [1, 3, 3, 3, 3]
     assert len(trimmed) == 3
+
+
+def test_what_is_left_of_a_long_talk_has_no_two_messages_of_the_user_in_a_row():
+    roles: list[list[str]] = []
+
+    def answer(request: dict[str, Any]) -> Any:
+        roles.append([item["role"] for item in request["input"]])
+        return text_body("well " * 200)
+
+    agent = Agent("m", endpoint=ScriptedEndpoint(answer, profile=Profile(context_tokens=2000)))
+    items: Sequence[Item] = ()
+    for _ in range(10):
+        items = agent.run_sync("and then " * 50, history=items).items
+    assert len(items) == 20
+    assert max(map(len, roles)) < 12
+    assert not [sent for sent in roles if ("user", "user") in pairwise(sent)]
+    agent.run_sync("go", history=[Message("user", "one"), Message("user", "two"), *items])
+    assert roles[-1][:3] == ["user", "assistant", "user"]
 
 
 def test_room_is_left_for_as_long_a_reply_as_was_asked_for():

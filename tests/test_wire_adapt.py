@@ -196,3 +196,98 @@ def test_a_picture_in_a_result_is_told_in_words_to_a_model_that_can_not_see():
     assert (lesson.field, lesson.now) == ("images", False)
     for profile, pictures in ((Profile(), False), (Profile(images=False), True)):
         assert list(draw_lessons(error, profile, Sent({}, has_results=True, has_pictures=pictures))) == []
+
+
+# Each is a server's own wording for something that the user, or the model, got wrong.
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead.",
+        "Invalid 'max_tokens': integer below minimum value. Expected a value >= 16, but got 1 instead.",
+        "temperature must be non-negative, got -1.0.",
+        "top_p must be in (0, 1], got 3.0.",
+        "Invalid 'user': string too long. Expected a string with maximum length 64.",
+        "Invalid schema for function 'get': In context=('properties', 'temperature'), 'format' is not permitted.",
+        "Tool names must be unique; tool 'add' is not valid",
+        "tools param requires at least one tool, got `tools=None`",
+    ],
+)
+def test_a_users_mistake_teaches_nothing(words):
+    assert first_lesson(words, has_results=True) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (
+            "Invalid schema for response_format 'x': 'additionalProperties' is required to be false.",
+            "structured_output",
+        ),
+        ("The provided JSON schema contains features not supported by xgrammar.", "structured_output"),
+        ("You uploaded an unsupported image. Please use one of: ['png', 'jpeg', 'gif', 'webp'].", "images"),
+        ("Failed to load image: cannot identify image file", "images"),
+    ],
+)
+def test_what_is_wrong_with_one_schema_or_one_image_holds_for_the_run_alone(words, field):
+    error = read_error(400, {}, dump({"error": {"message": words}}))
+    [lesson] = draw_lessons(error, Profile(), Sent(EVERYTHING, has_results=True, has_pictures=True))
+    assert (lesson.field, lesson.is_passing) == (field, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "lesson"),
+    [
+        ("No endpoints found that support tool use.", 404, ("tool_calling", "prompted")),  # OpenRouter
+        ("No endpoints found for foo/bar.", 404, None),
+        ("This model is only supported in v1/chat/completions.", 404, ("route", "chat")),
+        ("The responses operation does not work with the specified model.", 400, ("route", "chat")),  # Azure
+        ("This response_format type is unavailable now", 400, ("structured_output", "response_format")),  # DeepSeek
+        ("json mode cannot be combined with tool/function calling", 400, ("structured_output", "response_format")),
+        ("Only user and assistant roles are supported!", 500, ("system", "user")),
+        ("Invalid value: 'tool'. Supported values are: 'assistant', 'system' and 'user'.", 400, None),
+        ("Unsupported value: 'temperature' does not support 1 with this model.", 400, refused("temperature")),
+        ("top_p and temperature are not supported", 400, refused("top_p")),
+        ("The `reasoning_content` in the thinking mode must be passed back.", 400, ("reasoning_replay", "text")),
+    ],
+)
+def test_what_servers_say_is_understood(words, status, lesson):
+    assert first_lesson(words, status=status) == lesson
+
+
+def test_a_kind_of_schema_that_is_refused_is_no_mistake_of_a_schema():
+    error = read_error(400, {}, dump({"message": "response_format json_schema is not supported"}))
+    [lesson] = draw_lessons(error, Profile(), Sent(EVERYTHING, has_results=False))
+    assert not lesson.is_passing
+
+
+def test_a_template_that_knows_no_results_has_a_model_without_tool_calling():
+    words = "Only user and assistant roles are supported, with the exception of an initial optional system message!"
+    assert first_lesson(words, status=500) == ("tool_calling", "prompted")
+
+
+def test_thoughts_that_go_back_already_are_not_asked_for_again():
+    words = "The `reasoning_content` in the thinking mode must be passed back."
+    assert first_lesson(words, body={}, reasoning_replay="text") is None
+
+
+@pytest.mark.parametrize("words", ["Tool call id was c but must be a-z, with a length of 9.", "IDs with length 9!"])
+def test_ids_that_are_too_long_are_made_short(words):
+    assert first_lesson(words, has_results=True, body={}, route="chat") == ("short_call_ids", True)
+    assert first_lesson(words, body={}, route="chat") is None
+    assert first_lesson(words, has_results=True, body={}, route="chat", short_call_ids=True) is None
+
+
+def test_a_verbosity_that_is_refused_does_not_take_the_schema_along():
+    words, body = "Unknown parameter: 'text.verbosity'.", {"text": {"verbosity": "low", "format": {}}}
+    assert first_lesson(words, body=body) == refused("verbosity")
+    assert first_lesson("Unknown parameter: 'verbosity'.", body={"verbosity": "low"}) == refused("verbosity")
+    assert first_lesson(words, body={"text": {}}) is None
+
+
+def test_without_a_system_text_no_refusal_is_about_it():
+    assert first_lesson("role: system is not supported", body={"input": []}) is None
+
+
+def test_a_field_that_a_server_in_trouble_names_in_passing_is_not_refused():
+    assert first_lesson("the user quota service can't be reached", status=503) is None
+    assert first_lesson("unknown user", status=500) is None

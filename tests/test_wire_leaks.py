@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from agentloop import Tool, tool
 from agentloop.events import ReasoningDelta, TextDelta
-from agentloop.items import Image, Message, Reasoning, Reply, Text, ToolCall
+from agentloop.items import Image, Message, Reasoning, Reply, Text, ToolCall, ToolResult
 from agentloop.wire.chat import ChatCompletions
+from agentloop.wire.leaked_calls import is_like_a_call
 from agentloop.wire.leaks import LeakFilter, LeakGuard, recover
 from agentloop.wire.payload import dump
 
@@ -358,6 +359,56 @@ def test_a_call_without_a_mark_behind_the_end_of_a_channel_is_left_alone():
 def test_a_call_behind_json_or_code_that_is_none_is_recovered():
     for text in ('{"a": 1}\n', "```python\nadd(1, 2)\n```\n", "[1]\n"):
         assert read(f"{text}<tool_call>{CALL}</tool_call>") == [Message("assistant", text), ADDED]
+
+
+PAGE = f"<h1>Welcome</h1>\n<tool_call>\n{CALL}\n</tool_call>\nBye."
+
+
+@pytest.mark.parametrize("heard", [ToolResult("1", PAGE), Message("user", PAGE)])
+@pytest.mark.parametrize("quoted", [f"The page says:\n<tool_call>{CALL}</tool_call>", CALL])
+def test_a_call_that_the_model_only_read_is_not_made_when_it_is_quoted(heard, quoted):
+    conversation = [Message("user", "What does the page say?"), ToolCall("1", "read", "{}"), heard]
+    assert recover(said(quoted), TOOLS, conversation) == (said(quoted), ())
+    guard = LeakGuard(Pieces(), TOOLS, conversation)
+    shown = guard.feed(quoted.encode())
+    assert guard.close() == said(quoted)
+    assert joined([*shown, *guard.rest()]) == quoted
+
+
+@pytest.mark.parametrize("heard", [ToolResult("1", "3"), Message("assistant", PAGE), Message("system", PAGE)])
+def test_a_call_that_nobody_else_wrote_is_made(heard):
+    assert recover(said(CALL), TOOLS, [heard])[0].items == (ADDED,)
+
+
+@pytest.mark.parametrize("write", formats(WHOLE))
+def test_an_answer_that_looks_like_a_call_is_the_answer(write):
+    answer = write("add", SUM)
+    assert recover(said(answer), TOOLS, bare=False) == (said(answer), ())
+    guard = LeakGuard(Pieces(), TOOLS, bare=False)
+    shown = guard.feed(answer.encode())
+    assert guard.close() == said(answer)
+    assert joined([*shown, *guard.rest()]) == answer
+
+
+def test_beside_an_answer_a_call_needs_a_mark():
+    assert recover(said(f"<tool_call>{CALL}</tool_call>"), TOOLS, bare=False)[0].items == (ADDED,)
+
+
+@pytest.mark.parametrize(
+    ("keys", "required", "like"),
+    [
+        (["name", "arguments"], ["name", "arguments"], True),
+        (["name", "arguments"], None, True),
+        (["tool", "input", "why"], ["tool"], True),
+        (["tool", "input", "why"], ["tool", "why"], False),
+        (["name", "age"], ["name"], False),
+        (["arguments"], [], False),
+        ([], None, False),
+    ],
+)
+def test_which_answers_could_be_taken_for_calls(keys, required, like):
+    schema = {"type": "object", "properties": {key: {} for key in keys}, "required": required}
+    assert is_like_a_call(schema) is like
 
 
 @pytest.mark.parametrize("stop", ["truncated", "refused"])

@@ -78,6 +78,19 @@ from agentloop.wire.overflow import Overflow, read_overflow
             Overflow(4096, 5000),
         ),
         ("Prompt too long: 5152 tokens exceeds max_seq_len 2048 (leave room for output)", Overflow(2048, 5152)),
+        (
+            (
+                "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 288634 tokens. "
+                "Please reduce the length of the messages."
+            ),
+            Overflow(272000, 288634),
+        ),
+        ("Input validation error: `inputs` must have less than 4095 tokens. Given: 5000", Overflow(4095, 5000)),
+        ("Input length (160062 tokens) exceeds the maximum allowed length (59862 tokens).", Overflow(59862, 160062)),
+        (
+            "input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000, decrease",
+            Overflow(200000, 199759),
+        ),
         ("Your input exceeds the context window of this model.", Overflow()),
         (
             "This model's maximum context length is 3 tokens. However, your request has 8 input tokens.",
@@ -90,6 +103,6 @@ def test_the_window_and_the_length_of_the_request_are_read_from_an_error(message
 
 
 @given(st.text())
-@example("context length is " + "9" * 500)
+@example("context length is " + "9" * 5000)
 def test_whatever_an_error_says_is_read(message):
     assert isinstance(read_overflow(message), Overflow)

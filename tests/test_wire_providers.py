@@ -87,7 +87,12 @@ def test_ovhcloud_is_never_sent_what_its_guide_calls_unsupported():
     assert (profile.requests_per_minute, profile.anonymous_requests_per_minute) == (400, 2)
 
 
-@pytest.mark.parametrize("model", ["ovhcloud:gpt-oss-20b", "gpt-oss-20b", "ovh:", ""])
+def test_a_provider_without_a_name_is_said_to_lack_it():
+    with pytest.raises(ConfigurationError, match="has no name after the colon"):
+        Agent("ovh:")
+
+
+@pytest.mark.parametrize("model", ["ovhcloud:gpt-oss-20b", "gpt-oss-20b", "ovh", ""])
 def test_an_unknown_provider_is_answered_with_those_there_are_and_with_the_way_to_give_an_endpoint(model):
     with pytest.raises(ConfigurationError) as caught:
         Agent(model)
@@ -108,3 +113,10 @@ def test_no_other_file_names_a_provider():
 
 def test_the_default_profile_is_that_of_an_unknown_server():
     assert PROVIDERS["lmstudio"].endpoint("any", {}).profile == Profile()
+
+
+@pytest.mark.parametrize("name", ["context_tokens", "body_bytes", "requests_per_minute"])
+def test_a_number_that_can_not_be_is_refused(name):
+    for value in (0, -1, float("nan")):
+        with pytest.raises(ConfigurationError, match=rf"Profile\({name}="):
+            Profile(**{name: value})

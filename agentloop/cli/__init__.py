@@ -5,6 +5,8 @@ What a command does stands in a room of its own, imported when the command runs,
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from inspect import signature
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ import typer
 
 from agentloop.cli.options import AsJson, BaseUrl, KnownModel, Order, ProbedModel
 
+_MISTAKE = 2  # as in _STATUSES
 _STATUSES = """\
 \b
 Exit status:
@@ -123,4 +126,11 @@ def _forget(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Carry out a command line, by default that of this process, and exit with its status."""
-    app(arguments, prog_name="agentloop")
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # as after >&-; the next file that is opened would take its place
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as the process
+    try:
+        app(arguments, prog_name="agentloop")
+    except OSError as error:  # commands explain their own; this is standard output, as on a full disk
+        typer.echo(f"error: the output can't be written: {error.strerror}", err=True)
+        sys.exit(_MISTAKE)

@@ -14,6 +14,7 @@ from agentloop.cli.target import find_row, make_endpoint
 from agentloop.cli.terminal import keep_stdout, print_table, say
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.items import JsonObject
+from agentloop.transport import HttpTransport
 from agentloop.wire.profile import Endpoint
 from agentloop.wire.providers import PROVIDERS, Provider
 
@@ -78,6 +79,7 @@ def _find_models(provider: str | None, base_url: str | None) -> Catalogue:
 
 
 def _ask_server(endpoint: Endpoint) -> Catalogue:
+    HttpTransport(endpoint)  # which refuses a key that no header can hold
     key = {} if endpoint.api_key is None else {"Authorization": f"Bearer {endpoint.api_key}"}
     return fetch_catalogue(f"{endpoint.base_url.rstrip('/')}/models", {**key, **endpoint.headers})
 

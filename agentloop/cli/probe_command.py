@@ -15,7 +15,7 @@ from agentloop.cli.failure import DONE, ENDPOINT, failure_as_json, report
 from agentloop.cli.target import Target, find_target
 from agentloop.cli.terminal import keep_stdout, print_table, say, tame
 from agentloop.errors import AgentloopError, ConfigurationError
-from agentloop.knowledge import Knowledge, forget, lessons_path, look_up, remember
+from agentloop.knowledge import Knowledge, lessons_path, look_up, remember
 from agentloop.portal import PORTAL
 from agentloop.probe import MOST_REQUESTS, Examination, Finding, Watch, draw_lessons
 from agentloop.transport import HttpTransport
@@ -90,19 +90,12 @@ def _print_findings(findings: Mapping[str, Finding], stdout: TextIO, *, as_json:
 
 
 def _teach(findings: Mapping[str, Finding], known: Knowledge, model: str, *, save: bool) -> None:
-    """Keep what differs from what is known without a lesson, in place of the lessons there are."""
-    lessons = draw_lessons(findings, known.base)
+    """Keep what differs from what is known."""
+    lessons = draw_lessons(findings, known.profile, known.base)
     changes = ", ".join(f"{each.field} = {json.dumps(write_field(each.field, each.now))}" for each in lessons)
     if not save:
         say("note", f"--save would let later runs know: {changes or 'nothing that they do not know'}")
-        return
-    trouble = ""
-    try:
-        forget(known.place, model)
-    except OSError as error:
-        trouble = str(error)
-    trouble = trouble or remember(known.place, model, lessons)
-    if trouble:
+    elif trouble := remember(known.place, model, lessons):
         say("note", f"nothing was saved: {trouble}")
     else:
-        say("note", f"saved in {lessons_path()}: {changes or 'nothing, as later runs know all of it without'}")
+        say("note", f"saved in {lessons_path()}: {changes}" if lessons else "later runs know all of it already")

@@ -42,6 +42,9 @@ def forget_profile(model: str | None, base_url: str | None, *, everything: bool)
             place, name = find_place(target.endpoint, target.provider), target.model
         elif base_url is not None:
             place = find_place(make_endpoint(base_url))
+        trouble = read_lessons()[1]
+        if trouble and not everything:
+            raise ConfigurationError(trouble[0], hint="give --all to begin anew")
         count = forget(place, name)
     except OSError as error:
         return report(ConfigurationError(str(error), hint="check who may write there"))

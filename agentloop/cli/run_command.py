@@ -109,7 +109,7 @@ def _make_agent(order: Order) -> Agent[Any]:
         raise ConfigurationError(f"--max-tool-calls {order.max_tool_calls} is below zero", hint="give 0 or more")
     limits = Limits() if order.max_tool_calls is None else Limits(tool_calls=order.max_tool_calls)
     tools = [tool for spec in order.tools or () for tool in load_tools(spec)]
-    model = order.model or _default_model()
+    model = _default_model() if order.model is None else order.model
     if order.base_url is None:
         split_model(model)
     return Agent(

@@ -7,7 +7,13 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from agentloop.errors import AuthenticationError, EndpointError, RateLimitedError, UnreachableError
+from agentloop.errors import (
+    AuthenticationError,
+    EndpointError,
+    EndpointTimeoutError,
+    RateLimitedError,
+    UnreachableError,
+)
 from agentloop.events import Notice, Retrying
 from agentloop.items import Reply
 from agentloop.probe.answer import Answer, Finding, StreamShape, no, unknown, yes
@@ -32,6 +38,8 @@ from agentloop.wire.sse import EventSplitter
 
 MOST_REQUESTS: Final = 20
 _MOST_RETRIES = 1
+_MOST_SILENCES = 2  # one may be about what was asked
+_SILENCES = (EndpointTimeoutError, RateLimitedError, UnreachableError)
 
 Watch: TypeAlias = Callable[[str, int], Awaitable[None]]
 """Hears what is asked about, or waited for, and how many requests have been sent."""
@@ -95,6 +103,7 @@ class Examination:
         self._pace = Pace.of(transport.endpoint, model, profile)
         retry = RetryPolicy.of(transport.endpoint)
         self._retry = replace(retry, retries=min(retry.retries, _MOST_RETRIES))
+        self._silences = 0  # in a row
         self.findings: dict[str, Finding] = {}
 
     async def hold(self) -> dict[str, Finding]:
@@ -176,10 +185,14 @@ class Examination:
             # What will not be sent waits for no turn.
             return await (attempt() if self._transport.is_spent else self._pace.call(attempt, self._tell))
 
+        if self._silences >= _MOST_SILENCES:
+            return Answer(error=EndpointError("not asked, as the endpoint has stopped answering"))
         try:
-            return await self._retry.call(attempt_in_turn, self._tell, _may_pass)
+            answer = await self._retry.call(attempt_in_turn, self._tell, _may_pass)
         except EndpointError as error:
-            return Answer(error=error)
+            answer = Answer(error=error)
+        self._silences = self._silences + 1 if isinstance(answer.error, _SILENCES) else 0
+        return answer
 
     async def _read_stream(self, dialect: Dialect, path: str, body: bytes) -> Answer:
         splitter, decoder = EventSplitter(), dialect.decoder()

@@ -14,19 +14,30 @@ _ON_CHAT = "json_schema_response_format_chat"
 
 Findings: TypeAlias = Mapping[str, Finding]
 Rule: TypeAlias = Callable[[Findings, Profile], Any]
+"""Returns what a field has to be, or None where that could not be told."""
 
 
-def draw_lessons(findings: Findings, profile: Profile) -> list[Lesson]:
+def draw_lessons(findings: Findings, profile: Profile, base: Profile) -> list[Lesson]:
     """Return what differs from the profile, each lesson with the evidence for it.
 
-    What works as the profile has it stays, and what could not be told changes nothing.
+    What could not be told changes nothing.
+
+    Args:
+        findings: What was found out.
+        profile: All that is known, with what was learned before.
+        base: What is known without it: of two ways that work, the one it names is taken.
     """
     lessons: list[Lesson] = []
     for field, (rule, names) in _RULES.items():
-        was, now = getattr(profile, field), rule(findings, profile)
+        was = getattr(profile, field)
+        # A probe tells of some members of a set; the others stay as they were learned.
+        now = rule(findings, profile if isinstance(was, frozenset) else base)
         if now is not None and now != was:
-            told = [f"{name}: {findings[name].evidence}" for name in names if findings[name].works is not None]
-            lessons.append(Lesson(field, was, now, _cut(f"probe: {'; '.join(told)}")))
+            known = [name for name in names if _works(findings, name) is not None]
+            # What does not work is the reason most of the time; the rest may be cut.
+            known.sort(key=lambda name: _works(findings, name) is True)
+            told = "; ".join(f"{name}: {findings[name].evidence}" for name in known)
+            lessons.append(Lesson(field, was, now, _cut(f"probe: {told}")))
     return lessons
 
 
@@ -40,20 +51,28 @@ def _route(found: Findings, profile: Profile) -> Any:
     other = "chat" if profile.route == "responses" else "responses"
     lacks = works[profile.route] is False or calls[profile.route] is False
     calls_there = calls[other] or works[profile.route] is False
+    if works[profile.route] and calls[profile.route]:
+        return profile.route
     return other if works[other] and lacks and calls_there else None
 
 
-def _tool_calling(found: Findings, profile: Profile) -> Any:
+def _tool_calling(found: Findings, _: Profile) -> Any:
     ways = (_calls_on_responses(found), _works(found, "tools_chat"))
     if True in ways:
         return "native"
     # Tools that never reach the model must be told of in its text, however well it then calls.
-    return "prompted" if None not in ways and _works(found, "tools_prompted") is not False else profile.tool_calling
+    return "prompted" if None not in ways and _works(found, "tools_prompted") is not False else None
+
+
+def _is_prompted(found: Findings, profile: Profile) -> bool:
+    return (_tool_calling(found, profile) or profile.tool_calling) == "prompted"
 
 
 def _tool_items(found: Findings, profile: Profile) -> Any:
     names = {"native": "results_native", "message": "tools_message"}
     other = "message" if profile.tool_items == "native" else "native"
+    if _works(found, names[profile.tool_items]):
+        return profile.tool_items
     refused = _works(found, names[profile.tool_items]) is False and _works(found, names[other]) is not False
     return other if refused else None
 
@@ -67,7 +86,7 @@ def _system(found: Findings, profile: Profile) -> Any:
 
 
 def _tool_choice(found: Findings, profile: Profile) -> Any:
-    if _tool_calling(found, profile) == "prompted":
+    if _is_prompted(found, profile):
         return None  # where no tools are sent, no choice is obeyed: that says nothing
     choices = profile.tool_choice
     for choice in ("required", "named"):
@@ -78,7 +97,7 @@ def _tool_choice(found: Findings, profile: Profile) -> Any:
 
 
 def _structured_output(found: Findings, profile: Profile) -> Any:
-    on_chat = (_route(found, profile) or profile.route) == "chat" or _tool_calling(found, profile) == "prompted"
+    on_chat = (_route(found, profile) or profile.route) == "chat" or _is_prompted(found, profile)
     names = {"text_format": "json_schema_text_format", "response_format": "json_schema_response_format"}
     if on_chat:  # there the first two are written alike
         names = {"text_format" if profile.structured_output == "text_format" else "response_format": _ON_CHAT}
@@ -109,8 +128,13 @@ def _if_works(name: str) -> Rule:
     return lambda found, _: _works(found, name)
 
 
-def _if_refused(name: str, value: Any) -> Rule:
-    return lambda found, _: value if found[name].how == "refused" else None
+def _if_refused(name: str, field: str, value: Any) -> Rule:
+    def decide(found: Findings, profile: Profile) -> Any:
+        if found[name].how == "refused":
+            return value
+        return getattr(profile, field) if _works(found, name) else None
+
+    return decide
 
 
 def _works(found: Findings, name: str) -> bool | None:
@@ -123,7 +147,7 @@ _RULES: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
     "tool_calling": (_tool_calling, ("tools_native", "tools_chat", "tools_prompted")),
     "tool_items": (_tool_items, ("results_native", "tools_message")),
     "system": (_system, ("system_instructions", "system_message")),
-    "strict_tools": (_if_refused("strict", value=False), ("strict",)),
+    "strict_tools": (_if_refused("strict", "strict_tools", value=False), ("strict",)),
     "tool_choice": (_tool_choice, ("tool_choice_required", "tool_choice_named")),
     "structured_output": (
         _structured_output,
@@ -131,6 +155,6 @@ _RULES: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
     ),
     "structured_stream": (_if_works("structured_stream"), ("structured_stream",)),
     "images": (_if_works("images"), ("images",)),
-    "reasoning": (_if_refused("reasoning", "none"), ("reasoning",)),
+    "reasoning": (_if_refused("reasoning", "reasoning", "none"), ("reasoning",)),
     "refused": (_refused, ("serial_tool_calls", "previous_response_id")),
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 from agentloop.items import JsonObject
 from agentloop.schema.arguments import ArgumentsError, parse_arguments
-from agentloop.schema.complaint import complain, write_path
+from agentloop.schema.complaint import Location, complain, write_path
 from agentloop.schema.strict import find_faults
 
 if TYPE_CHECKING:
@@ -65,12 +66,17 @@ class CheckedArguments:
             if dropped := nulls - set(self.schema.get("required", ())):
                 data = {name: value for name, value in data.items() if name not in dropped}
                 errors = sorted(self._validator.iter_errors(data), key=lambda error: error.json_path)
+            plain: JsonObject = json.loads(json.dumps(data))  # numbers that know how they were written stay here
         except (Unresolvable, RecursionError) as error:
             raise ArgumentsError(f"The arguments can't be checked: {error}", f"it can't be checked: {error}") from error
         if errors:
-            lines = [f"- `{write_path(tuple(error.path))}`: {error.message}" for error in errors[:_ERRORS_TOLD]]
+            lines = [f"- {_name(tuple(error.path))}: {error.message}" for error in errors[:_ERRORS_TOLD]]
             raise complain(lines, {error.path[0]: None for error in errors if error.path}, self.schema)
-        return data
+        return plain
+
+
+def _name(location: Location) -> str:
+    return f"`{write_path(location)}`" if location else "the whole"
 
 
 def _find_faults(schema: JsonObject) -> list[str]:

@@ -52,14 +52,17 @@ def rewrite(schema: JsonObject, change: Callable[[JsonObject], JsonObject]) -> J
 
 
 def move_references(schema: Any, place: str) -> Any:
-    """Return a schema whose references, made from its own root, hold when it stands at another place."""
+    """Return a schema whose references, made from its own root, hold when it stands at another place.
+
+    What has an `$id` is a root itself wherever it stands.
+    """
     if is_array(schema):
         return [move_references(entry, place) for entry in schema]
-    if not is_object(schema):
+    if not is_object(schema) or isinstance(schema.get("$id"), str):
         return schema
     moved = {key: move_references(value, place) for key, value in schema.items()}
     reference = moved.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#"):
+    if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
         moved["$ref"] = place + reference[1:]
     return moved
 

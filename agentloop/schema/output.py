@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from inspect import isroutine
 from typing import Any
 
 from agentloop.errors import ConfigurationError
@@ -61,10 +62,11 @@ class OutputSchema:
         """
         try:
             return self._read(text)
-        except ArgumentsError as error:
+        except (ArgumentsError, RecursionError) as error:
+            reason = error.reason if isinstance(error, ArgumentsError) else "it is nested too deeply"
             schema = echo(json.dumps(self.schema, ensure_ascii=False), _SCHEMA_CHARACTERS)
-            told = f"Your answer does not fit: {error.reason}\nAnswer again with one JSON object of this schema, and "
-            raise ArgumentsError(f"{told}nothing else: {schema}", error.reason) from None
+            told = f"Your answer does not fit: {reason}\nAnswer again with one JSON object of this schema, and "
+            raise ArgumentsError(f"{told}nothing else: {schema}", reason) from None
 
     def check(self, text: str) -> str | None:
         """Return what the model is to be told about its answer, or None when it fits."""
@@ -146,21 +148,23 @@ class _RawKind:
 
     def __init__(self, wanted: JsonObject) -> None:
         try:
-            json.dumps(wanted)
+            wanted = json.loads(json.dumps(wanted, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise _unusable("the schema", f"is no JSON: {error}") from None
         self.is_wrapped = wanted.get("type") != "object"
         self.schema: JsonObject = {"properties": {}, **wanted}
         if self.is_wrapped:
             value = move_references(wanted, f"#/properties/{_VALUE}")
+            version = {key: value.pop(key) for key in ("$schema",) if key in value}
             self.schema = {
+                **version,
                 "type": "object",
                 "properties": {_VALUE: value},
                 "required": [_VALUE],
                 "additionalProperties": False,
             }
         self._arguments = CheckedArguments(self.schema, strict=False)
-        for fault in self._arguments.faults:
+        for fault in self._arguments.faults or _find_dangling(self.schema):
             raise _unusable("the schema", fault)
 
     def fit(self, data: Any) -> tuple[Any, tuple[str, ...]]:
@@ -168,6 +172,25 @@ class _RawKind:
             raise ArgumentsError("", "it must be one JSON object")
         fitting = self._arguments.fit(data)
         return (fitting[_VALUE] if self.is_wrapped else fitting), ()
+
+
+def _find_dangling(schema: JsonObject) -> Iterator[str]:
+    """Yield a fault for every reference that leads nowhere: no answer could ever be checked."""
+    from referencing import Registry, Resource  # noqa: PLC0415 - loaded already, with the validator
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415 - as above
+    from referencing.jsonschema import DRAFT202012  # noqa: PLC0415 - as above
+
+    root = Resource[Any].from_contents(schema, default_specification=DRAFT202012)
+    waiting = [(root, Registry[Any]().resolver_with_root(root))]
+    for resource, resolver in waiting:
+        inside = list(resource.subresources())
+        waiting += [(inner, resolver.in_subresource(inner)) for inner in inside]
+        reference = resource.contents.get("$ref") if is_object(resource.contents) else None
+        try:
+            if reference is not None:
+                resolver.lookup(reference)
+        except Unresolvable:
+            yield f"it refers to {reference}, which is not in it"
 
 
 def _lift(schema: JsonObject) -> JsonObject | None:
@@ -191,14 +214,16 @@ def _find_inside(text: str) -> Iterator[Any]:
 
 def _check_type(wanted: Any) -> None:
     """Raise for what no JSON can become; what only the strict subset can't say passes."""
-    from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter  # noqa: PLC0415 - takes 0.1 s
-    from pydantic_core import SchemaError  # noqa: PLC0415 - as above
+    from pydantic import TypeAdapter  # noqa: PLC0415 - takes 0.1 s
 
+    from agentloop.schema.typed import UNREADABLE  # noqa: PLC0415 - as above
     from agentloop.schema.typed_dicts import modernize  # noqa: PLC0415 - as above
 
+    if isroutine(wanted):  # pydantic would call it
+        raise _unusable(wanted, "it is a function")
     try:
         TypeAdapter[Any](modernize(wanted)).json_schema()
-    except (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError, NameError) as error:
+    except UNREADABLE as error:
         raise _unusable(wanted, str(error).partition("\n")[0].partition(". ")[0]) from None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agentloop.items import JsonObject
-from agentloop.schema.json_types import is_object, name_type
+from agentloop.schema.json_types import is_array, is_object, name_type
 from agentloop.schema.keywords import PHRASES, describe_constraints, rewrite
 
 _STRUCTURE = {
@@ -171,9 +171,9 @@ def _find_in(schema: JsonObject, path: str) -> Iterator[str]:
         yield f"{where} has a `$ref` beside other keywords: put the reference alone"
     if not schema.keys() & {"type", "anyOf", "$ref"}:
         yield f"{where} may hold anything: give it a type"
-    if schema.get("type") == "array" and not is_object(schema.get("items")):
+    if _may_be(schema, "array") and not is_object(schema.get("items")):
         yield f"{where} is a list of anything: give its items a type"
-    if schema.get("type") == "object":
+    if _may_be(schema, "object"):
         properties: JsonObject = schema.get("properties", {})
         if schema.get("additionalProperties") is not False:
             yield f"{where} is an open object: name its properties and set `additionalProperties` to false"
@@ -182,6 +182,12 @@ def _find_in(schema: JsonObject, path: str) -> Iterator[str]:
     values: list[Any] = schema.get("enum", [])
     if len(values) > MAX_LONG_ENUM_VALUES and sum(len(str(value)) for value in values) > MAX_LONG_ENUM_CHARACTERS:
         yield f"{where} has an enumeration of more than {MAX_LONG_ENUM_CHARACTERS:,} characters: take a `str`"
+
+
+def _may_be(schema: JsonObject, kind: str) -> bool:
+    """Tell whether a schema names the type, alone or with others."""
+    given = schema.get("type")
+    return kind in given if is_array(given) else kind == given
 
 
 def _walk(schema: JsonObject, definitions: JsonObject) -> Iterator[tuple[str, JsonObject]]:
@@ -232,4 +238,4 @@ def _depth(schema: JsonObject, definitions: JsonObject, inside: frozenset[str]) 
             0 if name in inside or name not in definitions else _depth(definitions[name], definitions, inside | {name})
         )
     below = max((_depth(inner, definitions, inside) for _, inner in _children(schema)), default=0)
-    return below + (schema.get("type") == "object")
+    return below + _may_be(schema, "object")

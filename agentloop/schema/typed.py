@@ -77,7 +77,7 @@ def read_types(parameters: tuple[Parameter, ...], *, strict: bool, is_open: bool
     """
     try:
         core = _read_core(parameters)
-    except _UNREADABLE:
+    except UNREADABLE:
         parts = [_read_alone(parameter, strict=strict) for parameter in parameters]
         return WireForm(_ANYTHING, tuple(fault for part in parts for fault in part.faults))
     change = _Change(core, strict=strict)
@@ -88,7 +88,7 @@ def read_types(parameters: tuple[Parameter, ...], *, strict: bool, is_open: bool
 def _read_alone(parameter: Parameter, *, strict: bool) -> WireForm:
     try:
         core = _read_core((parameter,))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         return WireForm(_ANYTHING, (f"parameter `{parameter.name}` has a type that can't be read: {reason}",))
     change = _Change(core, strict=strict)
@@ -96,7 +96,7 @@ def _read_alone(parameter: Parameter, *, strict: bool) -> WireForm:
     return WireForm(core, tuple(change.faults))
 
 
-_UNREADABLE = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError, NameError)
+UNREADABLE = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError, NameError, AttributeError)
 
 
 def _read_core(parameters: Iterable[Parameter]) -> Node:
@@ -159,7 +159,7 @@ class _Change:
             "chain": self._chain,
             "json-or-python": self._json_side,
             "lax-or-strict": self._json_side,
-            **dict.fromkeys(("list", "set", "frozenset", "deque"), self._items),
+            **dict.fromkeys(("list", "set", "frozenset", "deque", "generator"), self._items),
             **dict.fromkeys(("int", "float"), _refuse_truth),
         }
         if strict:
@@ -299,7 +299,8 @@ class _Change:
         return {**changed, **kept, "metadata": {**changed.get("metadata", {}), **node.get("metadata", {})}}
 
     def _items(self, node: Node, path: str) -> Node:
-        return {**node, "items_schema": self._walk(node.get("items_schema", _ANYTHING), f"{path}[]")}
+        kind = "list" if node["type"] == "generator" else node["type"]  # pydantic's would look at its items too late
+        return {**node, "type": kind, "items_schema": self._walk(node.get("items_schema", _ANYTHING), f"{path}[]")}
 
     def _dict(self, node: Node, path: str) -> Node:
         """A dict crosses as a list of pairs, because a strict object can't have names that are not known before."""
@@ -319,8 +320,7 @@ class _Change:
             return _after(_join_items, _object(fields), node)
         return {**node, "items_schema": [self._walk(item, f"{path}[]") for item in items]}
 
-    def _bytes(self, node: Node, path: str) -> Node:
-        del path
+    def _bytes(self, node: Node, _path: str) -> Node:
         metadata = {"pydantic_js_updates": {"contentEncoding": "base64"}}
         text = _after(_decode_base64, {"type": "str", "metadata": metadata})
         return {"type": "chain", "steps": [text, node]}

@@ -77,7 +77,11 @@ class TypedArguments:
             return _validate(self._compile(), text), ()
         except ValidationError:
             data, repairs = parse_arguments(text)
-            values, mended = self.fit(data, partial(explain, schema=self.schema))
+            try:
+                values, mended = self.fit(data, partial(explain, schema=self.schema))
+            except RecursionError:  # there are depths that Python can read and not write
+                reason = "nested too deeply"
+                raise ArgumentsError(f"The arguments are {reason}, so the tool did not run.", reason) from None
             return values, repairs + mended
 
     def fit(self, data: JsonObject, explain: Explain) -> tuple[JsonObject, tuple[str, ...]]:

@@ -35,6 +35,7 @@ LONGEST_ASKED_SECONDS = 120.0
 JITTER_SECONDS = 0.5
 
 _REQUEST_TIMEOUT, _CONFLICT = 408, 409
+_BAD_CALL = "tool_use_failed"  # Groq's 400 for a call that its parser could not read, which the next one may be
 
 
 def is_retryable(error: EndpointError) -> bool:
@@ -43,7 +44,7 @@ def is_retryable(error: EndpointError) -> bool:
         case UnreachableError() | EndpointTimeoutError() | StreamCutError() | RateLimitedError() | ServerError():
             return True
         case _:
-            return error.status in {_REQUEST_TIMEOUT, _CONFLICT}
+            return error.status in {_REQUEST_TIMEOUT, _CONFLICT} or error.code == _BAD_CALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

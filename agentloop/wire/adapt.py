@@ -20,7 +20,7 @@ from agentloop.wire.structured import lower_rung
 
 _CLIENT_FAULTS = frozenset({400, 404, 405, 415, 422, None})
 _ROUTE_FAULTS = frozenset({404, 405, 501})
-_NEVER_DROPPED = frozenset({"model", "input", "messages", "stream", "tools"})
+_NEVER_DROPPED = frozenset({"model", "input", "messages", "stream", "tools", "instructions", "text", "response_format"})
 _LONGEST_REASON = 200
 
 
@@ -50,11 +50,15 @@ def draw_lessons(error: EndpointError, profile: Profile, sent: Sent) -> Iterator
         return
     words = error.message
     why = words if len(words) <= _LONGEST_REASON else words[:_LONGEST_REASON] + "..."
+    # What a user got wrong says nothing of the endpoint: this run may find a way around it, and no other hears of it.
+    is_own = _SAYS_WRONG.search(words) is not None
     if _SAYS_NO.search(words):
-        for pattern, rule in _RULES:
-            if pattern.search(words):
-                yield from (Lesson(name, getattr(profile, name), now, why) for name, now in rule(profile, sent, words))
-    for name, now in _guess(error, profile, sent):
+        # A server in trouble may well name a field in passing.
+        is_narrow = is_own or isinstance(error, ServerError)
+        for pattern, rule in _RULES if is_narrow else (*_RULES, *_WIDE_RULES):
+            for name, now in rule(profile, sent, words) if pattern.search(words) else ():
+                yield Lesson(name, getattr(profile, name), now, why, is_passing=is_own)
+    for name, now in () if is_own else _guess(error, profile, sent):
         yield Lesson(name, getattr(profile, name), now, why, is_guess=True)
 
 
@@ -106,6 +110,11 @@ def _lower_output(profile: Profile, sent: Sent, words: str) -> Changes:
         yield "structured_output", lower
 
 
+def _drop_verbosity(profile: Profile, sent: Sent, _: str) -> Changes:
+    if "verbosity" in sent.body or "verbosity" in mapping(sent.body.get("text")):
+        yield "refused", profile.refused | {"verbosity"}
+
+
 def _drop_usage(profile: Profile, sent: Sent, _: str) -> Changes:
     if "stream_options" in sent.body and profile.stream_usage:
         yield "stream_usage", False
@@ -119,7 +128,7 @@ def _drop_strict(profile: Profile, sent: Sent, _: str) -> Changes:
 def _move_system(profile: Profile, sent: Sent, words: str) -> Changes:
     if "instructions" in sent.body and re.search(r"\binstructions\b", words):
         yield "system", "message"
-    elif profile.system != "user":
+    elif profile.system != "user" and any(sent.body.get(name) for name in ("instructions", "input", "messages")):
         yield "system", "user"
 
 
@@ -137,6 +146,16 @@ def _forget_reasoning(profile: Profile, _: Sent, __: str) -> Changes:
         yield "reasoning_replay", "none"
 
 
+def _replay_reasoning(profile: Profile, _: Sent, __: str) -> Changes:
+    if profile.reasoning_replay != "text":
+        yield "reasoning_replay", "text"
+
+
+def _shorten_ids(profile: Profile, sent: Sent, _: str) -> Changes:
+    if sent.has_results and not profile.short_call_ids:
+        yield "short_call_ids", True
+
+
 def _describe_pictures(profile: Profile, sent: Sent, _: str) -> Changes:
     # Of a result the model can be told that there was an image. One of the user's own is what was asked about.
     if sent.has_pictures and profile.images:
@@ -144,9 +163,10 @@ def _describe_pictures(profile: Profile, sent: Sent, _: str) -> Changes:
 
 
 def _drop_named(profile: Profile, sent: Sent, words: str) -> Changes:
-    for name in sent.body.keys() - _NEVER_DROPPED:
-        if re.search(rf"\b{re.escape(name)}\b", words):
-            yield "refused", profile.refused | {name}
+    said = _SAYS_OTHERS.split(words, 1)[0]  # what may be sent in its place is not what was refused
+    found = {name: re.search(rf"\b{re.escape(name)}\b", said) for name in sent.body if name not in _NEVER_DROPPED}
+    for _, name in sorted((match.start(), name) for name, match in found.items() if match):
+        yield "refused", profile.refused | {name}
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -155,29 +175,55 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 _SAYS_NO = _pattern(
     r"\bnot\b.{0,20}(?:support|permit|allow|availab|enabl|recogni|implement|accept)|unsupported|n[o']t support|unknown"
-    r"|unrecogni|unexpected|extra|requires?\b|invalid|must be|cannot|can't|incompatible|only\b|verif"
+    r"|unrecogni|unexpected|extra|requires?\b|invalid|must be|cannot|can't|incompatible|only\b|verif|unavailable"
+    r"|no endpoints found|not a multi-?modal|at most 0|missing (?:data|.{0,9}reasoning_content)|length (?:of )?9"
 )
-_SAYS_MODEL = _pattern(r"\bmodels?\b|model_not_found|deployment")
-_SAYS_ROUTE = _pattern(r"unexpected endpoint|unknown (?:url|route|endpoint|path)|invalid url|no (?:such )?route")
+_SAYS_WRONG = _pattern(
+    r"invalid.{0,10} schema|schema is (?:invalid|not a? ?valid)|schema contains|in context=|names? must be unique"
+    r"|(?:above|exceeds?) .{0,10}maximum|below .{0,10}minimum|too (?:long|short|large|small|high|low)|out of range"
+    r"|invalid type|must be in\b|non-negative|positive|at least|at most [1-9]|between|(?:great|less)\w* than|[<>]="
+    r"|, got -?\d|(?:unsupported|invalid|corrupt\w*|decode|load|process|identify|open)(?: the| an?)? image"
+)
+_SAYS_MODEL = _pattern(r"\bmodels?\b|model_not_found|deployment|endpoints? found")
+_SAYS_ROUTE = _pattern(
+    r"unexpected endpoint|unknown (?:url|route|endpoint|path)|invalid url|no (?:such )?route"
+    r"|(?:only|not) supported in (?:the )?/?v1/|(?:responses|chat.?completions?) operation"
+)
+_SAYS_OTHERS = _pattern(r"supported (?:\w+ )?values|one of|should be|did you mean|instead|\broles?\b|only user and")
 _TOOLS = r"(?:tools?|tool.?(?:calls?|calling|use)|function.?call\w*)\b"
 
-# The first rule whose words are there and which has something to change comes first: the narrow before the wide.
+# The first rule whose words are there and which has something to change comes first. The last words of a template of
+# Mistral's are what it says of a tool's result.
 _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = (
     (_pattern(r"parallel.?tool.?calls?"), _drop("parallel_tool_calls")),
-    (_pattern(r"enable-auto-tool-choice|tool.?call.?parser|--jinja"), _prompt),  # vLLM, llama.cpp
+    (_pattern(r"enable-auto-tool-choice|tool.?call.?parser|--jinja|exception of an initial"), _prompt),
+    (_pattern(r"\bids?\b.{0,70}length (?:of )?9"), _shorten_ids),
+    (_pattern(r"verbosity"), _drop_verbosity),
     (_pattern(r"tool.?choice"), _free_choice),
     (_pattern(r"max_completion_tokens"), _rename_limit),
     (_pattern(r"stream.?options"), _drop_usage),
-    (_pattern(r"response.?format|json.?(?:schema|object)|\btext\b|structured|grammar|guided"), _lower_output),
-    (_pattern(r"\bstrict\b"), _drop_strict),
-    (_pattern(rf"(?:support|feature|enabl|allow|permit)\w*\W+(?:\w+\W+){{0,3}}?{_TOOLS}"), _prompt),
-    (_pattern(rf"\b{_TOOLS}\W+(?:\w+\W+){{0,3}}?(?:not|unsupported|requires?)\b"), _prompt),
     (
-        _pattern(r"\binstructions\b|system.?(?:message|prompt|role|instruction)|role\W.{0,20}\b(?:system|developer)\b"),
+        _pattern(
+            r"response.?(?:format|mime)|json.?(?:schema|object|mode)|['\"`.]text\b|text\.format|structured|grammar|guided"
+        ),
+        _lower_output,
+    ),
+    (_pattern(r"\bstrict\b"), _drop_strict),
+    (
+        _pattern(
+            r"\binstructions\b|system.?(?:message|prompt|role|instruction)|role\W.{0,20}\b(?:system|developer)\b"
+            r"|only user and assistant roles"
+        ),
         _move_system,
     ),
     (_pattern(r"encrypted"), _forget_reasoning),
+    (_pattern(r"reasoning_content.{0,40}\bback\b|missing.{0,20}reasoning_content"), _replay_reasoning),  # DeepSeek
     (_pattern(r"reasoning|thinking|chat_template_kwargs"), _quiet_reasoning),
     (_pattern(r"\bimages?\b|vision|multi-?modal|mmproj"), _describe_pictures),
+)
+# Words that a complaint about a user's mistake may hold by the way.
+_WIDE_RULES: tuple[tuple[re.Pattern[str], Rule], ...] = (
+    (_pattern(rf"(?:support|feature|enabl|allow|permit)\w*\W+(?:\w+\W+){{0,3}}?{_TOOLS}"), _prompt),
+    (_pattern(rf"\b{_TOOLS}\W+(?:\w+\W+){{0,3}}?(?:not|unsupported|requires?)\b"), _prompt),
     (_pattern(""), _drop_named),
 )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pydantic_core import from_json
 
 from agentloop.items import Item, ToolCall, ToolResult
+from agentloop.tools import Tool
 from agentloop.wire.payload import mapping, mappings, string
 
 _LEGAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -50,9 +51,12 @@ class CallIds:
         return f"call_{number}"
 
 
-def unwrap_parallel(call: ToolCall) -> list[ToolCall]:
-    """Return the calls inside a call of the wrapper that OpenAI's models make up for several calls at once."""
-    if call.name not in _WRAPPERS:
+def unwrap_parallel(call: ToolCall, tools: Iterable[Tool]) -> list[ToolCall]:
+    """Return the calls inside a call of the wrapper that OpenAI's models make up for several calls at once.
+
+    A tool of that name is no wrapper.
+    """
+    if call.name not in _WRAPPERS or any(tool.name == call.name for tool in tools):
         return [call]
     try:
         uses = mappings(mapping(from_json(call.arguments)).get("tool_uses"))

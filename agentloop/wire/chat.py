@@ -54,7 +54,7 @@ class ChatCompletions:
             "stream_options": {"include_usage": True} if ask.stream and profile.stream_usage else None,
             "tools": tools if ask.tools else None,
             "tool_choice": {"type": "function", "function": {"name": name}} if name else word,
-            **write_settings(settings, profile, "chat"),
+            **write_settings(settings, profile, "chat", has_tools=bool(ask.tools)),
         }
         system = [dump({"role": "system", "content": ask.instructions})] if ask.instructions else []
         fields = add_format(fields, ask, "chat")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from agentloop.errors import EndpointError
 from agentloop.events import Notice, ReasoningDelta, TextDelta
@@ -19,6 +19,7 @@ from agentloop.wire.adapt import Sent, draw_lessons
 from agentloop.wire.call_ids import CallIds, unwrap_parallel
 from agentloop.wire.chat import ChatCompletions
 from agentloop.wire.dialect import Ask, Decoder, Dialect
+from agentloop.wire.leaked_calls import is_like_a_call
 from agentloop.wire.leaks import LeakGuard, recover
 from agentloop.wire.lessons import LESSONS, Lesson, add_lessons, apply_lessons
 from agentloop.wire.payload import load
@@ -29,6 +30,7 @@ from agentloop.wire.settings import check_settings, dropped_settings
 from agentloop.wire.structured import is_ignored, lower_rung
 
 _WORDS = frozenset({"auto", "none", "required", None})
+_MOST_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +96,12 @@ class Conversation:
         self._system: list[str] = []
         self._call_ids = CallIds()
         self._last = _Request()
+        self._offered: Sequence[Tool] = ()
+        self._by_name: dict[str, Tool] = {}
         self._guard: LeakGuard | None = None
         self._recovered: tuple[str, ...] = ()
         self._trying: list[Lesson] = []
-        self._tried: set[tuple[str, str]] = set()
+        self._tried: list[tuple[str, object]] = []
         self._fresh: list[Lesson] = []
         check_settings(subject.settings, self._profile)
         self._notices = [Notice("dropped", text) for text in dropped_settings(subject.settings, self._profile)]
@@ -139,11 +143,13 @@ class Conversation:
         self._last = _Request(items, tools, stream, free_choice, output)
         self._encode_new(items)
         ask = self._ask(self._last)
+        if ask.tools is not self._offered:
+            self._offered, self._by_name = ask.tools, {tool.name: tool for tool in ask.tools}
         return self._dialect.encode(ask, self._fragments, self._encode_tools(ask.tools))
 
     def _ask(self, request: _Request) -> Ask:
         subject, settings = self._subject, self._subject.settings
-        if request.free_choice:
+        if request.free_choice and settings.tool_choice is not None:
             settings = replace(settings, tool_choice=None)
         return Ask(
             model=subject.model,
@@ -201,7 +207,8 @@ class Conversation:
     def decoder(self) -> Decoder:
         """Return a decoder for a streamed reply; hand what it gives at last to `accept`."""
         decoder = self._dialect.decoder()
-        self._guard = LeakGuard(decoder, self._offered()) if self._profile.text_leaks else None
+        heard, bare = self._last.items, self._may_be_bare()
+        self._guard = LeakGuard(decoder, self._by_name, heard, bare=bare) if self._profile.text_leaks else None
         return self._guard or decoder
 
     def rest(self) -> list[TextDelta | ReasoningDelta]:
@@ -213,11 +220,13 @@ class Conversation:
         self._guard = None
         reply = self._dialect.decode(body)
         if self._profile.text_leaks:
-            reply, self._recovered = recover(reply, self._offered())
+            reply, self._recovered = recover(reply, self._by_name, self._last.items, bare=self._may_be_bare())
         return reply
 
-    def _offered(self) -> dict[str, Tool]:
-        return {tool.name: tool for tool in self._ask(self._last).tools}
+    def _may_be_bare(self) -> bool:
+        """Tell whether a call may come as JSON without a mark, which the answer that was asked for could not be."""
+        output = self._subject.output if self._last.output else None
+        return output is None or not is_like_a_call(output["schema"])
 
     def accept(self, reply: Reply) -> Reply:
         """Return a reply as it enters the run: call ids made unique, the dialect to answer in named.
@@ -225,24 +234,26 @@ class Conversation:
         That it came at all proves what was being tried.
         """
         self._keep(self._trying)
-        self._trying, self._tried = [], set()
-        lower = lower_rung(self._profile)
-        if self._last.output and lower is not None and is_ignored(reply, self._profile):
+        self._trying, self._tried = [], []
+        if self._last.output and is_ignored(reply, self._profile) and (lower := lower_rung(self._profile)):
             self.learn("structured_output", lower, "the server ignored the schema that it was given")
         recovered = self._recovered if self._guard is None else self._guard.recovered
         self._notices += [Notice("recovered", text) for text in recovered]
         self._recovered, self._guard = (), None
-        settled = any(lesson.field == "tool_items" for lesson in self._known)
-        if reply.dialect in {"native", "message"} and reply.dialect != _name(self._profile) and not settled:
-            self._base = replace(self._base, tool_items=reply.dialect)
-            self._use()
+        if reply.dialect in ("native", "message") and reply.dialect != _name(self._profile):
+            self._follow(reply.dialect)
         return replace(reply, items=tuple(self._own(reply.items)), dialect=_name(self._profile))
+
+    def _follow(self, dialect: Literal["native", "message"]) -> None:
+        """Answer in the dialect in which calls come, unless a refusal has taught otherwise."""
+        if not any(lesson.field == "tool_items" for lesson in self._known):
+            self._base = replace(self._base, tool_items=dialect)
+            self._use()
 
     def _own(self, items: Iterable[Item]) -> Iterable[Item]:
         for item in items:
             if isinstance(item, ToolCall):
-                calls = [item] if any(tool.name == item.name for tool in self._subject.tools) else unwrap_parallel(item)
-                yield from map(self._call_ids.own, calls)
+                yield from map(self._call_ids.own, unwrap_parallel(item, self._subject.tools))
             # What only the other side says is an echo of the request, and would part a call from its result.
             elif not isinstance(item, ToolResult) and getattr(item, "role", "assistant") == "assistant":
                 yield item
@@ -252,21 +263,27 @@ class Conversation:
     def adapt(self, error: EndpointError) -> Lesson | None:
         """Return what will be done otherwise in the next try after a refusal, or None when there is nothing.
 
-        A guess that did not help is taken back first, and nothing is guessed twice.
+        A guess that did not help is taken back first, and nothing is tried twice. A route that names what else it
+        minds is there.
         """
-        if self._trying and self._trying[-1].is_guess:
-            self._trying.pop()
+        lesson = self._draw(error)
+        guess = next((at for at, trial in enumerate(self._trying) if trial.is_guess), None)
+        names_more = lesson is not None and not lesson.is_guess
+        if guess is not None and not (names_more and self._trying[guess].field == "route"):
+            del self._trying[guess:]
             self._use()
-        for lesson in draw_lessons(error, self._profile, self._sent()):
-            trial = (lesson.field, repr(lesson.now))
-            if trial not in self._tried:
-                self._tried.add(trial)
-                self._trying.append(lesson)
-                self._use()
-                return lesson
-        self._trying, self._tried = [], set()
+            lesson = self._draw(error)
+        if lesson is None or len(self._tried) == _MOST_TRIES:
+            self._trying, self._tried, lesson = [], [], None
+        else:
+            self._tried.append(_trial(lesson))
+            self._trying = [*(_doubt(trial, lesson) for trial in self._trying), lesson]
         self._use()
-        return None
+        return lesson
+
+    def _draw(self, error: EndpointError) -> Lesson | None:
+        lessons = draw_lessons(error, self._profile, self._sent())
+        return next((lesson for lesson in lessons if _trial(lesson) not in self._tried), None)
 
     def may_adapt(self, error: EndpointError) -> bool:
         """Tell whether a failure teaches something, so that sending the same again would be a waste."""
@@ -289,10 +306,11 @@ class Conversation:
         return notices
 
     def _keep(self, lessons: Sequence[Lesson]) -> None:
-        if not lessons:
-            return
-        self._known = LESSONS[self._subject.key] = add_lessons(LESSONS.get(self._subject.key, ()), lessons)
-        self._fresh += lessons
+        lasting = [lesson for lesson in lessons if not lesson.is_passing]
+        if lasting:
+            LESSONS[self._subject.key] = add_lessons(LESSONS.get(self._subject.key, ()), lasting)
+        self._known = add_lessons(self._known, lessons)
+        self._fresh += lasting
         self._notices += [Notice("learned", lesson.describe()) for lesson in lessons]
 
     def _use(self) -> None:
@@ -308,6 +326,16 @@ class Conversation:
         body: JsonObject = load(self._dialect.encode(ask, [], self._encode_tools(ask.tools)))
         results = [item for item in ask.items if isinstance(item, ToolResult)]
         return Sent(body, bool(results), any(result.images for result in results))
+
+
+def _trial(lesson: Lesson) -> tuple[str, object]:
+    return lesson.field, lesson.now
+
+
+def _doubt(trial: Lesson, lesson: Lesson) -> Lesson:
+    """Return a lesson as it is once another one was drawn from the same words: it did not help, or not alone."""
+    is_step_on = trial.field == lesson.field and not isinstance(trial.now, frozenset)
+    return trial if is_step_on or trial.why != lesson.why else replace(trial, is_passing=True)
 
 
 def _fold(system: str, items: Sequence[Item]) -> Sequence[Item]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from agentloop.items import Item, Message, Part, Text, ToolCall, ToolResult
 from agentloop.wire.profile import Profile
 
 
-def place_images(items: Iterable[Item], profile: Profile, *, in_results: bool) -> Iterator[Item]:
-    """Yield the items of whole turns with the images of results where the model can see them.
+def place_images(items: Iterable[Item], profile: Profile, *, in_results: bool) -> Iterable[Item]:
+    """Return the items of whole turns with the images of results where the model can see them.
 
     That is in a message of the user after all the results of a turn, since servers want calls and results side by
     side; each image says which call it came from. A model that sees no images is told that there was one.
@@ -21,6 +21,11 @@ def place_images(items: Iterable[Item], profile: Profile, *, in_results: bool) -
         in_results: Whether results may keep their images.
     """
     items = tuple(items)
+    has_images = any(isinstance(item, ToolResult) and item.images for item in items)
+    return _place(items, profile, in_results=in_results) if has_images else items
+
+
+def _place(items: Sequence[Item], profile: Profile, *, in_results: bool) -> Iterator[Item]:
     names = {item.call_id: item.name for item in items if isinstance(item, ToolCall)}
     shown: list[Part] = []
     for item in items:

@@ -73,6 +73,13 @@ def read_calls(text: str, tools: Tools, *, alone: bool) -> list[ToolCall]:
         formats = FORMATS  # a template that marks its first call need not mark the others
 
 
+def is_like_a_call(schema: JsonObject) -> bool:
+    """Tell whether JSON that follows a schema could be taken for a call without a mark."""
+    keys = mapping(schema.get("properties")).keys()
+    required = cast("list[str]", schema.get("required") or list(keys))
+    return not keys.isdisjoint(_NAME_KEYS) and not keys.isdisjoint(_ARGUMENTS_KEYS) and _KEYS.issuperset(required)
+
+
 def read_header(cursor: Cursor) -> tuple[str, str | None]:
     """Return the channel and the recipient in a header of the harmony format (gpt-oss), and move behind it.
 

@@ -4,7 +4,8 @@ Thinking is taken out where a reply begins with it. A call is recovered only fro
 read no call itself, and only if nothing but calls follows it up to the end. With the mark of a known format it may
 come after other text, at the start of a line or straight behind the end of a sentence; JSON without a mark, or in a
 code fence, must be the whole text. So a call that text talks about stays text: something follows it, if only the end
-of a quotation. Once one call turns out to be talk, all others in the text are.
+of a quotation. Once one call turns out to be talk, all others in the text are. And what the model read, in a tool's
+result or from the user, is no call of the model's when it says it again: else whoever writes a page could make it act.
 
 Streams and whole replies go through the same `LeakFilter`, which holds back what may be a leak until it is known. How
 calls are written is known by `leaked_calls`.
@@ -15,10 +16,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeAlias
 
 from agentloop.events import ReasoningDelta, TextDelta
-from agentloop.items import Item, Message, Reasoning, Reply, Text, ToolCall
+from agentloop.items import Item, Message, Reasoning, Reply, Text, ToolCall, ToolResult
 from agentloop.wire.cursor import Cursor, MismatchError, UnfinishedError
 from agentloop.wire.dialect import Decoder
 from agentloop.wire.leaked_calls import FORMATS, MARKED, Tools, read_calls, read_header
@@ -44,23 +46,28 @@ _WITHOUT_CALLS = (*_THINKING, *_HARMONY)
 _LOOKED_AT_EACH_TIME = 512
 
 
-def recover(reply: Reply, tools: Tools) -> tuple[Reply, tuple[str, ...]]:
+def recover(
+    reply: Reply, tools: Tools, heard: Sequence[Item] = (), *, bare: bool = True
+) -> tuple[Reply, tuple[str, ...]]:
     """Return a reply with what leaked into its text as items of their own, and in words which calls these are.
 
     Args:
         reply: As it was decoded.
         tools: The tools on offer, by name; where there are none, only thinking is taken out.
+        heard: The conversation so far: calls that stand there are quoted and not made.
+        bare: Whether JSON without a mark may be a call, and not the answer that was asked for.
     """
     texts = {
         at: item.text for at, item in enumerate(reply.items) if isinstance(item, Message) and item.role == "assistant"
     }
     if not any(_FIRST_OF_LEAK.search(text) for text in texts.values()):
         return reply, ()
-    said, calls = _filter(texts, tools, may_call=_may_call(reply))
+    read = partial(_filter, tools=tools, may_call=_may_call(reply), heard=heard, bare=bare)
+    said, calls = read(texts)
     for at, text in texts.items():
         thought, end, after = _split_at_lone_end(text)
         if end and end in _join(said[at], TextDelta):  # else it is a part of a call
-            said, calls = _filter({**texts, at: after.lstrip()}, tools, may_call=_may_call(reply))
+            said, calls = read({**texts, at: after.lstrip()})
             said[at].insert(0, ReasoningDelta(thought))
             break
     items: list[Item] = []
@@ -77,15 +84,19 @@ class LeakGuard:
     Args:
         decoder: Reads the reply.
         tools: The tools on offer, by name; where there are none, only thinking is taken out.
+        heard: The conversation so far: calls that stand there are quoted and not made.
+        bare: Whether JSON without a mark may be a call, and not the answer that was asked for.
 
     Attributes:
         recovered: In words, which calls were recovered; known once closed.
     """
 
-    def __init__(self, decoder: Decoder, tools: Tools) -> None:
+    def __init__(self, decoder: Decoder, tools: Tools, heard: Sequence[Item] = (), *, bare: bool = True) -> None:
         self._decoder = decoder
         self._tools = tools
-        self._leaks = LeakFilter(tools)
+        self._heard = heard
+        self._bare = bare
+        self._leaks = LeakFilter(tools, bare=bare)
         self._rest: list[Delta] = []
         self.recovered: tuple[str, ...] = ()
 
@@ -111,8 +122,8 @@ class LeakGuard:
             EndpointError: the response failed, or what came is no reply.
         """
         reply = self._decoder.close()
-        self._rest, _ = self._leaks.close(may_call=_may_call(reply))
-        reply, self.recovered = recover(reply, self._tools)
+        self._rest, _ = self._leaks.close(may_call=_may_call(reply), heard=self._heard)
+        reply, self.recovered = recover(reply, self._tools, self._heard, bare=self._bare)
         return reply
 
     def rest(self) -> list[Delta]:
@@ -129,9 +140,10 @@ class LeakFilter:
 
     Args:
         tools: The tools on offer, by name.
+        bare: Whether JSON without a mark may be a call.
     """
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, *, bare: bool = True) -> None:
         self._tools = tools
         self._step: Step = self._begin
         self._held = ""
@@ -142,7 +154,7 @@ class LeakFilter:
         self._ends: tuple[str, ...] = ()  # of the thinking or the channel under way
         self._calls: list[ToolCall] = []
         self._next: Step = self._begin  # behind the blanks
-        self._is_alone = True  # nothing was passed on
+        self._is_alone = bare  # and nothing was passed on
         self._is_talk = not tools
 
     def feed(self, delta: TextDelta, shown: list[Delta]) -> None:
@@ -157,11 +169,11 @@ class LeakFilter:
         if self._size >= self._enough:
             self._look(shown)
 
-    def close(self, *, may_call: bool) -> tuple[list[Delta], list[ToolCall]]:
+    def close(self, *, may_call: bool, heard: Sequence[Item] = ()) -> tuple[list[Delta], list[ToolCall]]:
         """Return what was held back and is to be shown, and the calls if there may be any."""
         shown: list[Delta] = []
         self._look(shown)
-        if self._calls and may_call:
+        if self._calls and may_call and not _is_quoted(self._held, heard):
             return shown, self._calls
         if self._held:
             shown.append(ReasoningDelta(self._held) if self._step == self._think else TextDelta(self._held))
@@ -271,17 +283,31 @@ class LeakFilter:
         return len(self._held), ""
 
 
-def _filter(texts: Mapping[int, str], tools: Tools, *, may_call: bool) -> tuple[dict[int, list[Delta]], list[ToolCall]]:
+def _filter(
+    texts: Mapping[int, str], tools: Tools, *, may_call: bool, heard: Sequence[Item], bare: bool
+) -> tuple[dict[int, list[Delta]], list[ToolCall]]:
     """Return what is said in the texts of a reply's messages, by the same keys, and the calls behind it."""
-    leaks = LeakFilter(tools)
+    leaks = LeakFilter(tools, bare=bare)
     said: dict[int, list[Delta]] = {}
     shown: list[Delta] = []
     for at, text in texts.items():
         shown = said[at] = []
         leaks.feed(TextDelta(text), shown)
-    rest, calls = leaks.close(may_call=may_call)
+    rest, calls = leaks.close(may_call=may_call, heard=heard)
     shown += rest
     return said, calls
+
+
+def _is_quoted(text: str, heard: Sequence[Item]) -> bool:
+    """Tell whether a text stands in what a tool returned or a user said, blanks aside."""
+    sought = "".join(text.split())
+    for item in heard:
+        match item:
+            case ToolResult(content=source) | Message(role="user", text=source) if sought in "".join(source.split()):
+                return True
+            case _:
+                pass
+    return False
 
 
 def _split_at_lone_end(text: str) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from agentloop.errors import ConfigurationError
 from agentloop.wire.profile import Profile
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Lesson:
         now: What the server taught.
         why: In words, with what the server said.
         is_guess: Nothing in the refusal named the field; it is kept only if the next request succeeds.
+        is_passing: It is about something of this run, such as a schema or a picture, and holds for this run alone.
     """
 
     field: str
@@ -35,6 +37,7 @@ class Lesson:
     now: Any
     why: str
     is_guess: bool = False
+    is_passing: bool = False
 
     def apply(self, profile: Profile) -> Profile:
         """Return the profile as the lesson has it."""
@@ -80,10 +83,11 @@ def apply_lessons(profile: Profile, lessons: Iterable[Lesson]) -> Profile:
 
 
 def add_lessons(known: Iterable[Lesson], new: Iterable[Lesson]) -> tuple[Lesson, ...]:
-    """Return the lessons with the new ones; of two that say the same of a field, the first stays."""
-    kept: dict[tuple[str, str, str], Lesson] = {}
+    """Return the lessons with the new ones: of two that say the same, the first; of two opposite ones, the last."""
+    kept: dict[tuple[str, object, object], Lesson] = {}
     for lesson in (*known, *new):
-        kept.setdefault((lesson.field, repr(lesson.was), repr(lesson.now)), lesson)
+        kept.pop((lesson.field, lesson.now, lesson.was), None)
+        kept.setdefault((lesson.field, lesson.was, lesson.now), lesson)
     return tuple(kept.values())
 
 
@@ -99,6 +103,8 @@ def read_fields(given: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
             continue
         try:
             read[name] = getattr(_adapter().validate_python({name: value}), name)
+        except ConfigurationError as error:
+            faults.append(error.message)
         except ValidationError as error:
             faults.append(f"{name} can't be {value!r}: {error.errors()[0]['msg']}")
     return read, tuple(faults)

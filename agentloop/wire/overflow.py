@@ -10,7 +10,7 @@ _SMALLEST_WINDOW = 256  # who names a smaller one is mistaken: vLLM 0.15 subtrac
 
 
 def _patterns(*texts: str) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(text.replace("<N>", r"(\d[\d,]*)"), re.IGNORECASE) for text in texts)
+    return tuple(re.compile(text.replace("<N>", r"(\d[\d,]{0,20})"), re.IGNORECASE) for text in texts)
 
 
 # Of several that fit, the first counts.
@@ -19,8 +19,12 @@ _WINDOW: Final = _patterns(
     r"context (?:length|size|window) \(<N>",  # llama.cpp, SGLang
     r"maximum (?:model|prompt|sequence) length (?:of|is) <N>",  # vLLM, xAI
     r"> <N> maximum",  # Anthropic
+    r"context limit: \d+ \+ \d+ > <N>",  # Anthropic
     r"with <N> maximum context length",  # Mistral
     r"tokens allowed \(<N>",  # Google
+    r"configured limit of <N>",  # OpenAI of late
+    r"maximum allowed length \(?<N>",  # SGLang
+    r"must have less than <N>",  # older TGI
     r"must be <= <N>",  # TGI
     r"max_seq_len <N>",
 )
@@ -28,7 +32,8 @@ _TOKENS: Final = _patterns(
     r"\(<N> in (?:the|your) (?:messages|prompt)",  # OpenAI, older vLLM
     r"(?:requested|resulted in|passed|has|contains|too long:) (?:about |a total of |at least )?<N> (?:input )?tokens",
     r"(?:request|input|prompt|input length|requested tokens|token count) \((?:length )?<N>",
-    r"given: <N> `inputs`",  # TGI
+    r"context limit: <N>",  # Anthropic
+    r"given: <N>(?: `inputs`|$)",  # TGI
 )
 _EXCESS: Final = _patterns(r"max_tokens must be at least 1, got -<N>")  # vLLM behind OVHcloud's gateway
 

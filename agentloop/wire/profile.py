@@ -106,6 +106,14 @@ class Profile:
     requests_per_minute: float | None = None
     anonymous_requests_per_minute: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("context_tokens", "body_bytes", "requests_per_minute", "anonymous_requests_per_minute"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigurationError(
+                    f"Profile({name}={value!r}) is not above 0", hint=f"leave {name} out where it is not known"
+                )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:

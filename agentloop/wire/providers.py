@@ -234,6 +234,10 @@ def find_provider(model: str) -> tuple[Provider, str]:
     """
     prefix, colon, name = model.partition(":")
     provider = PROVIDERS.get(prefix)
+    if provider is not None and colon and not name:
+        raise ConfigurationError(
+            f"the model {model!r} has no name after the colon", hint=f'write "{prefix}:name", as the server knows it'
+        )
     if provider is None or not name:
         known = ", ".join(f"{known}:" for known in sorted(PROVIDERS))
         raise ConfigurationError(

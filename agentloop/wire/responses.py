@@ -72,7 +72,7 @@ class NativeResponses:
             "tools": tools if ask.tools else None,
             "tool_choice": {"type": "function", "name": name} if name else word,
             "instructions": system if apart else None,
-            **write_settings(settings, profile, "responses"),
+            **write_settings(settings, profile, "responses", has_tools=bool(ask.tools)),
         }
         conversation = fragments
         if system and not apart:

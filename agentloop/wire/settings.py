@@ -27,15 +27,18 @@ _CHANGES_THE_RESULT: Mapping[str, str] = {
 }
 
 
-def write_settings(settings: ModelSettings, profile: Profile, route: Route) -> JsonObject:
+def write_settings(settings: ModelSettings, profile: Profile, route: Route, *, has_tools: bool) -> JsonObject:
     """Return the fields of a body that say what the model is asked for; None for what is not."""
     chat = route == "chat"
     limit = profile.max_tokens_field if chat else "max_output_tokens"
+    passed_on = {name: getattr(settings, name) for name in _PASSED_ON}
+    if not has_tools:
+        del passed_on["parallel_tool_calls"]  # OpenAI refuses it then
     return {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         limit: settings.max_output_tokens,
-        **{name: getattr(settings, name) for name in _PASSED_ON},
+        **passed_on,
         **_write_verbosity(settings, profile, route),
         **_write_reasoning(settings, profile, route),
     }
