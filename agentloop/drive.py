@@ -25,7 +25,7 @@ from agentloop.events import (
     TurnStarted,
 )
 from agentloop.guard import Rules, describe_limit
-from agentloop.invoke import invoke
+from agentloop.invoke import invoke, time_limit
 from agentloop.items import Message, Reply, ToolCall, ToolResult, Usage
 from agentloop.journal import Journal, Step, StepFailed
 from agentloop.loop import advance, conclude, pause
@@ -178,7 +178,7 @@ class Driver:
         await self._journal.emit(TurnStarted(turn))
         landing = self._run.landing is not None
         try:
-            async with asyncio.timeout(None if landing else self._seconds_left()):
+            async with time_limit(None if landing else self._seconds_left()):
                 [reply] = await self._journal.steps([Step(f"model:{turn}", self._ask_model, (command,))])
         except TimeoutError:
             return self._interrupted("time_limit")

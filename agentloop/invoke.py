@@ -10,7 +10,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,6 +42,14 @@ class Invoked:
     result: ToolResult
     repairs: tuple[str, ...] = ()
     error: BaseException | None = None
+
+
+_UNLIMITED = nullcontext()
+
+
+def time_limit(seconds: float | None) -> AbstractAsyncContextManager[object]:
+    """Return a block that may take so long; without a limit, `asyncio.timeout` would take 3 µs to do nothing."""
+    return _UNLIMITED if seconds is None else asyncio.timeout(seconds)
 
 
 class _TimedOutError(Exception):
@@ -140,7 +148,7 @@ async def _call_in_thread(
 
     handed = THREADS.submit(partial(copy_context().run, work), name, deliver)
     try:
-        async with asyncio.timeout(seconds):
+        async with time_limit(seconds):
             result, error = await returned
     except (TimeoutError, asyncio.CancelledError) as ended:
         runs_on = THREADS.abandon(handed)

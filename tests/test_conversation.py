@@ -307,12 +307,12 @@ def test_settings_that_the_profile_refuses_are_not_sent_and_that_is_said():
     assert request.keys() == {"model", "store", "stream", "tools", "instructions", "input", "seed"}
     assert [text.split()[0] for text in told] == [
         "temperature",
-        "verbosity",
         "parallel_tool_calls",
         "user",
+        "verbosity",
         "truncation",
     ]
-    assert "one after the other" in told[2]
+    assert "one after the other" in told[1]
 
 
 def test_settings_are_sent_where_nothing_speaks_against_it():

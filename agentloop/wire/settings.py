@@ -13,7 +13,15 @@ from agentloop.items import JsonObject
 from agentloop.wire.profile import Effort, ModelSettings, Profile, Route
 
 _EFFORTS: tuple[Effort, ...] = ("none", "minimal", "low", "medium", "high")
-_PASSED_ON = ("parallel_tool_calls", "service_tier", "user", "safety_identifier", "prompt_cache_key")
+_PASSED_ON = (
+    "temperature",
+    "top_p",
+    "parallel_tool_calls",
+    "service_tier",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+)
 
 # A field that is asked for in so many words, and without which the result is another one. What does the same here.
 _CHANGES_THE_RESULT: Mapping[str, str] = {
@@ -29,19 +37,15 @@ _CHANGES_THE_RESULT: Mapping[str, str] = {
 
 def write_settings(settings: ModelSettings, profile: Profile, route: Route, *, has_tools: bool) -> JsonObject:
     """Return the fields of a body that say what the model is asked for; None for what is not."""
-    chat = route == "chat"
-    limit = profile.max_tokens_field if chat else "max_output_tokens"
-    passed_on = {name: getattr(settings, name) for name in _PASSED_ON}
+    fields: JsonObject = {name: getattr(settings, name) for name in _PASSED_ON}
     if not has_tools:
-        del passed_on["parallel_tool_calls"]  # OpenAI refuses it then
-    return {
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        limit: settings.max_output_tokens,
-        **passed_on,
-        **_write_verbosity(settings, profile, route),
-        **_write_reasoning(settings, profile, route),
-    }
+        del fields["parallel_tool_calls"]  # OpenAI refuses it then
+    fields[profile.max_tokens_field if route == "chat" else "max_output_tokens"] = settings.max_output_tokens
+    if settings.verbosity is not None and "verbosity" not in profile.refused:
+        fields |= {"verbosity": settings.verbosity} if route == "chat" else {"text": {"verbosity": settings.verbosity}}
+    if settings.reasoning_effort is not None:
+        fields |= _write_reasoning(settings.reasoning_effort, profile, route)
+    return fields
 
 
 def check_settings(settings: ModelSettings, profile: Profile) -> None:
@@ -60,8 +64,7 @@ def check_settings(settings: ModelSettings, profile: Profile) -> None:
 
 def dropped_settings(settings: ModelSettings, profile: Profile) -> Iterator[str]:
     """Yield in words what was asked for and is not sent, or not as it was asked for."""
-    named = ("temperature", "top_p", "verbosity", *_PASSED_ON)
-    for name in named:
+    for name in (*_PASSED_ON, "verbosity"):
         if getattr(settings, name) is not None and name in profile.refused:
             instead = "; calls run one after the other instead" if name == "parallel_tool_calls" else ""
             yield f"{name} is not sent: the endpoint refuses or ignores it{instead}"
@@ -75,16 +78,8 @@ def dropped_settings(settings: ModelSettings, profile: Profile) -> Iterator[str]
         yield f"reasoning_effort {effort} is sent as {_nearest(effort, profile)}: the endpoint takes no other"
 
 
-def _write_verbosity(settings: ModelSettings, profile: Profile, route: Route) -> JsonObject:
-    if settings.verbosity is None or "verbosity" in profile.refused:
-        return {}
-    return {"verbosity": settings.verbosity} if route == "chat" else {"text": {"verbosity": settings.verbosity}}
-
-
-def _write_reasoning(settings: ModelSettings, profile: Profile, route: Route) -> JsonObject:
-    if settings.reasoning_effort is None:
-        return {}
-    effort = _nearest(settings.reasoning_effort, profile)
+def _write_reasoning(asked: Effort, profile: Profile, route: Route) -> JsonObject:
+    effort = _nearest(asked, profile)
     match profile.reasoning if profile.efforts else "none":
         case "none":
             return {}
