@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agentloop.items import JsonObject
-from agentloop.wire.lessons import LESSONS, Lesson, add_lessons, read_fields, write_field
+from agentloop.wire.lessons import LESSONS, Lesson, add_lessons, apply_lessons, read_fields, write_field
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile import Endpoint, Profile
 from agentloop.wire.providers import PROVIDERS
@@ -109,7 +109,8 @@ def look_up(endpoint: Endpoint, model: str, provider: str = "") -> Knowledge:
                 f"learned on {each.learned:%Y-%m-%d}: {each.lesson.why}",
             )
             profile = each.lesson.apply(profile)
-    return Knowledge(place, base, profile, sources, tuple(warnings))
+    # What this process has learned is not in the file where that is switched off or can't be written.
+    return Knowledge(place, base, apply_lessons(base, LESSONS.get((place, model), ())), sources, tuple(warnings))
 
 
 def config_paths() -> list[Path]:
@@ -117,7 +118,7 @@ def config_paths() -> list[Path]:
     named = os.environ.get("AGENTLOOP_CONFIG")
     if named is not None:
         return [Path(named)] if named else []
-    import platformdirs  # noqa: PLC0415 - first needed by a run
+    import platformdirs  # noqa: PLC0415 - 0.04 s, due on the first run only
 
     paths = [platformdirs.user_config_path("agentloop") / "agentloop.toml"]
     with suppress(FileNotFoundError):  # the working directory may be gone

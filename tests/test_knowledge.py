@@ -179,6 +179,13 @@ def test_with_the_cache_switched_off_nothing_is_written_or_read(monkeypatch):
     assert forget() == 0
 
 
+def test_what_this_process_has_learned_is_known_without_a_file(monkeypatch):
+    monkeypatch.setenv("AGENTLOOP_CACHE", "")
+    LESSONS[PLACE, "m"] = (ROUTE,)
+    known = look_up(HERE, "m")
+    assert (known.base.route, known.profile.route) == ("responses", "chat")
+
+
 def test_a_scripted_endpoint_leaves_nothing_behind():
     assert remember("http://scripted-1.invalid/v1", "m", [WINDOW]) == ""
     assert not lessons_path().exists()

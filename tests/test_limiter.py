@@ -61,7 +61,7 @@ def limiter_with(clock: Clock) -> RateLimiter:
     return RateLimiter(clock=clock, sleep=clock.sleep)
 
 
-async def silent(seconds: float, asked: bool) -> None:  # noqa: FBT001
+async def silent(seconds: float, asked: bool) -> None:  # noqa: FBT001 - called by position
     """Hear of a wait."""
 
 
@@ -143,7 +143,7 @@ async def test_a_wait_whose_event_fails_gives_its_place_back():
     limiter = limiter_with(clock)
     await limiter.wait(1, silent)
 
-    async def fail(seconds: float, asked: bool) -> None:  # noqa: FBT001
+    async def fail(seconds: float, asked: bool) -> None:  # noqa: FBT001 - called by position
         raise RuntimeError(f"{seconds:.0f} {asked}")
 
     with pytest.raises(RuntimeError, match="61 False"):

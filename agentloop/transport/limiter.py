@@ -62,7 +62,7 @@ class RateLimiter:
                     await tell(seconds, asked)
                 if seconds > 0:
                     await self.sleep(seconds)
-            except BaseException:
+            except BaseException:  # most of all a cancellation: the place is somebody else's then
                 self._give_back(start)
                 raise
             if self._held_until <= start:
