@@ -17,8 +17,10 @@ if TYPE_CHECKING:
         EmptyReplyError,
         EndpointError,
         EndpointTimeoutError,
+        FetchError,
         NotFoundError,
         OutputError,
+        PackError,
         RateLimitedError,
         RefusedError,
         ReplyError,
@@ -44,11 +46,14 @@ if TYPE_CHECKING:
         TurnFinished,
         TurnStarted,
     )
+    from agentloop.fetch import Fetched, Fetcher
     from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, Usage
     from agentloop.limits import Limits, StopReason, Tally
+    from agentloop.packs import ToolPack, bound_tools
+    from agentloop.packs.config import PackConfig
     from agentloop.policy import Approve, Decision, Policy, Reject, Substitute
     from agentloop.run import Run, RunResult
-    from agentloop.tools import Tool, ToolContext, ToolRegistry, tool
+    from agentloop.tools import Effects, Tool, ToolContext, ToolRegistry, tool
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
 _ROOMS = {
@@ -62,8 +67,10 @@ _ROOMS = {
         "EmptyReplyError",
         "EndpointError",
         "EndpointTimeoutError",
+        "FetchError",
         "NotFoundError",
         "OutputError",
+        "PackError",
         "RateLimitedError",
         "RefusedError",
         "ReplyError",
@@ -89,6 +96,10 @@ _ROOMS = {
         "TurnFinished",
         "TurnStarted",
     ),
+    "agentloop.fetch": (
+        "Fetched",
+        "Fetcher",
+    ),
     "agentloop.items": (
         "Image",
         "Item",
@@ -105,6 +116,11 @@ _ROOMS = {
         "StopReason",
         "Tally",
     ),
+    "agentloop.packs": (
+        "ToolPack",
+        "bound_tools",
+    ),
+    "agentloop.packs.config": ("PackConfig",),
     "agentloop.policy": (
         "Approve",
         "Decision",
@@ -117,6 +133,7 @@ _ROOMS = {
         "RunResult",
     ),
     "agentloop.tools": (
+        "Effects",
         "Tool",
         "ToolContext",
         "ToolRegistry",
@@ -140,11 +157,15 @@ __all__ = [
     "ContextOverflowError",
     "Decision",
     "DuplicateToolError",
+    "Effects",
     "EmptyReplyError",
     "Endpoint",
     "EndpointError",
     "EndpointTimeoutError",
     "Event",
+    "FetchError",
+    "Fetched",
+    "Fetcher",
     "Finished",
     "Image",
     "Item",
@@ -155,6 +176,8 @@ __all__ = [
     "Notice",
     "Opaque",
     "OutputError",
+    "PackConfig",
+    "PackError",
     "Policy",
     "Profile",
     "RateLimitedError",
@@ -181,6 +204,7 @@ __all__ = [
     "ToolError",
     "ToolFailedError",
     "ToolFinished",
+    "ToolPack",
     "ToolRegistry",
     "ToolResult",
     "ToolStarted",
@@ -189,6 +213,7 @@ __all__ = [
     "UnreachableError",
     "Usage",
     "UserError",
+    "bound_tools",
     "tool",
 ]
 

@@ -19,6 +19,7 @@
       - StreamCutError          a stream that was damaged or ended without its terminal event
       - EmptyReplyError         neither text nor a call, twice
       - OutputError             an answer that is not of the agent's `output`, even after being told why
+  x PackError                   a tool pack that can't be imported or opened
   x FetchError                  an address on the network that can't or may not be fetched
   x ToolFailedError             a tool raised and `on_tool_error="raise"`
   x ToolError                   raised *by* a tool: its text is for the model, the run goes on
@@ -154,6 +155,10 @@ class EmptyReplyError(ReplyError):
 
 class OutputError(ReplyError):
     """The model's answer is not of the type that was asked for, even after it was told why as often as allowed."""
+
+
+class PackError(AgentloopError):
+    """A tool pack can't be imported or opened."""
 
 
 class FetchError(AgentloopError):

@@ -9,12 +9,13 @@ from typing import Any, get_origin, overload
 
 from agentloop.schema import TypedArguments, parse_docstring, read_signature
 from agentloop.tools.definition import MAX_OUTPUT, P, R, Tool, ToolContext, check, describe_origin, is_async
+from agentloop.tools.effects import Effects
 
 
 @overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+@overload
 def tool(
-    function: Callable[P, R],
-    /,
     *,
     name: str | None = None,
     description: str | None = None,
@@ -23,24 +24,10 @@ def tool(
     parallel: bool = True,
     repeatable: bool = False,
     max_output: int = MAX_OUTPUT,
-) -> Tool[P, R]: ...
-@overload
-def tool(
-    function: None = None,
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    strict: bool = True,
-    timeout: float | None = None,
-    parallel: bool = True,
-    repeatable: bool = False,
-    max_output: int = MAX_OUTPUT,
+    effects: Effects | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
+    *function: Callable[..., Any],
     name: str | None = None,
     description: str | None = None,
     strict: bool = True,
@@ -48,11 +35,12 @@ def tool(
     parallel: bool = True,
     repeatable: bool = False,
     max_output: int = MAX_OUTPUT,
+    effects: Effects | None = None,
 ) -> Any:
     """Make a function a tool; as `@tool`, or with options as `@tool(...)`.
 
     Args:
-        function: Any callable, sync or async.
+        function: Any callable, sync or async; nothing, where options are given.
         name: What the model calls it; the function's name by default.
         description: What the model is told about it; the docstring by default, without the parts about parameters.
         strict: Whether the schema has to keep to OpenAI's strict subset. Without it, any type goes.
@@ -60,6 +48,7 @@ def tool(
         parallel: Whether it may run beside other calls of the same turn.
         repeatable: Whether the same call again is no repetition, as when polling.
         max_output: Characters of a result that the model is given; what is over is cut out of the middle.
+        effects: What a call does to the world, such as `Effects(write=True)`; policies go by it.
 
     Raises:
         ToolDefinitionError: the function can't become a tool; every fault is listed with its remedy.
@@ -67,11 +56,10 @@ def tool(
 
     def define(function: Callable[..., Any]) -> Tool:
         made = _read_function(function, name, description, strict=strict)
-        return check(
-            replace(made, timeout=timeout, parallel=parallel, repeatable=repeatable, max_output=max_output),
-        )
+        made = replace(made, timeout=timeout, parallel=parallel, repeatable=repeatable)
+        return check(replace(made, max_output=max_output, effects=effects))
 
-    return define if function is None else define(function)
+    return define(*function) if function else define
 
 
 def _read_function(function: Callable[..., Any], name: str | None, description: str | None, *, strict: bool) -> Tool:

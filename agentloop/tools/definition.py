@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import WRAPPER_ASSIGNMENTS, partial
 from pathlib import PurePath
 from types import MethodType
-from typing import Any, Generic, Protocol, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, cast
 
 from typing_extensions import ParamSpec, TypeVar
 
-from agentloop.errors import ToolDefinitionError
-from agentloop.items import JsonObject
+from agentloop.errors import ToolDefinitionError, ToolError
+from agentloop.items import JsonObject, ToolResult
 from agentloop.limits import Tally
 from agentloop.schema import CheckedArguments, Signature, order_arguments, render
+from agentloop.tools.effects import UNKNOWN, Effects
+
+if TYPE_CHECKING:
+    from agentloop.policy import Policy
 
 # With defaults, so that `Tool` and `ToolContext` alone are whole types.
 P = ParamSpec("P", default=...)
@@ -31,6 +35,8 @@ T = TypeVar("T", default=Any)
 MAX_OUTPUT = 20_000
 LEAST_OUTPUT = 200
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+CallTool: TypeAlias = Callable[[str, JsonObject], Awaitable[ToolResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,32 @@ class ToolContext(Generic[T]):
         call_id: This call; unique over the run.
         tally: What the run has done so far.
         value: The user's own object, as given to `run(context=...)`.
+        tools: The names of the tools on offer to the model, this one left out.
     """
 
     run_id: str
     call_id: str
     tally: Tally
     value: T
+    tools: tuple[str, ...] = ()
+    _call: CallTool | None = field(default=None, repr=False)
+
+    async def call(self, name: str, arguments: JsonObject) -> ToolResult:
+        """Call another tool of the run as the model would: under the same limits and the same policy.
+
+        A call that needs a yes is refused where nobody can be asked. What became of it is in the result, whose `ok`
+        is False when it failed or was refused.
+
+        Args:
+            name: One of `tools`.
+            arguments: By parameter name.
+
+        Raises:
+            ToolError: the tool was not called by a run.
+        """
+        if self._call is None:
+            raise ToolError(f"{name} can't be called: no agent is running")
+        return await self._call(name, arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +94,19 @@ class _Arguments(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A number of calls in a run that several tools share: those with an equal quota.
+
+    Attributes:
+        key: Whose calls they are, such as the pack's name.
+        calls: How many.
+    """
+
+    key: str
+    calls: int
+
+
 @dataclass(frozen=True, eq=False)
 class Tool(Generic[P, R]):
     """A function that a model can call. It stays callable as the function it was.
@@ -84,6 +123,12 @@ class Tool(Generic[P, R]):
         parallel: Whether it may run beside other calls of the same turn.
         repeatable: Whether the same call again is no repetition, as when polling.
         max_output: Characters of a result that the model is given.
+        effects: What a call does to the world, or None when that was not said.
+        dotted: `pack.tool`, for a tool of a pack.
+        pack: The pack that it came with, or "".
+        quota: How many calls it may have in a run, together with all tools that have the same quota, or None.
+        policy: What its pack's user has said about it; the stricter of this and the agent's counts.
+        preview: Called with the same arguments before a person is asked; returns what they should see, such as a diff.
     """
 
     name: str
@@ -99,6 +144,12 @@ class Tool(Generic[P, R]):
     parallel: bool = True
     repeatable: bool = False
     max_output: int = MAX_OUTPUT
+    effects: Effects | None = None
+    dotted: str = ""
+    pack: str = ""
+    quota: Quota | None = None
+    policy: Policy | None = None
+    preview: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         copied: dict[str, Any] = {
@@ -110,6 +161,16 @@ class Tool(Generic[P, R]):
     def parameters(self) -> JsonObject:
         """The JSON schema of the arguments."""
         return self._arguments.schema
+
+    @property
+    def label(self) -> str:
+        """What policies and logs call it: `pack.tool` for a tool of a pack, else its name."""
+        return self.dotted or self.name
+
+    @property
+    def presumed_effects(self) -> Effects | None:
+        """Its effects; of a pack's tool that does not say, the most dangerous; of a plain function, None."""
+        return self.effects or (UNKNOWN if self.pack else None)
 
     @property
     def faults(self) -> tuple[str, ...]:

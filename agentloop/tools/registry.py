@@ -9,6 +9,7 @@ from typing import Any, cast, overload
 from agentloop.errors import DuplicateToolError, ToolDefinitionError
 from agentloop.tools.decorator import tool
 from agentloop.tools.definition import MAX_OUTPUT, P, R, Tool
+from agentloop.tools.effects import Effects
 
 
 class ToolRegistry:
@@ -22,8 +23,6 @@ class ToolRegistry:
     @overload
     def tool(
         self,
-        function: None = None,
-        /,
         *,
         name: str | None = None,
         description: str | None = None,
@@ -32,12 +31,11 @@ class ToolRegistry:
         parallel: bool = True,
         repeatable: bool = False,
         max_output: int = MAX_OUTPUT,
+        effects: Effects | None = None,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(
         self,
-        function: Callable[..., Any] | None = None,
-        /,
-        *,
+        *function: Callable[..., Any],
         name: str | None = None,
         description: str | None = None,
         strict: bool = True,
@@ -45,6 +43,7 @@ class ToolRegistry:
         parallel: bool = True,
         repeatable: bool = False,
         max_output: int = MAX_OUTPUT,
+        effects: Effects | None = None,
     ) -> Any:
         """Make a function a tool, as `agentloop.tool` does with the same options, and add it.
 
@@ -60,12 +59,13 @@ class ToolRegistry:
             parallel=parallel,
             repeatable=repeatable,
             max_output=max_output,
+            effects=effects,
         )
 
         def register(function: Callable[..., Any]) -> Tool:
             return self.add(define(function))
 
-        return register if function is None else register(function)
+        return register(*function) if function else register
 
     def add(self, thing: Tool[P, R]) -> Tool[P, R]:
         """Add a tool and return it.

@@ -1,0 +1,44 @@
+"""What a pack is configured with: a pydantic model, imported with the first pack and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agentloop.errors import ConfigurationError
+
+
+class PackConfig(BaseModel):
+    """The configuration of a pack: its fields, with their defaults and descriptions. Secrets are `SecretStr`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+C = TypeVar("C", bound=PackConfig)
+
+
+def read_config(kind: type[C], pack: str, values: Mapping[str, object]) -> C:
+    """Return a configuration from values by field name, text included.
+
+    Raises:
+        ConfigurationError: they don't fit; each fault is named, and so are the fields.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'all of it'}: {fault['msg']}" for fault in error.errors()]
+        raise ConfigurationError(
+            f"the pack {pack!r} can't be configured so: {'; '.join(faults)}", hint=describe_config(kind)
+        ) from None
+
+
+def describe_config(kind: type[PackConfig]) -> str:
+    """Return the fields of a configuration in words."""
+    lines = [
+        f"{name}{' (required)' if field.is_required() else f'={field.get_default(call_default_factory=True)!r}'}"
+        f"{': ' + field.description if field.description else ''}"
+        for name, field in kind.model_fields.items()
+    ]
+    return "its fields are: " + "; ".join(lines) if lines else "it has no fields"
