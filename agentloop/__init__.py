@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from agentloop.limits import Limits, StopReason, Tally
     from agentloop.packs import ToolPack, bound_tools
     from agentloop.packs.config import PackConfig
-    from agentloop.policy import Approve, Decision, Policy, Reject, Substitute
+    from agentloop.policy import ApprovalRequest, Approve, Decision, Policy, Reject, Substitute, approve_matching
     from agentloop.run import Run, RunResult
     from agentloop.tools import Effects, Tool, ToolContext, ToolRegistry, tool
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
@@ -122,11 +122,13 @@ _ROOMS = {
     ),
     "agentloop.packs.config": ("PackConfig",),
     "agentloop.policy": (
+        "ApprovalRequest",
         "Approve",
         "Decision",
         "Policy",
         "Reject",
         "Substitute",
+        "approve_matching",
     ),
     "agentloop.run": (
         "Run",
@@ -151,6 +153,7 @@ __all__ = [
     "Agent",
     "AgentloopError",
     "ApprovalAsked",
+    "ApprovalRequest",
     "Approve",
     "AuthenticationError",
     "ConfigurationError",
@@ -213,6 +216,7 @@ __all__ = [
     "UnreachableError",
     "Usage",
     "UserError",
+    "approve_matching",
     "bound_tools",
     "tool",
 ]

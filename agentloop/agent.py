@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -12,23 +13,25 @@ from types import NoneType, TracebackType
 from typing import Any, Generic, Self, cast, overload
 from uuid import uuid4
 
-from agentloop.drive import Driver, Recipe
+from agentloop.drive import Driver
 from agentloop.errors import ConfigurationError, RunStateError
-from agentloop.events import Event
+from agentloop.events import Event, Finished, Notice
 from agentloop.guard import Rules
 from agentloop.items import Item, Message, Opaque, Reasoning, ToolCall, ToolResult
-from agentloop.journal import MemoryJournal, Observer
+from agentloop.journal import Journal, MemoryJournal, Observer
 from agentloop.knowledge import look_up, remember
 from agentloop.limits import Limits
 from agentloop.loop import advance, resume
 from agentloop.media import inline_images
 from agentloop.observe import open_log
+from agentloop.packs import ToolSource, open_packs, part_packs
 from agentloop.policy import Decision, Policy
 from agentloop.portal import PORTAL
+from agentloop.recipe import Recipe, adapt_rules, add_tools, offer_tools
 from agentloop.run import HumanDecided, Outcome, Output_co, Run, RunResult, UserSaid
 from agentloop.schema import OutputSchema
 from agentloop.streaming import stream_events
-from agentloop.tools import Tool, ToolRegistry, collect_tools
+from agentloop.tools import collect_tools
 from agentloop.transport import HttpTransport, RetryPolicy, Transport, WarningSource
 from agentloop.wire.conversation import Subject
 from agentloop.wire.profile import Endpoint, ModelSettings, Profile
@@ -56,7 +59,7 @@ class Agent(Generic[Output_co]):
             knows it.
         endpoint: Where the model is served, when it is not in the built-in table.
         instructions: The system text.
-        tools: Functions, Tools and registries.
+        tools: Functions, Tools, registries and packs; a pack as an object, or as text: `"files:root=."`.
         output: What `result.output` is to be: a pydantic model, dataclass, TypedDict, union, list, plain type, or a
             JSON schema as a dict. For a union or a Literal, say it to type checkers: `agent: Agent[int | str] = ...`.
         limits: How much one run may do.
@@ -67,6 +70,7 @@ class Agent(Generic[Output_co]):
         ConfigurationError: there is no such provider, the endpoint makes no sense, or no JSON is of the output type.
         ToolDefinitionError: a function can't become a tool.
         DuplicateToolError: two tools bear one name.
+        PackError: a pack that is named can't be imported.
     """
 
     @overload
@@ -76,7 +80,7 @@ class Agent(Generic[Output_co]):
         *,
         endpoint: Endpoint | Transport | None = None,
         instructions: str | None = None,
-        tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        tools: Iterable[ToolSource] = (),
         output: None = None,
         limits: Limits = Limits(),
         settings: ModelSettings = ModelSettings(),
@@ -89,7 +93,7 @@ class Agent(Generic[Output_co]):
         *,
         endpoint: Endpoint | Transport | None = None,
         instructions: str | None = None,
-        tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        tools: Iterable[ToolSource] = (),
         output: type[Output_co],
         limits: Limits = Limits(),
         settings: ModelSettings = ModelSettings(),
@@ -102,7 +106,7 @@ class Agent(Generic[Output_co]):
         *,
         endpoint: Endpoint | Transport | None = None,
         instructions: str | None = None,
-        tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        tools: Iterable[ToolSource] = (),
         output: object,
         limits: Limits = Limits(),
         settings: ModelSettings = ModelSettings(),
@@ -114,7 +118,7 @@ class Agent(Generic[Output_co]):
         *,
         endpoint: Endpoint | Transport | None = None,
         instructions: str | None = None,
-        tools: Iterable[Tool | ToolRegistry | Callable[..., Any]] = (),
+        tools: Iterable[ToolSource] = (),
         output: object = None,
         limits: Limits = Limits(),
         settings: ModelSettings = ModelSettings(),
@@ -131,20 +135,23 @@ class Agent(Generic[Output_co]):
         )
         self.model = model
         answer = None if output is None else OutputSchema(output)
-        self._rules = Rules(limits=limits, tools=collect_tools(tools), policy=policy, output=answer)
+        own, self._packs = part_packs(tools)
+        self._rules = Rules(limits=limits, tools=collect_tools(own), policy=policy, output=answer)
         self._instructions = instructions
         self._settings = settings
         self._name = model
         self._provider = Provider()
         self._transport: Transport | None = None
         self._recipe: Recipe | None = None
+        self._profile = Profile()
         if endpoint is None:
             self._provider, self._name = find_provider(model)
             if not self._provider.starter:
                 self._transport = HttpTransport(self._provider.endpoint(self._name, os.environ))
         else:
             self._transport = HttpTransport(endpoint) if isinstance(endpoint, Endpoint) else endpoint
-        _check_tool_choice(settings, self._rules)
+        if not self._packs:
+            _check_tool_choice(settings, self._rules)
 
     async def run(
         self,
@@ -165,7 +172,7 @@ class Agent(Generic[Output_co]):
             OutputError: the answer is not of the output type, even after the model was told why.
             ToolFailedError: a tool raised, and the policy says `on_tool_error="raise"`.
         """
-        return await self._drive(*_begin(input, history), context, stream=False)
+        return await self._drive(_begin(input, history), context, stream=False)
 
     def run_sync(
         self,
@@ -176,7 +183,7 @@ class Agent(Generic[Output_co]):
     ) -> RunResult[Output_co]:
         """Do as `run` does, from code that is not async; it works inside a running event loop too."""
         begun = _begin(input, history)
-        return PORTAL.call(lambda: self._drive(*begun, context, stream=False))
+        return PORTAL.call(lambda: self._drive(begun, context, stream=False))
 
     def stream(
         self,
@@ -190,7 +197,7 @@ class Agent(Generic[Output_co]):
         The arguments and errors are those of `run`. Leaving the loop early ends the run.
         """
         begun = _begin(input, history)
-        return stream_events(lambda observer: self._drive(*begun, context, stream=True, observer=observer))
+        return stream_events(lambda observer: self._drive(begun, context, stream=True, observer=observer))
 
     def stream_sync(
         self,
@@ -209,14 +216,14 @@ class Agent(Generic[Output_co]):
 
         Args:
             run: `result.run`, `error.run`, or `Run.from_json(...)`.
-            decisions: By call id, for a run that stopped for approval.
+            decisions: By the id of the request, for a run that stopped for approval: see `result.approvals`.
             context: As for `run`.
 
         Raises:
             RunStateError: the run has ended, or the decisions are not those it waits for.
         """
-        _check_resumable(run, self._rules)
-        return await self._drive(run, HumanDecided(decisions) if decisions else None, context, stream=False)
+        _check_run(run)
+        return await self._drive((run, HumanDecided(decisions) if decisions else None), context, stream=False)
 
     def resume_sync(
         self, run: Run, *, decisions: Mapping[str, Decision] | None = None, context: Any = None
@@ -242,14 +249,29 @@ class Agent(Generic[Output_co]):
         await self.aclose()
 
     async def _drive(
-        self, run: Run, outcome: Outcome | None, context: Any, *, stream: bool, observer: Observer | None = None
+        self,
+        begun: tuple[Run, Outcome | None],
+        context: Any,
+        *,
+        stream: bool,
+        observer: Observer | None = None,
     ) -> RunResult[Any]:
+        run, outcome = begun
         recipe = self._recipe or self._make_recipe(self._transport or await self._start_server())
-        run, command = resume(run, recipe.rules) if outcome is None else advance(run, outcome, recipe.rules)
-        items = await inline_images(run.items, recipe.subject)
-        run = run if items is run.items else replace(run, items=items)
         observers = [watch for watch in (open_log(run.run_id), observer) if watch is not None]
-        return await Driver(recipe, MemoryJournal(observers), run, context=context, stream=stream).drive(command)
+        journal = MemoryJournal(observers)
+        tell = partial(_warn, journal)
+        async with open_packs(self._packs, tell) if self._packs else nullcontext(()) as tools:
+            recipe = add_tools(recipe, tools, self._profile) if tools else recipe
+            _check_tool_choice(self._settings, recipe.rules)
+            if outcome is None or isinstance(outcome, HumanDecided):
+                _check_tools(run, recipe.rules)
+            run, command = resume(run, recipe.rules) if outcome is None else advance(run, outcome, recipe.rules)
+            items = await inline_images(run.items, recipe.subject)
+            run = run if items is run.items else replace(run, items=items)
+            result = await Driver(recipe, journal, run, context=context, stream=stream).drive(command)
+        await journal.emit(Finished(result))
+        return result
 
     async def _start_server(self) -> Transport:
         module, _, function = self._provider.starter.partition(":")
@@ -259,9 +281,9 @@ class Agent(Generic[Output_co]):
         return self._transport
 
     def _make_recipe(self, transport: Transport) -> Recipe:
-        endpoint, policy = transport.endpoint, self._rules.policy
+        endpoint = transport.endpoint
         known = look_up(endpoint, self._name, "" if self._name == self.model else self.model.partition(":")[0])
-        offered = [tool for name, tool in self._rules.tools.items() if policy.judge(name) != "deny"]
+        offered = offer_tools(self._rules)
         subject = Subject(
             base_url=known.place,
             model=self._name,
@@ -271,12 +293,12 @@ class Agent(Generic[Output_co]):
             profile=known.base,
             output=self._rules.output.form if self._rules.output else None,
         )
-        retry = RetryPolicy.of(endpoint)
+        self._profile = known.profile
         self._recipe = Recipe(
             subject=subject,
-            rules=_adapt_rules(self._rules, self._settings, known.profile, offered),
+            rules=adapt_rules(self._rules, self._settings, known.profile, offered),
             transport=transport,
-            retry=retry,
+            retry=RetryPolicy.of(endpoint),
             remember=partial(remember, known.place, self._name),
             warnings=list(known.warnings),
             take_warnings=transport.take_warnings if isinstance(transport, WarningSource) else list[str],
@@ -284,18 +306,12 @@ class Agent(Generic[Output_co]):
         return self._recipe
 
 
-def _begin(said: Input, history: Sequence[Item]) -> tuple[Run, Outcome]:
+async def _warn(journal: Journal, text: str) -> None:
+    await journal.emit(Notice("warning", text))
+
+
+def _begin(said: Input, history: Sequence[Item]) -> tuple[Run, Outcome | None]:
     return Run(run_id=uuid4().hex, items=_check_items("history", history)), UserSaid(_items(said))
-
-
-def _adapt_rules(rules: Rules, settings: ModelSettings, profile: Profile, offered: Sequence[Tool]) -> Rules:
-    """Return the rules for what the model is asked for and what the endpoint can do."""
-    thinks = settings.reasoning_effort not in {None, "none"}
-    apart = (profile.structured_apart and (bool(offered) or thinks)) or (profile.small_model and bool(offered))
-    choice = settings.tool_choice
-    named = any(tool.name == choice for tool in offered)
-    required = choice if named else "" if choice == "required" and offered else None
-    return replace(rules, apart=apart, required=required)
 
 
 def _items(said: Input) -> tuple[Item, ...]:
@@ -318,17 +334,20 @@ def _check_items(name: str, given: object) -> tuple[Item, ...]:
 def _check_kinds(**given: object) -> None:
     for name, value in given.items():
         kinds, example = _KINDS[name]
-        if not isinstance(value, kinds):
+        if not isinstance(value, kinds) or (name == "tools" and isinstance(value, str)):
             raise ConfigurationError(
                 f"{name} can't be a {type(value).__name__}", hint=f"write it like this: {name}={example}"
             )
 
 
-def _check_resumable(run: object, rules: Rules) -> None:
+def _check_run(run: object) -> None:
     if not isinstance(run, Run):
         raise RunStateError(
             f"a {type(run).__name__} can't be resumed", hint="give result.run, error.run or Run.from_json(...)"
         )
+
+
+def _check_tools(run: Run, rules: Rules) -> None:
     lacking = {waiting.call.name for waiting in run.pending if waiting.plan in {"run", "ask"}} - rules.tools.keys()
     if lacking:
         raise RunStateError(

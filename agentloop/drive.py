@@ -6,38 +6,29 @@ Every effect goes through the Journal; time and networks end here. What to do ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Literal, assert_never
 
-from agentloop.errors import EmptyReplyError, EndpointError, OutputError, ToolError, ToolFailedError
-from agentloop.events import (
-    ApprovalAsked,
-    Finished,
-    Notice,
-    TextDelta,
-    ToolFinished,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
-)
-from agentloop.guard import Rules, describe_limit
-from agentloop.invoke import invoke, time_limit
+from agentloop.approval import get_decisions
+from agentloop.errors import EmptyReplyError, EndpointError, OutputError, ToolFailedError
+from agentloop.events import Notice, TextDelta, TurnFinished, TurnStarted
+from agentloop.guard import describe_limit
+from agentloop.invoke import time_limit
 from agentloop.items import Message, Reply, ToolCall, ToolResult, Usage
 from agentloop.journal import Journal, Step, StepFailed
 from agentloop.loop import advance, conclude, pause
 from agentloop.media import max_image_bytes
-from agentloop.policy import Decision
+from agentloop.recipe import Recipe
 from agentloop.run import (
     AskHuman,
     CallModel,
     Command,
     Finish,
     GiveUp,
-    HumanDecided,
     Interrupted,
     ModelReplied,
     Outcome,
@@ -47,36 +38,12 @@ from agentloop.run import (
     ToolsReturned,
 )
 from agentloop.summary import summarize
-from agentloop.tools import Tool, ToolContext
-from agentloop.transport import Pace, RetryPolicy, Transport, is_retryable
+from agentloop.tool_runner import ToolRunner
+from agentloop.transport import Pace, is_retryable
 from agentloop.window import Window
-from agentloop.wire.conversation import Conversation, Subject
-from agentloop.wire.lessons import Lesson
+from agentloop.wire.conversation import Conversation
 
 DELTAS_IN_A_ROW = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What all runs of an agent have in common.
-
-    Attributes:
-        subject: The model, its instructions, tools and settings.
-        rules: Limits, tools and policy.
-        transport: To the endpoint.
-        retry: When a failed request is sent again.
-        remember: Keeps what was learned about the endpoint for later processes; returns what went wrong with it, or "".
-        warnings: What is wrong with the files of what is known; told by the first run.
-        take_warnings: Returns what the endpoint has warned of since the last call.
-    """
-
-    subject: Subject
-    rules: Rules
-    transport: Transport
-    retry: RetryPolicy
-    remember: Callable[[Sequence[Lesson]], str]
-    warnings: list[str]
-    take_warnings: Callable[[], list[str]]
 
 
 class Driver:
@@ -101,11 +68,9 @@ class Driver:
         self._window = Window(self._conversation, recipe.subject)
         self._pace = Pace.of(recipe.transport.endpoint, recipe.subject.model, self._conversation.profile)
         self._step_started = perf_counter()
-        self._returned: dict[str, ToolResult] = {}
+        self._tools: ToolRunner | None = None
         self._shown = False
         self._spent: Usage | None = None  # on summaries
-        self._repairs = 0
-        self._failures: dict[str, ToolFailedError] = {}
         self._failure: ToolFailedError | None = None
 
     async def drive(self, command: Command) -> RunResult[Any]:
@@ -136,12 +101,12 @@ class Driver:
         result, repairs = conclude(self._run, self._recipe.rules)
         if repairs:
             await self._journal.emit(Notice("repaired", f"in the answer: {'; '.join(repairs)}"))
-        await self._journal.emit(Finished(result))
         return result
 
     async def _tell_what_was_decided(self, before: Run) -> None:
+        returned = self._tools.returned if self._tools else {}
         for item in self._run.items[len(before.items) :]:
-            if isinstance(item, ToolResult) and not item.ok and item.call_id not in self._returned:
+            if isinstance(item, ToolResult) and not item.ok and item.call_id not in returned:
                 await self._journal.emit(Notice("not_run", item.content))
         if self._run.landing is not None and before.landing is None:
             limit = describe_limit(self._recipe.rules.limits, self._run.landing)
@@ -156,8 +121,9 @@ class Driver:
                 return await self._call_model(command)
             case RunTools(calls=calls):
                 return await self._run_tools(calls)
-            case AskHuman(calls=calls):
-                return await self._ask(calls)
+            case AskHuman():
+                self._run, decided = await get_decisions(self._run, self._recipe.rules, self._journal, self._context)
+                return decided
             case GiveUp(misfit=misfit, said=said) if misfit:
                 raise OutputError(
                     f"the model's answer is not of the type that was asked for: {said or 'nothing'}\n{misfit}",
@@ -296,68 +262,17 @@ class Driver:
     # --- tools ---
 
     async def _run_tools(self, calls: tuple[ToolCall, ...]) -> Outcome:
-        self._returned, self._repairs = {}, 0
-        results: list[ToolResult] = []
-        one_by_one = self._recipe.subject.settings.parallel_tool_calls is False
-        for group in [[call] for call in calls] if one_by_one else _groups(calls, self._recipe.rules.tools):
-            steps = [Step(f"tool:{call.call_id}", self._run_tool, (call,), "once") for call in group]
-            results += await self._journal.steps(steps)
-        # Of calls that ran side by side, the first by order and not by chance.
-        self._failure = next((self._failures[call.call_id] for call in calls if call.call_id in self._failures), None)
-        return ToolsReturned(tuple(results), self._seconds_taken(), self._repairs)
-
-    async def _run_tool(self, call: ToolCall) -> ToolResult:
-        recipe, emit = self._recipe, self._journal.emit
-        tool = recipe.rules.tools[call.name]
-        context = ToolContext(self._run.run_id, call.call_id, self._run.tally, self._context)
-        await emit(ToolStarted(call))
-        started = perf_counter()
-        abandoned: list[str] = []
-        try:
-            limit = max_image_bytes(self._conversation.profile)
-            invoked = await invoke(tool, call, context, self._timeout_of(tool), abandoned.append, limit)
-        finally:
-            for thread in abandoned:
-                text = f"{call.name} could not be stopped: its thread {thread} runs on, and its result is discarded"
-                await emit(Notice("abandoned", text))
-        self._returned[call.call_id] = invoked.result
-        self._repairs += bool(invoked.repairs)
-        seconds = perf_counter() - started
-        await emit(ToolFinished(call, invoked.result, seconds, invoked.repairs, invoked.error))
-        if recipe.rules.policy.on_tool_error == "raise":
-            self._note_failure(call, invoked.error)
-        return invoked.result
-
-    def _note_failure(self, call: ToolCall, error: BaseException | None) -> None:
-        if error is None or isinstance(error, ToolError):
-            return
-        self._failures[call.call_id] = failure = ToolFailedError(
-            f"the tool {call.name} raised {type(error).__name__}: {error}",
-            hint='mend the tool, or leave on_tool_error at "model" so that the model is told and the run goes on',
+        runner = self._tools = ToolRunner(
+            self._recipe,
+            self._journal,
+            self._run,
+            context=self._context,
+            max_image_bytes=max_image_bytes(self._conversation.profile),
+            seconds_left=self._seconds_left,
         )
-        failure.__cause__ = error
-
-    def _timeout_of(self, tool: Tool) -> float | None:
-        left = self._seconds_left()
-        if tool.timeout is None or left is None:
-            return tool.timeout if left is None else left
-        return min(tool.timeout, left)
-
-    # --- people ---
-
-    async def _ask(self, calls: tuple[ToolCall, ...]) -> Outcome | None:
-        for call in calls:
-            await self._journal.emit(ApprovalAsked(call))
-        approver = self._recipe.rules.policy.approver
-        if approver is None:
-            return None
-        decisions: dict[str, Decision] = {}
-        for call in calls:
-            [decision] = await self._journal.steps([Step(f"approval:{call.call_id}", approver, (call,), "once")])
-            if isinstance(decision, StepFailed):
-                raise decision.error
-            decisions[call.call_id] = decision
-        return HumanDecided(decisions)
+        results = await runner.run(calls)
+        self._failure = runner.failure
+        return ToolsReturned(results, self._seconds_taken(), runner.repairs, runner.nested, runner.trust)
 
     # --- time ---
 
@@ -369,18 +284,7 @@ class Driver:
         return perf_counter() - self._step_started
 
     def _interrupted(self, reason: Literal["cancelled", "time_limit"]) -> Interrupted:
-        return Interrupted(reason, tuple(self._returned.values()), self._seconds_taken())
-
-
-def _groups(calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> list[list[ToolCall]]:
-    """Part the calls at each tool that says `parallel=False`, which runs on its own."""
-    groups: list[list[ToolCall]] = []
-    joinable = False
-    for call in calls:
-        parallel = tools[call.name].parallel
-        if parallel and joinable:
-            groups[-1].append(call)
-        else:
-            groups.append([call])
-        joinable = parallel
-    return groups
+        tools = self._tools if self._run.waiting_for == "tools" else None
+        if tools is None:
+            return Interrupted(reason, (), self._seconds_taken())
+        return Interrupted(reason, tuple(tools.returned.values()), self._seconds_taken(), tools.nested, tools.trust)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from agentloop.items import ToolCall, ToolResult, Usage
 
 if TYPE_CHECKING:
+    from agentloop.policy import ApprovalRequest
     from agentloop.run import RunResult
 
 
@@ -71,7 +72,12 @@ class ToolFinished:
 class ApprovalAsked:
     """A call waits for a person's decision."""
 
-    call: ToolCall
+    request: ApprovalRequest
+
+    @property
+    def call(self) -> ToolCall:
+        """The call."""
+        return self.request.call
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Any
 from agentloop.errors import ConfigurationError, ToolError
 from agentloop.items import ToolCall, ToolResult
 from agentloop.media import MAX_IMAGE_BYTES, load_images
-from agentloop.schema import ArgumentsError, take_images
+from agentloop.schema import ArgumentsError, show_invisible, take_images
 from agentloop.threads import DaemonThreads, Outcome
 from agentloop.tools import BoundCall, Tool, ToolContext
 
@@ -185,7 +185,7 @@ def _is_ours() -> bool:
 
 
 def _failed(call: ToolCall, text: str) -> ToolResult:
-    return ToolResult(call.call_id, text, ok=False)
+    return ToolResult(call.call_id, show_invisible(text), ok=False)
 
 
 def _told(tool: Tool, error: BaseException) -> str:

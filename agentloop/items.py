@@ -189,12 +189,14 @@ class ToolResult:
         content: The text for the model; "" when there are only images.
         ok: False when the tool failed, was refused or was not run.
         images: What the tool returned in pictures.
+        untrusted: Whether strangers may have written it.
     """
 
     call_id: str
     content: str
     ok: bool = True
     images: tuple[Image, ...] = ()
+    untrusted: bool = False
     kind: Literal["result"] = "result"
 
 

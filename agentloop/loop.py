@@ -21,10 +21,9 @@ from math import inf
 from typing import Any, assert_never
 
 from agentloop.errors import RunStateError
-from agentloop.guard import Rules, describe_limit, plan_calls, reached, release
+from agentloop.guard import Rules, count_nested, decide, describe_limit, note_results, plan_calls, reached, release
 from agentloop.items import Item, Message, ToolCall, ToolResult
 from agentloop.limits import LimitReason, Limits, StopReason, Tally
-from agentloop.policy import Approve, Decision, Reject, Substitute
 from agentloop.run import (
     AskHuman,
     CallModel,
@@ -125,6 +124,7 @@ def _said(run: Run, outcome: UserSaid, rules: Rules) -> _Step:
     answered = {item.call_id for item in run.items + outcome.items if isinstance(item, ToolResult)}
     history, said = _answer_open(run.items, answered), _answer_open(outcome.items, answered)
     run = replace(run, nudged=False, pressed=False, forming=False, misfits=0, stop_reason=None, stop_note="")
+    run = note_results(run, (item for item in history + said if isinstance(item, ToolResult)))
     return _next_turn(run, rules, items=history + said, start=len(history))
 
 
@@ -142,7 +142,7 @@ def _replied(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
     items, dialect = run.items + said, reply.dialect or run.dialect
     may_call = run.landing is None and not run.forming
     if calls and reply.stop == "complete" and may_call:
-        plan = plan_calls(calls, tally, run.streak, rules)
+        plan = plan_calls(calls, replace(run, tally=tally), rules)
         return _proceed(run, rules, items=items, dialect=dialect, **plan._asdict())
     run = replace(run, items=items, tally=tally, dialect=dialect)
     if reply.stop != "complete":
@@ -189,6 +189,7 @@ def _returned(run: Run, outcome: ToolsReturned, rules: Rules) -> _Step:
             f"results came for {[result.call_id for result in outcome.results]}, due are {due}",
             hint="return one result for each call of RunTools, in its order",
         )
+    run = count_nested(run, outcome)
     tally = replace(
         run.tally,
         seconds=run.tally.seconds + outcome.seconds,
@@ -198,26 +199,12 @@ def _returned(run: Run, outcome: ToolsReturned, rules: Rules) -> _Step:
 
 
 def _decided(run: Run, outcome: HumanDecided, rules: Rules) -> _Step:
-    asked = {pending.call.call_id: pending.call.name for pending in run.pending if pending.plan == "ask"}
-    if asked.keys() != outcome.decisions.keys():
-        raise RunStateError(
-            f"decisions came for {sorted(outcome.decisions)}, asked were {asked}",
-            hint="give one decision for each call id that was asked about, and no other",
-        )
-    for call_id, decision in outcome.decisions.items():
-        _check_decision(call_id, decision)
-    decided = [
-        _decide(pending, outcome.decisions[pending.call.call_id]) if pending.plan == "ask" else pending
-        for pending in run.pending
-    ]
-    tally = run.tally
-    for pending in decided:
-        if pending.call.call_id in asked and pending.plan == "answered":
-            tally = release(tally, pending.call.name)
-    return _proceed(run, rules, tuple(decided), tally=tally, stop_reason=None, stop_note="")
+    run = decide(run, outcome.decisions, rules)
+    return _proceed(run, rules, run.pending, stop_reason=None, stop_note="")
 
 
 def _interrupted(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
+    run = count_nested(run, outcome)
     done = {result.call_id: result for result in outcome.results}
     started = run.waiting_for == "tools"
     due = _planned(run.pending, "run", "ask")
@@ -253,13 +240,11 @@ def _used_up(tally: Tally, limits: Limits) -> LimitReason | None:
 
 def _proceed(run: Run, rules: Rules, pending: tuple[Pending, ...], **changes: Any) -> _Step:
     """Return the run with the changes as it waits for what its pending calls need first."""
-    asked = _planned(pending, "ask")
-    if asked:
-        return replace(run, waiting_for="human", pending=pending, **changes), AskHuman(asked)
-    due = _planned(pending, "run")
-    if due:
-        return replace(run, waiting_for="tools", pending=pending, **changes), RunTools(due)
     run = replace(run, pending=pending, **changes)
+    if asked := run.approvals:
+        return replace(run, waiting_for="human"), AskHuman(asked)
+    if due := _planned(pending, "run"):
+        return replace(run, waiting_for="tools"), RunTools(due)
     return _next_turn(run, rules, items=_settle(run, ()), pending=())
 
 
@@ -314,31 +299,6 @@ _CUT: Mapping[str, str] = {
     "truncated": "the reply was cut off at the output limit; no call in it was run",
     "refused": "the model declined to answer; no call in its reply was run",
 }
-
-
-def _decide(pending: Pending, decision: Decision) -> Pending:
-    call = pending.call
-    match decision:
-        case Approve(arguments=arguments):
-            if arguments is None:
-                return replace(pending, plan="run")
-            note = f"(A person changed the arguments to {arguments})\n"
-            return replace(pending, plan="run", call=replace(call, arguments=arguments), note=note)
-        case Reject(reason=reason):
-            text = f"A person declined this call{': ' + reason if reason else '.'}"
-            return replace(pending, plan="answered", answer=ToolResult(call.call_id, text, ok=False))
-        case Substitute(content=content):
-            return replace(pending, plan="answered", answer=ToolResult(call.call_id, content))
-        case _:
-            assert_never(decision)
-
-
-def _check_decision(call_id: str, decision: object) -> None:
-    if not isinstance(decision, (Approve, Reject, Substitute)):
-        raise RunStateError(
-            f"the decision on {call_id} is a {type(decision).__name__}",
-            hint="decide with Approve(), Reject(reason) or Substitute(content)",
-        )
 
 
 def _rename_calls(items: tuple[Item, ...], rules: Rules) -> tuple[tuple[Item, ...], int]:

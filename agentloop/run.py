@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 from agentloop.errors import RunStateError
 from agentloop.items import Item, Message, Reply, ToolCall, ToolDialect, ToolResult, Usage
 from agentloop.limits import LimitReason, StopReason, Tally
-from agentloop.policy import Decision
+from agentloop.policy import ApprovalRequest, Decision, Question, Trust
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -32,12 +32,14 @@ class Pending:
             given again; `answered` when `answer` is what the model is told.
         answer: The result in place of running, for `answered`.
         note: What the model is told besides the tool's result, such as that a person edited the arguments.
+        question: What the person is asked, for `ask`.
     """
 
     call: ToolCall
     plan: Literal["run", "ask", "repeat", "answered"]
     answer: ToolResult | None = None
     note: str = ""
+    question: Question | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Run:
         pending: Calls of the last turn without a result.
         landing: The limit that was reached; the model is having its last turn, without tools.
         streak: For the guard against repeated calls.
+        trust: What people have allowed for longer than one call, and whether strangers have had their say.
         nudged: Whether the model has been asked again after an empty reply.
         pressed: Whether it has been asked again for a call that must come first.
         forming: Whether it is bringing its answer into the form of the agent's `output`, without tools.
@@ -80,6 +83,7 @@ class Run:
     pending: tuple[Pending, ...] = ()
     landing: LimitReason | None = None
     streak: Streak = Streak()
+    trust: Trust = Trust()
     nudged: bool = False
     pressed: bool = False
     forming: bool = False
@@ -88,6 +92,18 @@ class Run:
     dialect: ToolDialect | None = None
     stop_reason: StopReason | None = None
     stop_note: str = ""
+
+    @property
+    def tainted(self) -> bool:
+        """Whether the model has read what strangers wrote."""
+        return self.trust.tainted
+
+    @property
+    def approvals(self) -> tuple[ApprovalRequest, ...]:
+        """What waits for a person's decision."""
+        return tuple(
+            request_approval(self.run_id, each.call, each.question) for each in self.pending if each.plan == "ask"
+        )
 
     def to_json(self) -> str:
         """Return the run as JSON text, for `Run.from_json` on any machine."""
@@ -116,6 +132,20 @@ class Run:
                 f"this is not a stored run: {where or 'the text'}: {first['msg']}",
                 hint="give the text that run.to_json() returned, whole",
             ) from None
+
+
+def request_approval(run_id: str, call: ToolCall, question: Question | None) -> ApprovalRequest:
+    """Return what an approver is asked about a call of a run."""
+    question = question or Question(call.name)
+    return ApprovalRequest(
+        run_id=run_id,
+        call=call,
+        tool=question.tool,
+        reason=question.reason,
+        effects=question.effects,
+        received=question.received,
+        preview=question.preview,
+    )
 
 
 @cache
@@ -179,6 +209,11 @@ class RunResult(Generic[Output_co]):
         return self.run.tally
 
     @property
+    def approvals(self) -> tuple[ApprovalRequest, ...]:
+        """What the run waits for, when it stopped for approval: decide by `agent.resume(run, decisions={id: ...})`."""
+        return self.run.approvals
+
+    @property
     def stop_reason(self) -> StopReason:
         """Why the run ended."""
         if self.run.stop_reason is None:
@@ -192,6 +227,8 @@ class RunResult(Generic[Output_co]):
 
 
 # --- what the driver tells the loop ---
+
+Nested: TypeAlias = tuple[tuple[ToolCall, ToolResult], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +248,26 @@ class ModelReplied:
 
 @dataclass(frozen=True, slots=True)
 class ToolsReturned:
-    """The results of exactly the calls that were to run, in their order."""
+    """The results of exactly the calls that were to run, in their order.
+
+    Attributes:
+        results: What they returned.
+        seconds: How long they took together.
+        repairs: In how many calls the arguments had to be mended.
+        nested: The calls that tools made themselves and that began to run, each with its result.
+        trust: What the run is trusted with after decisions on such calls, or None where there were none.
+    """
 
     results: tuple[ToolResult, ...]
     seconds: float = 0.0
     repairs: int = 0
+    nested: Nested = ()
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HumanDecided:
-    """A person's decisions, by call id: one for each call that was asked about."""
+    """A person's decisions, by the id of the request; what is left waits on."""
 
     decisions: Mapping[str, Decision]
 
@@ -233,11 +280,15 @@ class Interrupted:
         reason: Why.
         results: Of the calls that had already returned.
         seconds: How long the interrupted step had taken.
+        nested: As for ToolsReturned.
+        trust: As for ToolsReturned.
     """
 
     reason: Literal["cancelled", "time_limit"]
     results: tuple[ToolResult, ...] = ()
     seconds: float = 0.0
+    nested: Nested = ()
+    trust: Trust | None = None
 
 
 Outcome: TypeAlias = UserSaid | ModelReplied | ToolsReturned | HumanDecided | Interrupted
@@ -263,9 +314,9 @@ class RunTools:
 
 @dataclass(frozen=True, slots=True)
 class AskHuman:
-    """Get a person's decision on each of these calls."""
+    """Get a person's decision on at least the first of these calls."""
 
-    calls: tuple[ToolCall, ...]
+    requests: tuple[ApprovalRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)

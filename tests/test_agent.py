@@ -655,20 +655,21 @@ async def test_without_an_approver_the_run_pauses_and_goes_on_in_another_process
     result = events[-1].result
     assert result.stop_reason == "approval"
     run = Run.from_json(result.run.to_json())
-    done = await agent.resume(run, decisions={"c1": Approve()})
+    assert run.approvals == result.approvals == (events[-2].request,)
+    done = await agent.resume(run, decisions={run.approvals[0].id: Approve()})
     assert (done.text, done.stop_reason) == ("It is 3.", "answered")
 
 
 async def test_an_approver_decides_while_the_run_goes_on():
     asked = []
 
-    async def approver(tool_call):
-        asked.append(tool_call.arguments)
+    async def approver(request):
+        asked.append((request.tool, request.arguments, request.reason))
         return Reject("not today")
 
     agent, endpoint = agent_for(ONE_CALL, policy=Policy(ask=("add",), approver=approver))
     assert (await agent.run("go")).stop_reason == "answered"
-    assert asked == ['{"a": 1, "b": 2}']
+    assert asked == [("add", {"a": 1, "b": 2}, "the policy asks about add")]
     assert endpoint.requests[1]["input"][-1]["output"] == "A person declined this call: not today"
 
 
@@ -691,7 +692,7 @@ async def test_a_denied_tool_is_not_offered():
 def test_resuming_in_sync_code():
     agent, _ = agent_for(ONE_CALL, policy=ASK_ADD)
     paused = agent.run_sync("go")
-    assert agent.resume_sync(paused.run, decisions={"c1": Approve()}).text == "It is 3."
+    assert agent.resume_sync(paused.run, decisions={paused.approvals[0].id: Approve()}).text == "It is 3."
 
 
 async def test_resuming_a_run_that_has_ended_says_what_to_do():

@@ -1,6 +1,7 @@
 """The loop alone: every state against every outcome, and what must hold in every conversation."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator
 
 from agentloop import (
     Approve,
+    Effects,
     Image,
     Limits,
     Message,
@@ -23,7 +25,7 @@ from agentloop import (
     ToolResult,
     tool,
 )
-from agentloop.guard import Rules
+from agentloop.guard import Rules, decide_nested, judge_nested, note_results
 from agentloop.items import Reply, Usage
 from agentloop.loop import FORM, NUDGE, PRESS, advance, conclude, pause, resume
 from agentloop.run import (
@@ -40,7 +42,7 @@ from agentloop.run import (
     UserSaid,
 )
 from agentloop.schema import OutputSchema
-from agentloop.tools import collect_tools
+from agentloop.tools import Quota, collect_tools
 
 
 @tool
@@ -92,6 +94,11 @@ def play(the_rules, *outcomes):
     for outcome in (HELLO, *outcomes):
         run, command = advance(run, outcome, the_rules)
     return run, command
+
+
+def decided(run, *decisions):
+    """The decisions on what waits in the run, in its order."""
+    return HumanDecided({request.id: each for request, each in zip(run.approvals, decisions, strict=False)})
 
 
 def results_of(run):
@@ -354,15 +361,16 @@ def test_a_denied_tool_is_refused():
 def test_a_call_that_needs_a_yes_holds_up_its_whole_batch():
     asked = ToolCall("d", "delete", '{"path": "a"}')
     run, command = play(rules(ASKING), replied(*calls(1), asked))
-    assert command == AskHuman((asked,))
-    run, command = advance(run, HumanDecided({"d": Approve()}), rules(ASKING))
+    assert isinstance(command, AskHuman)
+    assert [request.call for request in command.requests] == [asked]
+    run, command = advance(run, decided(run, Approve()), rules(ASKING))
     assert [call.call_id for call in command.calls] == ["c0", "d"]
 
 
 def test_a_rejected_call_is_answered_with_the_reason_and_gives_its_room_back():
     run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
     assert run.tally.tool_calls == 1
-    run, command = advance(run, HumanDecided({"d": Reject("too late")}), rules(ASKING))
+    run, command = advance(run, decided(run, Reject("too late")), rules(ASKING))
     assert command == CallModel(tools=True)
     assert results_of(run)["d"].content == "A person declined this call: too late"
     assert (run.tally.tool_calls, run.tally.per_tool) == (0, {"delete": 0})
@@ -370,16 +378,15 @@ def test_a_rejected_call_is_answered_with_the_reason_and_gives_its_room_back():
 
 def test_an_edited_call_runs_with_the_new_arguments_and_the_model_is_told():
     run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", '{"path": "a"}')))
-    run, command = advance(run, HumanDecided({"d": Approve('{"path": "b"}')}), rules(ASKING))
+    run, command = advance(run, decided(run, Approve('{"path": "b"}')), rules(ASKING))
     assert command.calls[0].arguments == '{"path": "b"}'
     run, _ = advance(run, ToolsReturned((ToolResult("d", "gone"),)), rules(ASKING))
     assert results_of(run)["d"].content == '(A person changed the arguments to {"path": "b"})\ngone'
 
 
 def test_a_substituted_result_is_given_in_the_tools_place():
-    run, _ = play(
-        rules(ASKING), replied(ToolCall("d", "delete", "{}")), HumanDecided({"d": Substitute("done by hand")})
-    )
+    run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
+    run, _ = advance(run, decided(run, Substitute("done by hand")), rules(ASKING))
     assert results_of(run)["d"] == ToolResult("d", "done by hand")
     assert run.waiting_for == "model"
 
@@ -390,15 +397,45 @@ def test_a_paused_run_says_what_it_waits_for_and_goes_on_after_json():
     assert (paused.stop_reason, "delete" in paused.stop_note) == ("approval", True)
     _, command = resume(paused, rules(ASKING))
     assert isinstance(command, AskHuman)
-    run, _ = advance(paused, HumanDecided({"d": Approve()}), rules(ASKING))
+    run, _ = advance(paused, decided(paused, Approve()), rules(ASKING))
     assert run.stop_reason is None
 
 
-@pytest.mark.parametrize("decisions", [{}, {"other": Approve()}, {"d": Approve(), "e": Approve()}])
-def test_decisions_for_other_calls_than_asked_raise(decisions):
+@pytest.mark.parametrize("others", [{}, {"other": Approve()}, {"d": Approve()}])
+def test_decisions_on_what_was_not_asked_raise_and_change_nothing(others):
     run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
-    with pytest.raises(RunStateError, match="asked were"):
+    decisions = {**decided(run, Approve()).decisions, **others} if others else {}
+    with pytest.raises(RunStateError, match=r"waits in this run|no decision") as caught:
         advance(run, HumanDecided(decisions), rules(ASKING))
+    assert "result.approvals" in caught.value.hint
+
+
+def test_a_decision_names_the_run_the_call_the_tool_and_the_arguments_that_it_is_for():
+    def ask(run_id="r", call_id="d", name="delete", arguments='{"path": "a"}'):
+        run, _ = advance(Run(run_id=run_id), HELLO, ask_all)
+        run, _ = advance(run, replied(ToolCall(call_id, name, arguments)), ask_all)
+        return run.approvals[0].id
+
+    ask_all = rules(Policy(ask=("*",)))
+    other = [ask(run_id="s"), ask(call_id="e"), ask(name="add"), ask(arguments='{"path": "b"}')]
+    assert len({ask(), *other}) == 5
+    assert ask(arguments='{ "path":"a"}') == ask()
+
+
+def test_what_is_not_decided_yet_waits_on():
+    run, _ = play(rules(ASKING), replied(*calls(1), *calls(2, "delete", 1)))
+    run, command = advance(run, decided(run, Approve()), rules(ASKING))
+    assert isinstance(command, AskHuman)
+    assert [request.call.call_id for request in command.requests] == ["c2"]
+    _, command = advance(run, decided(run, Reject()), rules(ASKING))
+    assert [call.call_id for call in command.calls] == ["c0", "c1"]
+
+
+@pytest.mark.parametrize("decision", [True, None, "yes", Approve(scope="ever")])
+def test_what_is_no_decision_raises(decision):
+    run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
+    with pytest.raises(RunStateError, match=f"the decision on {run.approvals[0].id}"):
+        advance(run, decided(run, decision), rules(ASKING))
 
 
 @pytest.mark.parametrize("ids", [[], ["c1"], ["c0", "c0"]])
@@ -441,7 +478,7 @@ OUTCOMES = [
     HELLO,
     replied(text("hi")),
     ToolsReturned((ToolResult("c0", "1"),)),
-    HumanDecided({"d": Approve()}),
+    HumanDecided({}),
     Interrupted("cancelled"),
 ]
 STATES = {
@@ -458,6 +495,7 @@ IN_TURN = {("user", UserSaid), ("model", ModelReplied), ("tools", ToolsReturned)
 def test_every_state_takes_its_own_outcome_and_an_interruption_and_nothing_else(state, outcome):
     run = STATES[state]
     assert run.waiting_for == state
+    outcome = decided(run, Approve()) if isinstance(outcome, HumanDecided) else outcome
     if (state, type(outcome)) in IN_TURN or isinstance(outcome, Interrupted):
         advance(run, outcome, rules(ASKING))
         return
@@ -467,8 +505,41 @@ def test_every_state_takes_its_own_outcome_and_an_interruption_and_nothing_else(
     assert run.to_json() == before
 
 
-NAMES = st.sampled_from(["add", "delete", "poll", "functions.add", "nope", "Add "])
-ARGUMENTS = st.sampled_from(['{"a":1,"b":2}', '{"a":2,"b":2}', "{", "", "null", '{"path":"x"}'])
+# --- any conversation ---
+
+
+@tool(effects=Effects(write=True))
+def write(path: str = "x") -> str:
+    """Write."""
+    return path
+
+
+@tool(effects=Effects(write=True, own_store=True))
+def note(path: str = "x") -> str:
+    """Write into its own store."""
+    return path
+
+
+@tool(effects=Effects(network=True, open_world=True, host_argument="url"))
+def fetch(url: str = "http://a.example/") -> str:
+    """Fetch."""
+    return url
+
+
+@tool(effects=Effects())
+def compute() -> str:
+    """Compute, with calls of other tools."""
+    return ""
+
+
+SHARED = Quota("shared", 3)
+ALL = collect_tools([add, delete, poll, replace(write, quota=SHARED), replace(note, quota=SHARED), fetch, compute])
+NAMES = st.sampled_from(
+    ["add", "delete", "poll", "write", "write", "note", "fetch", "fetch", "compute", "functions.add", "nope", "Add "]
+)
+ARGUMENTS = st.sampled_from(
+    ['{"a":1,"b":2}', "{", "", "null", '{"path":"x"}', '{"path":"b/../x"}', '{"url":"http://b.example/"}']
+)
 REPLIES = st.tuples(
     st.lists(st.tuples(NAMES, ARGUMENTS), max_size=5),
     st.sampled_from(["", "text", "7"]),
@@ -477,10 +548,10 @@ REPLIES = st.tuples(
 )
 LIMITS = st.builds(
     Limits,
-    tool_calls=st.integers(0, 6),
+    tool_calls=st.integers(0, 12),
     turns=st.integers(1, 6),
-    tokens=st.none() | st.integers(1, 200),
-    seconds=st.none() | st.floats(0, 3),
+    tokens=st.none() | st.integers(1, 400),
+    seconds=st.none() | st.floats(0, 9),
     repeats=st.integers(1, 3),
     per_tool=st.dictionaries(st.sampled_from(["add", "delete"]), st.integers(0, 3)),
     output_retries=st.none() | st.integers(0, 2),
@@ -493,21 +564,40 @@ ANSWERS = st.fixed_dictionaries(
     }
 )
 IMAGES = st.sampled_from([(), (Image.from_bytes(b"\x89PNG", "image/png"),)])
-POLICIES = st.sampled_from([Policy(), ASKING, Policy(ask=("*",)), Policy(deny=("add",))])
+
+
+async def nobody(request):
+    raise AssertionError(request)
+
+
+POLICIES = st.builds(
+    Policy,
+    allow=st.sampled_from([(), ("write",), ("*",)]),
+    ask=st.sampled_from([(), ("delete",), ("*",)]),
+    deny=st.sampled_from([(), ("poll",), ("add", "write(path=x)")]),
+    hosts=st.sampled_from([(), ("a.example",), ("*",)]),
+    taint=st.sampled_from([True, True, False]),
+    approver=st.sampled_from([None, nobody]),
+)
+DECISIONS = st.sampled_from(
+    [Approve(), Approve(scope="arguments"), Approve(scope="tool"), Reject(), Substitute("x"), Approve('{"path": "y"}')]
+)
 
 
 class Player:
-    """Plays a conversation with random replies, the run passing through JSON at every step."""
+    """Plays a conversation with random replies, the run passing through JSON at every step, and keeps its own books."""
 
     def __init__(self, data, the_rules):
         self.data, self.rules = data, the_rules
-        self.ran, self.approved, self.cut, self.turn = [], set(), set(), 0
+        self.ran, self.cut, self.turn = [], set(), 0
+        self.approved, self.granted, self.hosts, self.tainted = set(), [], set(), False
 
     def play(self):
         run, command = advance(Run(run_id="r"), HELLO, self.rules)
-        for _ in range(40):
+        for _ in range(60):
             assert Run.from_json(run.to_json()) == run
             run = Run.from_json(run.to_json())
+            assert run.tainted == self.tainted
             if isinstance(command, (Finish, GiveUp)):
                 return run, command
             run, command = advance(run, self.outcome(run, command), self.rules)
@@ -524,17 +614,72 @@ class Player:
                 assert not open_calls
                 return self.reply()
             case RunTools(calls=due):
-                self.ran += [call.call_id for call in due]
-                images = self.data.draw(IMAGES)
-                return ToolsReturned(tuple(ToolResult(call.call_id, "ok", images=images) for call in due), 0.5)
-            case AskHuman(calls=asked):
-                decisions = {call.call_id: self.decide(call) for call in asked}
-                return HumanDecided(decisions)
+                return self.run_tools(run, due)
+            case AskHuman(requests=requests):
+                asked = self.data.draw(st.sampled_from([requests, requests[:1], requests[-1:]]))
+                return HumanDecided({request.id: self.decide(request.call) for request in asked})
+
+    def run_tools(self, run, due):
+        was_tainted = self.tainted  # the model has not read the results of this batch
+        for call in due:
+            self.check(call, tainted=was_tainted)
+        results = [ToolResult(c.call_id, "ok", images=self.data.draw(IMAGES), untrusted=c.name == "fetch") for c in due]
+        nested = []
+        for parent in due:
+            for number in range(self.data.draw(st.integers(0, 3)) if parent.name == "compute" else 0):
+                run = self.nest(run, f"{parent.call_id}.{number}", nested)
+        self.tainted = self.tainted or any(result.untrusted for result in results)
+        if self.data.draw(st.integers(0, 20)) == 0:
+            return Interrupted("cancelled", tuple(results), 0.5, tuple(nested), run.trust)
+        return ToolsReturned(tuple(results), 0.5, nested=tuple(nested), trust=run.trust)
+
+    def nest(self, run, call_id, nested):
+        call = ToolCall(call_id, self.data.draw(NAMES), self.data.draw(ARGUMENTS))
+        run, pending = judge_nested(run, call, self.rules)
+        if pending.plan == "ask":
+            assert self.rules.policy.approver is not None
+            run, pending = decide_nested(run, pending, self.decide(pending.call), self.rules)
+        if pending.plan == "run":
+            self.check(pending.call, tainted=self.tainted)
+            result = ToolResult(call_id, "ok", untrusted=pending.call.name == "fetch")
+            self.tainted = self.tainted or result.untrusted
+            nested.append((pending.call, result))
+            return note_results(run, [result])
+        assert pending.answer is not None
+        return run
+
+    def check(self, call, *, tainted):
+        """Hold a call that runs against what was promised, in the plainest words there are."""
+        self.ran.append(call)
+        policy, reading = self.rules.policy, read_loosely(call)
+        assert call.name not in policy.deny
+        assert not (call.name == "write" and "write(path=x)" in policy.deny and reading.get("path") != "y")
+        is_tainted = tainted and policy.taint and call.name == "write"
+        allowed = {"write", "*"} & set(policy.allow) if call.name == "write" else "*" in policy.allow
+        host = "b.example" if "url" in reading else "a.example"
+        needs_yes = (
+            bool({call.name, "*"} & set(policy.ask))
+            or is_tainted
+            or (not allowed and call.name == "write")
+            or (not allowed and call.name == "fetch" and not {host, "*"} & ({*policy.hosts} | self.hosts))
+        )
+        granted = any(
+            name == call.name and arguments in {None, call.arguments} and (grant_tainted or not is_tainted)
+            for name, arguments, grant_tainted in self.granted
+        )
+        assert not needs_yes or granted or call.call_id in self.approved
 
     def decide(self, call):
-        decision = self.data.draw(st.sampled_from([Approve(), Reject(), Substitute("x"), Approve("{}")]))
+        decision = self.data.draw(DECISIONS)
         if isinstance(decision, Approve):
             self.approved.add(call.call_id)
+            arguments = decision.arguments or call.arguments
+            if decision.scope != "once":
+                self.granted.append((call.name, arguments if decision.scope == "arguments" else None, self.tainted))
+            if call.name == "fetch":
+                self.hosts.add(
+                    "b.example" if "url" in read_loosely(replace(call, arguments=arguments)) else "a.example"
+                )
         return decision
 
     def reply(self):
@@ -546,23 +691,27 @@ class Player:
         return replied(text(words), *items, stop=stop, tokens=tokens, seconds=0.1)
 
 
+def read_loosely(call):
+    try:
+        return json.loads(call.arguments or "{}") or {}
+    except ValueError:
+        return {}
+
+
 @given(data=st.data(), limits=LIMITS, policy=POLICIES, answers=ANSWERS)
 @settings(max_examples=400, deadline=None)
 def test_in_any_conversation_the_promises_hold(data, limits, policy, answers):
-    the_rules = Rules(limits=limits, tools=TOOLS, policy=policy, **answers)
+    the_rules = Rules(limits=limits, tools=ALL, policy=policy, **answers)
     player = Player(data, the_rules)
     run, command = player.play()
     asked = [item for item in run.items if isinstance(item, ToolCall)]
     answered = [item.call_id for item in run.items if isinstance(item, ToolResult)]
     assert sorted(call.call_id for call in asked) == sorted(answered)
-    assert len(player.ran) <= limits.tool_calls
-    for name, room in limits.per_tool.items():
-        assert sum(call.call_id in player.ran and call.name == name for call in asked) <= room
-    for call in asked:
-        if call.call_id in player.ran:
-            assert policy.judge(call.name) != "deny"
-            assert policy.judge(call.name) == "allow" or call.call_id in player.approved
-    assert not player.cut & set(player.ran)
+    ran = Counter(call.name for call in player.ran)
+    assert len(player.ran) <= run.tally.tool_calls <= limits.tool_calls
+    assert all(ran[name] <= room for name, room in limits.per_tool.items())
+    assert ran["write"] + ran["note"] <= SHARED.calls
+    assert not player.cut & {call.call_id for call in player.ran}
     assert player.turn <= limits.turns + (1 if the_rules.output is None else 2)
     assert isinstance(command, GiveUp) or run.stop_reason is not None
     if isinstance(command, GiveUp) and command.misfit:

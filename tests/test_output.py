@@ -618,7 +618,7 @@ async def test_a_run_that_waits_for_approval_has_no_output_yet_and_has_it_in_ano
     with pytest.raises(RunStateError, match="waiting for a decision"):
         _ = paused.output
     other = Agent("scripted", endpoint=endpoint, tools=[get_vat_rate], output=Rate)
-    result = await other.resume(Run.from_json(paused.run.to_json()), decisions={"c1": Approve()})
+    result = await other.resume(Run.from_json(paused.run.to_json()), decisions={paused.approvals[0].id: Approve()})
     assert result.output == RATE
 
 

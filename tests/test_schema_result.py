@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tracemalloc
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 
 from agentloop.errors import ToolError
 from agentloop.items import Image, Text
-from agentloop.schema import render, take_images
+from agentloop.schema import render, strip_invisible, take_images
 
 
 class Colour(Enum):
@@ -97,7 +98,10 @@ def test_images_are_taken_out_of_a_result_and_leave_their_places(value, text, im
     assert taken == images
 
 
-@given(st.text(min_size=0, max_size=3_000), st.integers(200, 1_000))
+VISIBLE = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Mn", "Zl", "Zp"]), max_size=3_000)
+
+
+@given(VISIBLE.map(strip_invisible), st.integers(200, 1_000))
 def test_a_result_is_never_longer_than_allowed_and_keeps_head_and_tail(text, room):
     shown = render(text, room)
     assert len(shown) <= room
@@ -114,3 +118,12 @@ def test_a_result_is_never_longer_than_allowed_and_keeps_head_and_tail(text, roo
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none() | st.booleans()))
 def test_json_results_can_be_read_back(value):
     assert json.loads(render(value, 10**6)) == value
+
+
+def test_of_a_gigabyte_the_first_bytes_are_written_and_its_size_is_told():
+    tracemalloc.start()
+    text = render(bytes(1_000_000_000), 1_000)
+    assert text.startswith("1,000,000,000 bytes, of which the first 1,000,000 follow, in base64: AAAA")
+    assert len(text) <= 1_000
+    assert tracemalloc.get_traced_memory()[1] < 1_020_000_000
+    tracemalloc.stop()

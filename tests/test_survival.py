@@ -1140,16 +1140,17 @@ def test_a_value_of_the_wrong_kind_raises_at_once_with_what_to_write(make, messa
 def test_what_can_not_be_resumed_raises_with_what_to_give():
     with serving([call_body(("add", {"a": 1, "b": 2}))], add, **PAUSES) as (agent, server):
         paused = agent.run_sync("go")
+        asked = paused.approvals[0].id
         with pytest.raises(RunStateError, match="a RunResult can't be resumed"):
-            agent.resume_sync(paused, decisions={"call_1": Approve()})
-        with pytest.raises(RunStateError, match="the decision on call_1 is a bool") as caught:
-            agent.resume_sync(paused.run, decisions={"call_1": True})
+            agent.resume_sync(paused, decisions={asked: Approve()})
+        with pytest.raises(RunStateError, match=f"the decision on {asked} is a bool") as caught:
+            agent.resume_sync(paused.run, decisions={asked: True})
         assert "Approve()" in caught.value.hint
         with (
             closing(Agent("any", endpoint=Endpoint(server.base_url), tools=[now])) as lacking,
             pytest.raises(RunStateError, match="tools that this agent does not have: add"),
         ):
-            lacking.resume_sync(paused.run, decisions={"call_1": Approve()})
+            lacking.resume_sync(paused.run, decisions={asked: Approve()})
     assert len(server.requests) == 1
 
 

@@ -11,6 +11,7 @@ from agentloop.schema.output import OutputSchema
 from agentloop.schema.result import render, take_images
 from agentloop.schema.signature import Signature, read_signature
 from agentloop.schema.typed_arguments import TypedArguments, order_arguments
+from agentloop.schema.visible import show_invisible, strip_invisible
 
 __all__ = [
     "ArgumentsError",
@@ -27,5 +28,7 @@ __all__ = [
     "read_signature",
     "render",
     "restrict",
+    "show_invisible",
+    "strip_invisible",
     "take_images",
 ]

@@ -11,8 +11,10 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 
 from agentloop.errors import ToolError
 from agentloop.items import Image, Text
+from agentloop.schema.visible import show_invisible
 
 _HEAD_SHARE = 2 / 3
+_MOST_BYTES = 1_000_000
 
 
 def take_images(value: Any) -> tuple[Any, tuple[Image, ...]]:
@@ -41,7 +43,8 @@ def render(value: Any, max_characters: int) -> str:
     Raises:
         ToolError: the value can't be written as JSON; its text says so to the model.
     """
-    return cut(_write(value), max_characters)
+    # Escapes are longer than what they stand for.
+    return cut(show_invisible(cut(_write(value), max_characters)), max_characters)
 
 
 def _write(value: Any) -> str:
@@ -51,7 +54,9 @@ def _write(value: Any) -> str:
     if isinstance(value, Text):
         return value.text
     if isinstance(value, bytes | bytearray):
-        return f"{len(value):,} bytes in base64: {b64encode(value).decode()}"
+        head = memoryview(value)[:_MOST_BYTES]  # of a gigabyte, nobody wants to see more
+        which = "" if len(head) == len(value) else f", of which the first {len(head):,} follow,"
+        return f"{len(value):,} bytes{which} in base64: {b64encode(head).decode()}"
     return _to_json(value)
 
 

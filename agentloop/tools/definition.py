@@ -16,12 +16,13 @@ from pathlib import PurePath
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, cast
 
+from pydantic_core import to_jsonable_python
 from typing_extensions import ParamSpec, TypeVar
 
 from agentloop.errors import ToolDefinitionError, ToolError
 from agentloop.items import JsonObject, ToolResult
 from agentloop.limits import Tally
-from agentloop.schema import CheckedArguments, Signature, order_arguments, render
+from agentloop.schema import ArgumentsError, CheckedArguments, Signature, order_arguments, render, strip_invisible
 from agentloop.tools.effects import UNKNOWN, Effects
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Tool(Generic[P, R]):
         copied: dict[str, Any] = {
             name: getattr(self.function, name) for name in WRAPPER_ASSIGNMENTS if hasattr(self.function, name)
         }
-        vars(self).update(copied, __wrapped__=self.function)
+        vars(self).update(copied, __wrapped__=self.function, description=strip_invisible(self.description))
 
     @property
     def parameters(self) -> JsonObject:
@@ -201,6 +202,23 @@ class Tool(Generic[P, R]):
         values, repairs = self._arguments.read(arguments)
         args, kwargs = order_arguments(self._signature, values)
         return BoundCall((context, *args) if self._signature.injected else args, kwargs, repairs)
+
+    def read_arguments(self, arguments: str) -> JsonObject:
+        """Return what the function would receive, by parameter name and as JSON: mended, and with its defaults.
+
+        Args:
+            arguments: JSON text, as the model wrote it.
+
+        Raises:
+            ArgumentsError: they can't be read or don't fit.
+        """
+        values, _ = self._arguments.read(arguments)
+        defaults = {each.name: each.default for each in self._signature.parameters if each.optional}
+        try:
+            plain: JsonObject = to_jsonable_python({**defaults, **values}, serialize_unknown=True)
+        except ValueError as error:  # nested too deeply, or bytes that are no text
+            raise ArgumentsError(f"The arguments can't be checked: {error}", str(error)) from error
+        return plain
 
     def render(self, value: Any) -> str:
         """Return a result as text for the model, with its middle cut out where it is too long.

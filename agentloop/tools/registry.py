@@ -117,7 +117,13 @@ def _as_tool(thing: Any) -> Tool:
 def _add(tools: dict[str, Tool], new: Tool) -> None:
     old = tools.setdefault(new.name, new)
     if old is not new:
+        of_packs = old.pack or new.pack
         raise DuplicateToolError(
-            f"two tools are named {new.name!r}: {old.origin} and {new.origin}",
-            hint="give one of them another name with @tool(name=...)",
+            f"two tools are named {new.name!r}: {_whence(old)} and {_whence(new)}",
+            hint="give one of them another name with @tool(name=...)"
+            + (f", or the pack with {of_packs}.prefixed(...) or .renamed(...)" if of_packs else ""),
         )
+
+
+def _whence(tool: Tool) -> str:
+    return f"{tool.origin}, of the pack {tool.pack!r}" if tool.pack else tool.origin

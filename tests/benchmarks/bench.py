@@ -122,6 +122,18 @@ def program(source):
     return figures
 
 
+def packs(what):
+    """Run one of the measures in packs.py."""
+
+    def figures(_, rounds):
+        for _ in range(rounds):
+            command = [sys.executable, str(HERE / "packs.py"), what]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=300)
+            yield json.loads(done.stdout)
+
+    return figures
+
+
 # What, unit, promise, how it is measured, and in how many turns.
 ROWS = [
     ("CPU of a step, sync tool, to the hand-written loop's", "x", "<=", 1.5, in_turn("steps20", "hand_written"), 25),
@@ -171,6 +183,9 @@ ROWS = [
         in_turn("many", "hand_written", key="runs_per_second"),
         5,
     ),
+    ("CPU that 1,000 tools add to a step", "ms", "<=", 1, packs("tools"), 5),
+    ("opening ten packs, imports and all", "s", "<=", 0.2, packs("opening"), 5),
+    ("files.grep over 50,000 files, to grep -r", "x", "<=", 3, packs("grep"), 1),
     ("200 runs at once, memory on top", "MB", "<=", 60, afresh("many", "megabytes"), 3),
 ]
 

@@ -1,0 +1,25 @@
+"""The guard: what becomes of each call, decided before any of them runs. Pure.
+
+Room under the limits is reserved here, in the calls' order, so that a parallel batch never overshoots.
+What follows from the decisions is in `loop`.
+"""
+
+from agentloop.guard.deciding import decide, decide_nested
+from agentloop.guard.nested import count_nested, judge_nested, note_results
+from agentloop.guard.planning import Plan, describe_limit, plan_calls, reached, release
+from agentloop.guard.rules import Rules, is_offered
+
+__all__ = [
+    "Plan",
+    "Rules",
+    "count_nested",
+    "decide",
+    "decide_nested",
+    "describe_limit",
+    "is_offered",
+    "judge_nested",
+    "note_results",
+    "plan_calls",
+    "reached",
+    "release",
+]

@@ -1,0 +1,104 @@
+"""What people's decisions make of the calls that wait for them, and of what the run is trusted with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from agentloop.errors import RunStateError
+from agentloop.guard.planning import answer, describe_unknown, release
+from agentloop.guard.rules import Rules
+from agentloop.items import ToolCall, ToolResult
+from agentloop.policy import Approve, Decision, Given, Grant, Reject, Substitute, Trust, check_decision, judge
+from agentloop.run import Pending, Run
+
+
+def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:
+    """Return the run after decisions, by the id of the request; calls that nobody has decided on still wait.
+
+    Raises:
+        RunStateError: a decision is for no request of this run, or is none; nothing has changed.
+    """
+    waiting = {request.id: request.call.call_id for request in run.approvals}
+    if not decisions:
+        raise RunStateError("there is no decision", hint=_HINT)
+    for request_id, decision in decisions.items():
+        if request_id not in waiting:
+            raise RunStateError(
+                f"no request {request_id} waits in this run: it is another run's, or the arguments have changed since",
+                hint=_HINT,
+            )
+        check_decision(request_id, decision)
+    by_call = {waiting[request_id]: decision for request_id, decision in decisions.items()}
+    for pending in run.pending:
+        if pending.plan == "ask" and pending.call.call_id in by_call:
+            run, decided = decide_nested(run, pending, by_call[pending.call.call_id], rules)
+            run = _replace_pending(run, pending, decided)
+    for pending in run.pending:
+        if pending.plan == "ask" and _is_granted(pending.call, run.trust, rules):
+            run = _replace_pending(run, pending, replace(pending, plan="run", question=None))
+    return run
+
+
+def decide_nested(run: Run, pending: Pending, decision: Decision, rules: Rules) -> tuple[Run, Pending]:
+    """Return the run, and what a decision makes of a call that waits in it or in one of its tools."""
+    decided = _decide(pending, decision, rules)
+    if decided.plan == "run" and isinstance(decision, Approve):
+        return replace(run, trust=_extend(run.trust, decided.call, decision, rules)), decided
+    return replace(run, tally=release(run.tally, pending.call.name)), decided
+
+
+_HINT = "decide by the ids of result.approvals: decisions={request.id: Approve()}"
+
+
+def _decide(pending: Pending, decision: Decision, rules: Rules) -> Pending:
+    call = pending.call
+    match decision:
+        case Approve(arguments=arguments):
+            edited = call if arguments is None else replace(call, arguments=arguments)
+            note = "" if arguments is None else f"(A person changed the arguments to {arguments})\n"
+            refusal = _find_refusal(edited, rules)
+            return answer(call, note + refusal) if refusal else Pending(edited, "run", note=note)
+        case Reject(reason=reason):
+            return answer(call, f"A person declined this call{': ' + reason if reason else '.'}")
+        case Substitute(content=content):
+            return Pending(call, "answered", ToolResult(call.call_id, content))
+        case _:
+            assert_never(decision)
+
+
+def _find_refusal(call: ToolCall, rules: Rules) -> str:
+    """Return why a call can't run although a person said yes; the rules may be others than when it was put off."""
+    tool = rules.tools.get(call.name)
+    return (
+        describe_unknown(call.name, rules)
+        if tool is None
+        else judge(rules.policy, tool, call.arguments, Trust()).refusal
+    )
+
+
+def _extend(trust: Trust, call: ToolCall, decision: Approve, rules: Rules) -> Trust:
+    """Return what the run is trusted with after a yes."""
+    tool = rules.tools[call.name]
+    given = Given(tool, call.arguments)
+    hosts = (*trust.hosts, *(host for host in given.hosts if host not in trust.hosts))
+    match decision.scope:
+        case "once":
+            return replace(trust, hosts=hosts)
+        case "arguments":
+            grant = given.grant(tainted=trust.tainted)
+        case "tool":
+            grant = Grant(tool.label, tainted=trust.tainted)
+        case _:
+            assert_never(decision.scope)
+    return replace(trust, hosts=hosts, grants=(*trust.grants, grant))
+
+
+def _is_granted(call: ToolCall, trust: Trust, rules: Rules) -> bool:
+    tool = rules.tools.get(call.name)
+    return tool is not None and judge(rules.policy, tool, call.arguments, trust).verdict == "allow"
+
+
+def _replace_pending(run: Run, old: Pending, new: Pending) -> Run:
+    return replace(run, pending=tuple(new if each is old else each for each in run.pending))

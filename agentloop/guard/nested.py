@@ -1,0 +1,42 @@
+"""Calls that tools make themselves: judged like the model's own, on the run as it stands in the middle of a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from agentloop.guard.planning import answer, count, plan_call, reserve
+from agentloop.guard.rules import Rules
+from agentloop.items import ToolCall, ToolResult
+from agentloop.run import Interrupted, Pending, Run, ToolsReturned
+from agentloop.tools import resolve_name
+
+
+def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:
+    """Return the run with room reserved for a tool's call, and what becomes of that.
+
+    Where nobody can be asked, a call that needs a yes is refused.
+    """
+    labels = {tool.label: name for name, tool in rules.tools.items()}
+    name = labels.get(call.name) or resolve_name(call.name, rules.tools)
+    pending, _ = plan_call(call if name is None else replace(call, name=name), run, rules)
+    if pending.question is not None and rules.policy.approver is None:
+        text = f"Not run: {pending.call.name} needs a person's yes ({pending.question.reason}), and nobody is there."
+        pending = answer(pending.call, text)
+    return reserve(run, pending), pending
+
+
+def count_nested(run: Run, outcome: ToolsReturned | Interrupted) -> Run:
+    """Return the run after the calls that tools made themselves: counted, and with what was allowed meanwhile."""
+    tally = run.tally
+    for call, _ in outcome.nested:
+        tally = count(tally, call.name)
+    run = replace(run, tally=tally, trust=outcome.trust or run.trust)
+    return note_results(run, (*outcome.results, *(result for _, result in outcome.nested)))
+
+
+def note_results(run: Run, results: Iterable[ToolResult]) -> Run:
+    """Return the run as it remembers whether strangers have had their say."""
+    if run.trust.tainted or not any(result.untrusted for result in results):
+        return run
+    return replace(run, trust=replace(run.trust, tainted=True))

@@ -1,0 +1,156 @@
+"""What becomes of the calls of a reply: room, repeats and verdicts, in the calls' order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from agentloop.guard.rules import Rules, is_offered
+from agentloop.items import ToolCall, ToolResult
+from agentloop.limits import LimitReason, Limits, Tally
+from agentloop.policy import judge
+from agentloop.run import Pending, Run, Streak
+from agentloop.schema import canonical
+from agentloop.tools import Tool, near_names
+
+
+class Plan(NamedTuple):
+    """What becomes of the calls of a reply, and what that changes in a run: room reserved, a limit reached."""
+
+    pending: tuple[Pending, ...]
+    tally: Tally
+    streak: Streak
+    landing: LimitReason | None
+
+
+def plan_calls(calls: Iterable[ToolCall], run: Run, rules: Rules) -> Plan:
+    """Return a plan for each call of a reply to the run, which has counted that reply."""
+    planned: list[Pending] = []
+    landing: LimitReason | None = None
+    streak, missed = run.streak, False
+    for call in calls:
+        is_known = _is_known(call, rules)
+        if is_known or not missed:
+            streak = _extend(streak, call, is_known=is_known)
+            pending, over = _plan_streak(call, run, streak, rules)
+        else:  # a reply that guesses at several names has missed once
+            pending, over = plan_call(call, run, rules)
+        missed = missed or not is_known
+        run = reserve(run, pending)
+        planned.append(pending)
+        landing = landing or over
+    return Plan(tuple(planned), run.tally, streak, landing)
+
+
+def plan_call(call: ToolCall, run: Run, rules: Rules) -> tuple[Pending, LimitReason | None]:
+    """Return what becomes of a call, and the limit that it has reached, if any."""
+    limits, tool, tally = rules.limits, rules.tools.get(call.name), run.tally
+    if tool is None:
+        return answer(call, describe_unknown(call.name, rules)), None
+    judgement = judge(rules.policy, tool, call.arguments, run.trust)
+    if judgement.verdict == "deny":
+        return answer(call, judgement.refusal), None
+    if over := reached(tally, limits):
+        return answer(call, _no_more(limits, over)), over
+    if limits.tool_calls is not None and tally.tool_calls >= limits.tool_calls:
+        return answer(call, _no_more(limits, "tool_call_limit")), "tool_call_limit"
+    if full := _find_full_room(tool, tally, rules):
+        return answer(call, f"Not run: {full} in a run, and that was it. Go on without it."), None
+    if judgement.verdict == "ask":
+        return Pending(call, "ask", question=judgement.question), None
+    return Pending(call, "run"), None
+
+
+def reserve(run: Run, pending: Pending) -> Run:
+    """Return the run with room for a call, if that may run."""
+    if pending.plan not in {"run", "ask"}:
+        return run
+    return replace(run, tally=count(run.tally, pending.call.name))
+
+
+def release(tally: Tally, name: str) -> Tally:
+    """Return the tally with the room of one reserved call given back."""
+    return count(tally, name, -1)
+
+
+def answer(call: ToolCall, text: str) -> Pending:
+    """Return the plan for a call that does not run: the model is told why."""
+    return Pending(call, "answered", ToolResult(call.call_id, text, ok=False))
+
+
+def reached(tally: Tally, limits: Limits) -> LimitReason | None:
+    """Return the limit on tokens or time that is used up, if any."""
+    if limits.tokens is not None and tally.usage.tokens >= limits.tokens:
+        return "token_limit"
+    if limits.seconds is not None and tally.seconds >= limits.seconds:
+        return "time_limit"
+    return None
+
+
+def _is_known(call: ToolCall, rules: Rules) -> bool:
+    tool = rules.tools.get(call.name)
+    return tool is not None and is_offered(tool, rules)
+
+
+def _extend(streak: Streak, call: ToolCall, *, is_known: bool) -> Streak:
+    # Names that are not on offer are one streak, whichever they are: none of them leads anywhere.
+    name, arguments = (call.name, canonical(call.arguments)) if is_known else ("", "")
+    same = name == streak.name and arguments == streak.arguments
+    return Streak(name, arguments, streak.count + 1 if same else 1)
+
+
+def _plan_streak(call: ToolCall, run: Run, streak: Streak, rules: Rules) -> tuple[Pending, LimitReason | None]:
+    tool, repeats = rules.tools.get(call.name), rules.limits.repeats
+    is_repeatable = tool is not None and tool.repeatable
+    if repeats is None or streak.count <= repeats or (is_repeatable and streak.name):
+        return plan_call(call, run, rules)
+    if streak.name:
+        return Pending(call, "repeat"), "repeated_calls"
+    return plan_call(call, run, rules)[0], "repeated_calls"
+
+
+def _find_full_room(tool: Tool, tally: Tally, rules: Rules) -> str:
+    """Return in words which room of a tool's own, or of its pack, is used up; "" for none."""
+    room = rules.limits.per_tool.get(tool.name, rules.limits.per_tool.get(tool.label))
+    if room is not None and tally.per_tool.get(tool.name, 0) >= room:
+        return f"{tool.name} may run {room} times"
+    if tool.quota is not None:
+        sharing = [each for each in rules.tools.values() if each.quota == tool.quota]
+        if sum(tally.per_tool.get(each.name, 0) for each in sharing) >= tool.quota.calls:
+            names = ", ".join(each.name for each in sharing)
+            return f"{names} may run {tool.quota.calls} times together"
+    return ""
+
+
+def count(tally: Tally, name: str, calls: int = 1) -> Tally:
+    """Return the tally with so many more calls of a tool."""
+    per_tool = {**tally.per_tool, name: tally.per_tool.get(name, 0) + calls}
+    return replace(tally, tool_calls=tally.tool_calls + calls, per_tool=per_tool)
+
+
+def describe_unknown(name: str, rules: Rules) -> str:
+    """Return what the model is told of a name that is no tool's."""
+    offered = [tool.name for tool in rules.tools.values() if is_offered(tool, rules)]
+    near = near_names(name, offered)
+    guess = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"There is no tool named {name!r}.{guess} The tools are: {', '.join(offered) or 'none'}."
+
+
+_WORDS: Mapping[LimitReason, tuple[str, str]] = {
+    "tool_call_limit": ("tool_calls", "tool calls"),
+    "turn_limit": ("turns", "turns"),
+    "token_limit": ("tokens", "tokens"),
+    "time_limit": ("seconds", "time"),
+    "repeated_calls": ("repeats", "repeated calls"),
+}
+
+
+def _no_more(limits: Limits, reason: LimitReason) -> str:
+    return f"Not run: {describe_limit(limits, reason)}. Answer now from what you have."
+
+
+def describe_limit(limits: Limits, reason: LimitReason) -> str:
+    """Return which limit was reached, with its value and whether that was the default."""
+    field, words = _WORDS[reason]
+    return f"the limit on {words} is reached ({limits.describe(field)})"

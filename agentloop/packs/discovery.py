@@ -1,0 +1,130 @@
+"""Finds packs: those that are installed, by their entry points, and those that are named as a file or a module.
+
+A list of packs imports none of them; a pack is imported when it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from agentloop.errors import ConfigurationError, PackError, UserError
+from agentloop.packs.modules import find_file, import_file
+from agentloop.packs.pack import ToolPack
+from agentloop.packs.published import attempt, find_published, make_pack, read_published
+from agentloop.packs.spec import PackSpec, read_spec
+from agentloop.tools import near_names
+
+GROUP: Final = "agentloop.packs"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class InstalledPack:
+    """A pack as its distribution's metadata tell of it; it has not been imported.
+
+    Attributes:
+        name: What it is called.
+        distribution: What it was installed with.
+        version: The version of that.
+        value: Where it is: `module:thing`.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    value: str
+    _entry: EntryPoint = field(repr=False, compare=False)
+
+    @property
+    def origin(self) -> str:
+        """The pack in words: its name and where it is from."""
+        return f"the pack {self.name!r} ({self.distribution} {self.version})"
+
+    def load(self) -> object:
+        """Import it and return what was published.
+
+        Raises:
+            PackError: it can't be imported, whatever that raises.
+        """
+        return attempt(self._entry.load, f"{self.origin} can't be imported")
+
+
+def list_packs() -> list[InstalledPack]:
+    """Return the installed packs by name; where two distributions have one of the same name, both."""
+    return sorted(_describe(entry) for entry in entry_points(group=GROUP))
+
+
+def load_pack(spec: str) -> ToolPack[Any]:
+    """Return the pack that a text names, configured as it says; `agentloop.packs.spec` has the grammar.
+
+    Raises:
+        ConfigurationError: the text can't be read, there is no such pack, or its configuration does not fit.
+        PackError: the pack can't be imported, or is none.
+    """
+    told = read_spec(spec)
+    pack = _LOADERS[told.kind](told)
+    return pack.prefixed(told.prefix) if told.prefix else pack
+
+
+def _load_installed(told: PackSpec) -> ToolPack[Any]:
+    installed = list_packs()
+    found = [pack for pack in installed if pack.name == told.target]
+    if not found:
+        raise _unknown(told.target, installed)
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{len(found)} distributions have a pack {told.target!r}: "
+            + " and ".join(f"{pack.distribution} {pack.version}" for pack in found),
+            hint="name the one you mean by its module: " + " or ".join(pack.value for pack in found),
+        )
+    [installed_pack] = found
+    origin = installed_pack.origin
+    pack = make_pack(read_published(installed_pack.load(), origin), told.target, told.options, origin)
+    return pack if pack.name == told.target else pack.prefixed(told.target)
+
+
+def _load_file(told: PackSpec) -> ToolPack[Any]:
+    path = find_file(told.target)
+    try:
+        module = import_file(path)
+    except UserError as error:
+        raise PackError(error.message, hint=error.hint) from error
+    origin = f"{told.thing} of {path.name}" if told.thing else path.name
+    return _take(find_published(module, told.thing, origin), path.stem, told, origin)
+
+
+def _load_module(told: PackSpec) -> ToolPack[Any]:
+    if told.thing and any(pack.name == told.target for pack in list_packs()):
+        raise ConfigurationError(
+            f"the pack {told.target!r} can't be read: {told.thing!r} is not of the form key=value",
+            hint=f"write {told.target}:key=value,key=value",
+        )
+    module = attempt(lambda: import_module(told.target), f"the module {told.target!r} can't be imported")
+    origin = f"{told.target}:{told.thing}" if told.thing else told.target
+    return _take(find_published(module, told.thing, origin), told.target.rpartition(".")[2], told, origin)
+
+
+_LOADERS = {"name": _load_installed, "file": _load_file, "module": _load_module}
+
+
+def _take(thing: object, name: str, told: PackSpec, origin: str) -> ToolPack[Any]:
+    return make_pack(read_published(thing, origin), name, told.options, origin)
+
+
+def _unknown(name: str, installed: Sequence[InstalledPack]) -> ConfigurationError:
+    near = near_names(name, [pack.name for pack in installed])
+    guess = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return ConfigurationError(
+        f"there is no pack {name!r}",
+        hint=f"{guess}`agentloop packs` lists those that are installed; others come with `pip install` of the package"
+        " that has them, or are named by their file: ./pack.py",
+    )
+
+
+def _describe(entry: EntryPoint) -> InstalledPack:
+    origin = entry.dist
+    name, version = ("?", "?") if origin is None else (origin.name, origin.version)
+    return InstalledPack(entry.name, name, version, entry.value, entry)

@@ -1,0 +1,99 @@
+"""Hosts: with whom a URL talks, in one spelling, or that this can't be told for certain.
+
+Programs read odd URLs in different ways. Where they might, the host is unknown, and what is unknown needs a yes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Any, cast
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_START = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<authority>[^/?#]*)", re.IGNORECASE)
+_PLACE = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:\[\]\s\\]+)(?::(?P<port>\d{0,5}))?", re.IGNORECASE)
+_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_NUMBER = re.compile(r"(?:0x[0-9a-f]*|\d+)\Z")
+_PATTERN = re.compile(r"(?:[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?")
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443, "ftp": 21}
+_LONGEST_NAME = 253
+
+
+def read_hosts(value: object) -> tuple[str, ...] | None:
+    """Return the hosts of a URL or host, or of a list of them; None if one can't be told for certain."""
+    texts = cast("Sequence[Any]", value) if isinstance(value, list) else (value,)
+    hosts = tuple(read_host(text) if isinstance(text, str) else "" for text in texts)
+    return hosts if hosts and all(hosts) else None
+
+
+def read_host(text: str) -> str:
+    """Return the host of a URL, or of `host` or `host:port`; "" if it can't be told for certain.
+
+    It is in lower case, as ASCII, without a trailing dot or user, and with its port where that is not the scheme's own.
+    """
+    text = text.strip(" ")
+    if _CONTROL.search(text):
+        return ""
+    start = cast("re.Match[str]", _START.match(text))
+    scheme = (start["scheme"] or "").lower()
+    place = _PLACE.fullmatch(start["authority"].rpartition("@")[2])
+    if place is None or "\\" in start["authority"]:
+        return ""
+    host, port = _respell(place["host"]), int(place["port"] or 0)
+    # `https:/host` is taken by some for `https://host`.
+    if not host or (not scheme and (host in _DEFAULT_PORTS or host == "file")):
+        return ""
+    return host if port in {0, _DEFAULT_PORTS.get(scheme)} else f"{host}:{port}"
+
+
+def matches_host(host: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a host is one of these; `*` in a pattern is any text."""
+    return any(_compile(pattern).fullmatch(host) for pattern in patterns)
+
+
+def is_host_pattern(pattern: str) -> bool:
+    """Tell whether a text can be a pattern for hosts."""
+    return _PATTERN.fullmatch(_respell_pattern(pattern)) is not None
+
+
+@lru_cache(maxsize=1_000)
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, _respell_pattern(pattern).split("*"))))
+
+
+def _respell_pattern(pattern: str) -> str:
+    name, colon, port = pattern.rpartition(":") if re.search(r":(\d+|\*)\Z", pattern) else (pattern, "", "")
+    return (_to_ascii(name.lower().removesuffix(".")) or name) + colon + port
+
+
+def _respell(host: str) -> str:
+    if host.startswith("["):
+        try:
+            return f"[{IPv6Address(host[1:-1]).compressed}]"
+        except AddressValueError:
+            return ""
+    host = _to_ascii(host.lower().removesuffix("."))
+    if not _NAME.fullmatch(host):
+        return ""
+    if _NUMBER.match(host.rpartition(".")[2]):
+        # `127.1` and `0x7f.1` are addresses to some and names to others.
+        try:
+            return str(IPv4Address(host))
+        except AddressValueError:
+            return ""
+    return host
+
+
+def _to_ascii(name: str) -> str:
+    """Return a name as it is looked up, or "" where that depends on who looks: `ß` may stay or become `ss`."""
+    if name.isascii():
+        return name
+    if len(name) > _LONGEST_NAME:
+        return ""
+    try:
+        encoded = name.encode("idna")
+        return encoded.decode("ascii") if encoded.decode("idna") == name else ""
+    except UnicodeError:
+        return ""

@@ -1,0 +1,82 @@
+"""Spelled: the texts under which an argument's value is known to rules.
+
+A value has several: a path can be written in many ways, and a list of words is not the same as the words in a row.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from posixpath import normpath
+from typing import Any, cast
+from unicodedata import normalize
+from urllib.parse import unquote
+
+from agentloop.policy.hosts import read_host
+
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<authority>[^/?#]*)(?P<path>[^?#]*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A value as texts.
+
+    Attributes:
+        whole: The spellings of the value: a text and the path or URL that it is; of other values, their JSON.
+        words: The spellings of each entry of a list, or None for what is no list.
+        parts: The spellings of every text somewhere inside, and a list's entries in a row, with and without quotes.
+    """
+
+    whole: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...] | None = None
+    parts: tuple[str, ...] = ()
+
+
+def spell(value: Any) -> Spelled:
+    """Return the spellings of a JSON value."""
+    if not isinstance(value, list):
+        return Spelled(_spell_whole(value), parts=tuple(_spell_parts(value)))
+    entries = cast("Sequence[Any]", value)
+    texts = [entry if isinstance(entry, str) else _dump(entry) for entry in entries]
+    parts = (*_spell_parts(entries), " ".join(texts), shlex.join(texts))
+    return Spelled((_dump(entries),), tuple(_spell_whole(entry) for entry in entries), parts)
+
+
+def _spell_whole(value: Any) -> tuple[str, ...]:
+    return (value, _respell(value)) if isinstance(value, str) else (_dump(value),)
+
+
+def _spell_parts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = [part for pair in cast("dict[str, Any]", value).items() for part in pair]
+    if isinstance(value, list):
+        for part in cast("Sequence[Any]", value):
+            yield from _spell_parts(part)
+    else:
+        yield from _spell_whole(value)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _respell(text: str) -> str:
+    """Return a text as the path or URL that it would be, in one spelling."""
+    text = normalize("NFC", text)
+    url = _URL.match(text)
+    if url is None:
+        return _respell_path(text)
+    path = unquote(url["path"])
+    end = "/" if len(path) > 1 and path.endswith("/") else ""
+    place = read_host(text) or url["authority"].lower()
+    return url["scheme"].lower() + place + _respell_path(path) + end + text[url.end() :]
+
+
+def _respell_path(path: str) -> str:
+    if not path:
+        return ""
+    plain = normpath(path.replace("\\", "/"))
+    return plain[1:] if plain.startswith("//") else plain

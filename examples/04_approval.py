@@ -1,0 +1,34 @@
+"""A person in the loop: a tool that writes asks first."""
+
+import json
+
+from agentloop import Agent, ApprovalRequest, Approve, Decision, Effects, Policy, Reject, tool
+
+MOST_GUESTS = 20
+TABLES = {}
+
+
+@tool(effects=Effects(write=True))
+def book_table(guests: int) -> str:
+    """Book a table at the restaurant.
+
+    Args:
+        guests: How many people will come.
+    """
+    TABLES[len(TABLES) + 1] = guests
+    return f"Table {len(TABLES)} is booked for {guests} guests."
+
+
+async def ask(request: ApprovalRequest) -> Decision:
+    """Decide on a call; a program for people would show it and wait for their answer."""
+    print(f"asked     {request.tool} {request.call.arguments} because {request.reason}")
+    if json.loads(request.call.arguments)["guests"] > MOST_GUESTS:
+        return Reject(f"we have no table for more than {MOST_GUESTS}")
+    return Approve()  # or with other arguments, and for this call, for such calls, or for the tool from now on
+
+
+if __name__ == "__main__":
+    agent = Agent("local:smollm2", tools=[book_table], policy=Policy(approver=ask))
+    for guests in (4, 40):
+        agent.run_sync(f"Which table is booked for {guests} guests?")
+    print("booked   ", TABLES)
