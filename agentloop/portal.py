@@ -99,7 +99,9 @@ class _RemoteTask(Generic[T]):
         try:
             error = task.exception()
         except asyncio.CancelledError as cancelled:
-            error = cancelled
+            # What would have ended this loop, such as a KeyboardInterrupt, comes as the cause of a cancellation.
+            error = cancelled.__cause__ or cancelled
+            carry_run(cancelled, error)
         if error is None:
             self.outcome.set_result(task.result())
         else:

@@ -1,13 +1,19 @@
 """The guarded GET, against servers on this machine; names are given addresses by the tests, never by the network."""
 
 import asyncio
+import gzip
 import ssl
+import tracemalloc
+from contextlib import suppress
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentloop.errors import FetchError
 from agentloop.fetch import Fetcher, is_public, look_up
+from agentloop.fetch.body import Body
 from loopback import CUT, Gate, Loopback, Reply
 
 LOOPBACK = ip_address("127.0.0.1")
@@ -73,7 +79,7 @@ async def test_what_is_fetched_comes_with_its_type_and_its_place():
     assert request.headers == {
         "host": url_of(server, "").removeprefix("http://"),
         "accept": "image/*",
-        "accept-encoding": "identity",
+        "accept-encoding": "gzip",
         "user-agent": "agentloop",
     }
 
@@ -329,10 +335,159 @@ async def test_what_turns_out_too_large_is_left():
         await gate.was_left()
 
 
-@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
-async def test_a_compressed_body_is_refused(coding):
-    async with Loopback([Reply((b"x",), headers={"content-encoding": coding})]) as server:
-        assert "compressed" in await refusal(local(), url_of(server))
+def packed(data, *rest, coding="gzip"):
+    return Reply((gzip.compress(data), *rest), headers={"content-encoding": coding})
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP"])
+async def test_a_body_comes_unpacked(coding):
+    data = b"x" * 1_000
+    async with Loopback([packed(data, coding=coding)]) as server:
+        assert (await local().get(url_of(server))).content == data
+
+
+@given(st.binary(max_size=3_000), st.integers(1, 50), st.integers(0, 3_000))
+def test_what_is_unpacked_is_what_was_packed_or_too_large(data, size, max_bytes):
+    body, sent = Body("gzip", max_bytes, "it"), gzip.compress(data)
+    try:
+        for start in range(0, len(sent), size):
+            body.take(sent[start : start + size])
+        assert body.whole() == data
+        assert len(data) <= max_bytes
+    except FetchError:
+        assert len(data) > max_bytes or len(sent) > max_bytes
+
+
+async def test_a_bomb_is_left_when_more_has_come_out_of_it_than_may_be():
+    gate = Gate()
+    bomb = gzip.compress(b"0" * 50_000_000)
+    async with Loopback([Reply((bomb, gate), headers={"content-encoding": "gzip"})]) as server:
+        tracemalloc.start()
+        try:
+            said = await refusal(local(max_bytes=100_000), url_of(server))
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert said.endswith("/a.png is larger than 100,000 bytes")
+        assert most < 2_000_000
+        await gate.was_left()
+
+
+async def test_what_comes_after_the_end_of_a_packed_body_counts_and_is_dropped():
+    async with Loopback([packed(b"all", b"junk"), packed(b"all", b"x" * 1_000)]) as server:
+        assert (await local().get(url_of(server))).content == b"all"
+        assert "larger than" in await refusal(local(), url_of(server))
+
+
+@pytest.mark.parametrize("sent", [b"no gzip", gzip.compress(b"x" * 100)[:-1], gzip.compress(b"x" * 100)[:-20]])
+async def test_a_damaged_packed_body_is_told(sent):
+    async with Loopback([Reply((sent,), headers={"content-encoding": "gzip"})]) as server:
+        assert (await refusal(local(), url_of(server))).endswith("sent a body that can't be unpacked")
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "deflate", "identity, gzip", "gzip, gzip"])
+async def test_what_is_packed_in_a_way_not_asked_for_is_refused_unread(coding):
+    gate = Gate()
+    async with Loopback([Reply((b"x", gate), headers={"content-encoding": coding})]) as server:
+        assert f"compressed as {coding!r}" in await refusal(local(), url_of(server))
+        await gate.was_left()
+
+
+# --- what kinds, and whose ---
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        ("text/html", True),
+        ("TEXT/HTML; charset=latin-1", True),
+        ("", True),
+        ("application/octet-stream", False),
+        ("application/pdf; x=text/html", False),
+    ],
+)
+async def test_only_kinds_that_are_wanted_are_read(kind, taken):
+    gate = Gate()
+    async with Loopback([Reply((b"page", *(() if taken else (gate,))), content_type=kind)]) as server:
+        fetcher = local(content_types=("text/*",))
+        if taken:
+            assert (await fetcher.get(url_of(server))).content == b"page"
+        else:
+            kind = kind.partition(";")[0]
+            assert (await refusal(fetcher, url_of(server))).endswith(f"/a.png is {kind}, which is not taken")
+            await gate.was_left()
+
+
+async def test_each_url_is_vetted_before_it_is_asked_for():
+    seen = []
+
+    def vet(url):
+        seen.append(str(url))
+        if "secret" in url.path:
+            raise FetchError(f"{url.path} is not for you")
+
+    async with Loopback([moved("/b"), moved("/secret")]) as server:
+        assert await refusal(local(vet=vet), url_of(server)) == "/secret is not for you"
+        assert seen == [url_of(server, path) for path in ("/a.png", "/b", "/secret")]
+        assert [request.path for request in server.requests] == ["/a.png", "/b"]
+
+
+async def test_a_host_of_the_users_own_network_is_reached_and_none_beside_it():
+    async with Loopback([]) as other, Loopback([Reply((b"wiki",)), moved(url_of(other))]) as server:
+        port = int(url_of(server, "").rpartition(":")[2])
+        fetcher = Fetcher(max_bytes=99, resolve=at("127.0.0.1"), private=frozenset({("images.example", port)}))
+        assert (await fetcher.get(url_of(server))).content == b"wiki"
+        assert "not on the public network" in await refusal(fetcher, url_of(server))  # it redirects to another port
+        assert "not on the public network" in await refusal(fetcher, url_of(server, host="other.example"))
+    assert other.connections == 0
+
+
+# --- other methods ---
+
+
+async def test_a_request_is_sent_as_it_is_and_any_status_is_an_answer():
+    async with Loopback([Reply((b"made",), status=201, headers={"x-id": "7"}), Reply((b"no",), status=404)]) as server:
+        sent = {"Accept": "text/x", "X-Key": "k", "Host": "evil.example"}
+        made = await local().send("POST", url_of(server), headers=sent, content=b"{}")
+        assert (made.status, made.content, made.headers["x-id"]) == (201, b"made", "7")
+        assert (await local().send("DELETE", url_of(server))).status == 404
+    post, delete = server.requests
+    assert (post.method, post.body) == ("POST", b"{}")
+    assert post.headers == {
+        "host": url_of(server, "").removeprefix("http://"),
+        "accept": "text/x",
+        "accept-encoding": "gzip",
+        "user-agent": "agentloop",
+        "x-key": "k",
+        "content-length": "2",
+    }
+    assert (delete.method, delete.headers["content-length"]) == ("DELETE", "0")
+
+
+async def test_a_head_has_no_body_whatever_is_announced():
+    headers = {"content-length": "99999999", "content-encoding": "gzip"}
+    async with Loopback([Reply(status=200, headers=headers)]) as server:
+        fetched = await local().send("HEAD", url_of(server))
+    assert (fetched.content, fetched.headers["content-length"]) == (b"", "99999999")
+
+
+async def test_what_changes_something_is_not_sent_elsewhere_by_a_redirect():
+    async with Loopback([moved("/b", 307)]) as server:
+        answer = await local().send("POST", url_of(server), content=b"{}")
+    assert (answer.status, answer.headers["location"]) == (307, "/b")
+    assert len(server.requests) == 1
+
+
+async def test_headers_go_to_no_other_origin():
+    async with Loopback(lambda request: Reply((b"x",))) as other:
+        script = [moved("/b"), moved(url_of(other)), moved(url_of(other, host="other.example"))]
+        async with Loopback([*script, Reply((b"x",))]) as server:
+            key = {"Authorization": "Bearer secret"}
+            await local().send("GET", url_of(server), headers=key)
+            await local().send("GET", url_of(server), headers=key)
+    assert ["authorization" in request.headers for request in server.requests] == [True, True, True]
+    assert ["authorization" in request.headers for request in other.requests] == [False, False]
+    assert "secret" not in repr(Fetcher(max_bytes=1))
 
 
 @pytest.mark.parametrize("stalls", [Reply(before=(Gate(),)), Reply((b"a", Gate(), b"b"))])
@@ -340,6 +495,26 @@ async def test_it_ends_in_time_wherever_the_server_stalls(stalls):
     async with Loopback([stalls]) as server:
         said = await refusal(local(seconds=0.2), url_of(server))
     assert said == f"{url_of(server)} took longer than 0.2 s"
+
+
+async def test_a_server_that_always_sends_a_little_more_does_not_hold_it():
+    drips = asyncio.Event()
+
+    async def drip(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        with suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b"x")
+                await writer.drain()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(drips.wait(), 0.02)
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        said = await refusal(local(seconds=0.3), f"http://images.example:{port}/")
+        drips.set()
+    assert said.endswith("took longer than 0.3 s")
 
 
 async def test_it_ends_in_time_when_names_are_looked_up_for_ever():

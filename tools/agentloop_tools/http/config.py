@@ -1,0 +1,83 @@
+"""HttpConfig: which API, what may be asked of it, and where its secrets come from. It holds none itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from agentloop import PackConfig
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SECRET_NAME = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
+
+Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def _split(value: Any) -> Any:
+    """Return the words of a text, as on a command line, which has no lists."""
+    return tuple(re.findall(r"\w+", value.upper())) if isinstance(value, str) else value
+
+
+def _read_lines(value: Any) -> Any:
+    """Return `Name: value; Name: value` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [line.partition(":") for line in re.split(r"[;\n]", value) if line.strip()]
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+def _check_base(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it is no http or https URL")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("it may hold neither a user's name nor a query: secrets go into headers, as {NAME}")
+    return url.rstrip("/")
+
+
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
+            raise ValueError(f"{name!r} is no header of one line of ASCII")
+        if name.lower() in _OURS:
+            raise ValueError(f"{name} is set by the pack itself")
+    return _check_literals(headers)
+
+
+def _check_literals(values: dict[str, str]) -> dict[str, str]:
+    for name, value in values.items():
+        if _SECRET_NAME.search(name) and not names_in(value):
+            raise ValueError(f"{name} looks like a secret: write it as {{NAME}}, the name of an environment variable")
+    return values
+
+
+def names_in(template: str) -> list[str]:
+    """Return the names of the environment variables that a template is filled from."""
+    return re.findall(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", template)
+
+
+class HttpConfig(PackConfig):
+    """The configuration of the http pack."""
+
+    base_url: Annotated[str, AfterValidator(_check_base)] = Field(
+        description="where the API is, which nothing leads out of; it may be on a private network"
+    )
+    methods: Annotated[tuple[Method, ...], BeforeValidator(_split)] = Field(
+        ("GET", "HEAD"), min_length=1, description="what may be asked of it"
+    )
+    headers: Annotated[dict[str, str], BeforeValidator(_read_lines), AfterValidator(_check_headers)] = Field(
+        default_factory=dict[str, str],
+        description="sent each time; {NAME} stands for an environment variable: `Authorization: Bearer {MY_TOKEN}`",
+    )
+    query: Annotated[dict[str, str], BeforeValidator(_read_lines), AfterValidator(_check_literals)] = Field(
+        default_factory=dict[str, str], description="added to each URL's query, in the same way"
+    )
+    about: str = Field("", description="what the API does and which paths it has, told to the model")
+    trusted: bool = Field(default=False, description="whether strangers have no part in what the API returns")
+    max_bytes: int = Field(1_000_000, ge=100, le=5_000_000, description="the largest answer, packed or unpacked")
+    seconds: float = Field(30.0, gt=0, le=300, description="how long a call may take, repetitions included")
+    retries: int = Field(2, ge=0, le=10, description="how often a request that changes nothing more is repeated")

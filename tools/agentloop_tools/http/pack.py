@@ -1,0 +1,227 @@
+"""Http: the pack, and the API that it opens for one run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cached_property
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal
+
+from agentloop import Effects, FetchError, Tool, ToolError, ToolPack, bound_tools, tool
+from agentloop_tools.charset import decode
+from agentloop_tools.http.config import HttpConfig
+from agentloop_tools.http.pick import pick as pick_part
+from agentloop_tools.http.place import Place
+from agentloop_tools.http.quiet import quiet
+from agentloop_tools.http.retry import Retry, Sleep
+from agentloop_tools.http.secrets import Secrets
+
+if TYPE_CHECKING:
+    from agentloop import Fetched, Fetcher
+
+Resolve = Callable[[str, int], Awaitable[Sequence[Any]]]
+Query = dict[str, str | int | float | bool]
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_BODY_BYTES = 1_000_000
+_MARGIN_SECONDS = 5.0
+_TEXT = ("text/", "json", "xml", "yaml", "javascript", "x-www-form-urlencoded", "csv")
+
+
+class Http(ToolPack[HttpConfig]):
+    """Requests to one API.
+
+    Args:
+        config: Which API, and with what secrets.
+        environment: Where secrets are looked up when a request is sent.
+        resolve: Gives the addresses of a host, in place of the system's resolver.
+        sleep: Waits before a request is sent again.
+    """
+
+    name = "http"
+    version = "1.0"
+
+    def __init__(
+        self,
+        config: HttpConfig | None = None,
+        *,
+        environment: Mapping[str, str] = os.environ,
+        resolve: Resolve | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        super().__init__(config)
+        self._environment = environment
+        self._resolve = resolve
+        self._sleep = sleep
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Iterable[Tool]]:
+        """Yield `get`, and `send` where a method that changes something is allowed; secrets have to be there by now."""
+        config = self.config
+        api = OpenApi(config, self._environment, self._resolve, self._sleep)
+        api.read_secrets()
+        common = Effects(network=True, open_world=not config.trusted, hosts=(Place(config.base_url).host,))
+        told = f"\n\nThe API is at {config.base_url}. Methods: {', '.join(config.methods)}. {config.about}".rstrip()
+        tools = {each.name: each for each in bound_tools(api)}
+        opened = {
+            "get": replace(tools["get"], effects=common),
+            "send": replace(tools["send"], effects=replace(common, write=True, destructive=True), preview=api.preview),
+        }
+        offered = {"get" if method in _READING else "send": None for method in config.methods}
+        yield [
+            replace(opened[name], description=opened[name].description + told, timeout=config.seconds + _MARGIN_SECONDS)
+            for name in sorted(offered)
+        ]
+
+
+class OpenApi:
+    """An API in one run.
+
+    Args:
+        config: Which API.
+        environment: Where its secrets are.
+        resolve: Gives the addresses of its host, or None for the system's resolver.
+        sleep: Waits.
+    """
+
+    def __init__(
+        self, config: HttpConfig, environment: Mapping[str, str], resolve: Resolve | None, sleep: Sleep
+    ) -> None:
+        self._config = config
+        self._environment = environment
+        self._resolve = resolve
+        self._place = Place(config.base_url)
+        self._retry = Retry(config.retries, config.seconds, sleep)
+
+    def read_secrets(self) -> Secrets:
+        """Return the secrets as they are now.
+
+        Raises:
+            ConfigurationError: one is missing.
+        """
+        return Secrets([*self._config.headers.values(), *self._config.query.values()], self._environment)
+
+    @tool(strict=False)
+    async def get(
+        self,
+        path: str,
+        query: Query | None = None,
+        pick: str = "",
+        method: Literal["GET", "HEAD", "OPTIONS"] = "GET",
+    ) -> str:
+        """Ask the API for something and return its answer. Who asks is known to the API; no keys are needed.
+
+        Args:
+            path: Under the API's address, such as /items/7.
+            query: Parameters of the URL by name.
+            pick: The part of a JSON answer to return, such as items.0.name or items.*.id; "" for all of it.
+            method: GET, unless something else is meant.
+        """
+        return await self._ask(method, path, query, None, pick)
+
+    @tool(strict=False, parallel=False)
+    async def send(
+        self,
+        method: Literal["POST", "PUT", "PATCH", "DELETE"],
+        path: str,
+        body: dict[str, Any] | list[Any] | None = None,
+        query: Query | None = None,
+        pick: str = "",
+    ) -> str:
+        """Have the API change something and return its answer. Who asks is known to the API; no keys are needed.
+
+        Args:
+            method: What to do with what is at the path.
+            path: Under the API's address, such as /items/7.
+            body: What to send, as JSON; nothing without it.
+            query: Parameters of the URL by name.
+            pick: The part of a JSON answer to return, such as items.0.name or items.*.id; "" for all of it.
+        """
+        return await self._ask(method, path, query, body, pick)
+
+    def preview(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: Query | None = None,
+        pick: str = "",  # noqa: ARG002 - send's own parameters
+    ) -> str:
+        """Return what a call of `send` would send, secrets left out."""
+        url = self._place.locate(path, _pairs(query))
+        return f"{method} {url}" + ("" if body is None else f"\n{json.dumps(body, ensure_ascii=False, indent=1)}")
+
+    async def _ask(self, method: str, path: str, query: Query | None, body: Any, pick: str) -> str:
+        if method not in self._config.methods:
+            raise ToolError(f"{method} is not allowed here; allowed are {', '.join(self._config.methods)}")
+        content = b"" if body is None else json.dumps(body).encode()
+        if len(content) > _BODY_BYTES:
+            raise ToolError(f"the body is larger than {_BODY_BYTES:,} bytes")
+        secrets = self.read_secrets()
+        own = {name: secrets.fill(value) for name, value in self._config.query.items()}
+        url = self._place.locate(path, _pairs(query), own)
+        headers = {name: secrets.fill(value) for name, value in self._config.headers.items()}
+        if body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+
+        async def attempt() -> Fetched:
+            return await self._fetcher.send(method, url, headers=headers, content=content)
+
+        try:
+            with quiet():
+                async with asyncio.timeout(self._config.seconds):
+                    answer = await self._retry.call(method, attempt)
+        except TimeoutError:
+            raise ToolError(f"the API did not answer within {self._config.seconds:g} s") from None
+        except FetchError as error:
+            raise ToolError(secrets.redact(error.message)) from None  # what caused it may hold a header
+        text = secrets.redact(_write(method, answer, pick))
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise ToolError(text)
+        return text
+
+    @cached_property
+    def _fetcher(self) -> Fetcher:
+        from agentloop import Fetcher  # noqa: PLC0415 - 0.15 s that the first request pays
+
+        _, host, port = self._place.origin
+        fetcher = Fetcher(
+            max_bytes=self._config.max_bytes,
+            seconds=self._config.seconds,
+            accept="application/json, text/*;q=0.9, */*;q=0.5",
+            private=frozenset({(host, port)}),
+            vet=self._place.vet,
+        )
+        return fetcher if self._resolve is None else replace(fetcher, resolve=self._resolve)
+
+
+def _pairs(query: Query | None) -> list[tuple[str, str]]:
+    """Return parameters as URLs have them; true and false as JSON has them."""
+    return [
+        (name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in (query or {}).items()
+    ]
+
+
+def _write(method: str, answer: Fetched, pick: str) -> str:
+    """Return an answer as text: its status and kind, then what it says."""
+    kind = answer.content_type.partition(";")[0].strip().lower()
+    head = f"{answer.status} {kind}".rstrip()
+    if location := answer.headers.get("location"):
+        head += f"\nlocation: {location}"
+    if method == "HEAD":
+        return "\n".join([head, *(f"{name}: {value}" for name, value in answer.headers.items())])
+    if kind and not any(part in kind for part in _TEXT):
+        return f"{head}\n[{len(answer.content):,} bytes, which are no text]"
+    text = decode(answer.content, answer.content_type)
+    if pick and text and answer.status < HTTPStatus.BAD_REQUEST:
+        try:
+            part = pick_part(json.loads(text), pick)
+        except (ValueError, RecursionError):
+            raise ToolError("the answer is no JSON: nothing can be picked from it") from None
+        text = part if isinstance(part, str) else json.dumps(part, ensure_ascii=False)
+    return f"{head}\n{text}".rstrip()
