@@ -14,7 +14,18 @@ from typing import Annotated, Any
 
 import typer
 
-from agentloop.cli.options import AsJson, BaseUrl, KnownModel, Order, ProbedModel
+from agentloop.cli.options import (
+    AsJson,
+    BaseUrl,
+    KnownModel,
+    Order,
+    Packs,
+    PackSpecText,
+    ProbedModel,
+    Setup,
+    ToolFiles,
+    Yes,
+)
 
 _MISTAKE = 2  # as in _STATUSES
 _STATUSES = """\
@@ -26,6 +37,9 @@ Exit status:
   4    the endpoint could not answer
   130  interrupted by Ctrl-C"""
 
+# Said, since for what is not said typer imports pydantic, and a list of packs would take twice as long.
+_NOT_ASKED_FOR = {"help": False}
+
 # Rich would triple the time that help takes.
 app = typer.Typer(
     help="Agents that call Python functions, on any OpenAI-compatible endpoint.",
@@ -34,11 +48,31 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"default_map": {**_NOT_ASKED_FOR, "packs": _NOT_ASKED_FOR}},
 )
 _tools = typer.Typer(help="Look at tools.", no_args_is_help=True, rich_markup_mode=None)
+_packs = typer.Typer(invoke_without_command=True, rich_markup_mode=None, epilog=_STATUSES)
 _profile = typer.Typer(help="What is known about endpoints.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(_tools, name="tools")
+app.add_typer(_packs, name="packs")
 app.add_typer(_profile, name="profile")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - as below
+
+        typer.echo(f"agentloop {version('agentloop')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 @app.command("run", epilog=_STATUSES)
@@ -55,6 +89,35 @@ def _run(**options: Any) -> None:
 vars(_run)["__signature__"] = signature(Order)  # what typer reads: its options are the fields of an Order
 
 
+@app.command("chat", epilog=_STATUSES)
+def _chat(**options: Any) -> None:
+    """Talk with a model, with tools from packs and from your files; each line is a turn.
+
+    Answers go to standard output, everything else to standard error.
+    """
+    from agentloop.cli.chat_command import chat  # noqa: PLC0415 - as above
+
+    raise typer.Exit(chat(Setup(**options)))
+
+
+vars(_chat)["__signature__"] = signature(Setup)
+
+
+@_tools.command("call", epilog=_STATUSES)
+def _call(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The tool, such as files.read or files_read.")],
+    arguments: Annotated[str, typer.Argument(metavar="JSON", help="Its arguments, as an object.")] = "{}",
+    *,
+    pack: Packs = None,
+    tools: ToolFiles = None,
+    yes: Yes = None,
+) -> None:
+    """Call a tool by hand, as a model would call it: its result goes to standard output."""
+    from agentloop.cli.call_command import call_tool  # noqa: PLC0415 - as above
+
+    raise typer.Exit(call_tool(name, arguments, packs=pack, tools=tools, yes=yes))
+
+
 @_tools.command("check", epilog=_STATUSES)
 def _check(
     file: Annotated[str, typer.Argument(metavar="FILE.py[:NAME]", help="The file, or one thing in it.")],
@@ -67,6 +130,55 @@ def _check(
     from agentloop.cli.check_command import check_tools  # noqa: PLC0415 - as above
 
     raise typer.Exit(check_tools(file))
+
+
+@_packs.callback()
+def _list_packs(
+    context: typer.Context,
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Import each in a process of its own, and say which are broken and why.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the tool packs that are installed; none of them is imported."""
+    if context.invoked_subcommand is None:
+        from agentloop.cli.packs_command import list_installed  # noqa: PLC0415 - as above
+
+        raise typer.Exit(list_installed(check=check, as_json=as_json))
+
+
+@_packs.command("show", epilog=_STATUSES)
+def _show_pack(spec: PackSpecText, *, as_json: AsJson = False) -> None:
+    """Show a pack's tools, their effects and schemas, and its configuration; the pack is opened for it."""
+    from agentloop.cli.packs_command import show_pack  # noqa: PLC0415 - as above
+
+    raise typer.Exit(show_pack(spec, as_json=as_json))
+
+
+@_packs.command("new", epilog=_STATUSES)
+def _new_pack(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the pack is to be called, such as greetings.")],
+) -> None:
+    """Write a package with a pack of your own, which passes its own test, into a new folder."""
+    from agentloop.cli.new_command import write_package  # noqa: PLC0415 - as above
+
+    raise typer.Exit(write_package(name))
+
+
+@_packs.command("serve", epilog=_STATUSES)
+def _serve(
+    specs: Annotated[list[str], typer.Argument(metavar="PACK", help="The packs, as for --pack.")],
+    *,
+    mcp: Annotated[  # noqa: ARG001 - has to be said, so that other ways can follow
+        bool, typer.Option("--mcp", help="Over the Model Context Protocol, on standard input and output.")
+    ],
+    yes: Yes = None,
+) -> None:
+    """Offer packs to another program, under the same policy; what needs a yes is refused unless --yes allows it."""
+    from agentloop.cli.serve_command import serve_packs  # noqa: PLC0415 - as above
+
+    raise typer.Exit(serve_packs(specs, yes=yes or ()))
 
 
 @app.command("models", epilog=_STATUSES)

@@ -6,24 +6,21 @@ import json
 import os
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, closing
-from pathlib import Path
-from typing import Any, TextIO, cast
+from contextlib import aclosing
+from typing import Any, TextIO
 
 from agentloop.agent import Agent
+from agentloop.cli.approvals import Approvals
 from agentloop.cli.failure import DONE, STOPPED, failure_as_json, report
+from agentloop.cli.follow import follow_run
 from agentloop.cli.options import Order
 from agentloop.cli.screen import Screen
-from agentloop.cli.target import make_endpoint, split_model
-from agentloop.cli.terminal import keep_stdout, say
-from agentloop.cli.tool_file import load_tools
+from agentloop.cli.setup import make_agent
+from agentloop.cli.terminal import keep_stdout
 from agentloop.errors import AgentloopError, ConfigurationError
-from agentloop.events import Event, Finished
+from agentloop.events import Event
 from agentloop.items import Image, JsonObject, Message, Text
-from agentloop.limits import Limits
-from agentloop.portal import PORTAL
 from agentloop.run import RunResult
-from agentloop.wire.providers import EMBEDDED, HOSTED, find_provider
 
 
 def run_prompt(order: Order) -> int:
@@ -51,15 +48,9 @@ def run_prompt(order: Order) -> int:
 def _run(order: Order, screen: Screen) -> RunResult[Any]:
     images = (_find_image(given) for given in order.image or ())
     prompt = Message("user", (Text(_read_prompt(order.prompt)), *images))
-    agent = _make_agent(order)
-    event: Event | None = None
-    with closing(PORTAL.iterate(lambda: _stream(agent, prompt))) as events:
-        try:
-            for event in events:
-                screen.show(event)
-        except KeyboardInterrupt as interrupt:
-            events.throw(interrupt)  # between two events, the stream has yet to end and to hand over its run
-    return cast("Finished", event).result  # a stream that raises nothing ends with it
+    approvals = Approvals(order.yes)
+    agent = make_agent(order, approvals, order.output_schema)
+    return follow_run(lambda: _stream(agent, prompt), screen, approvals)
 
 
 async def _stream(agent: Agent[Any], prompt: Message) -> AsyncGenerator[Event, None]:
@@ -81,53 +72,6 @@ def _read_prompt(prompt: str) -> str:
 
 def _find_image(given: str) -> Image:
     return Image.from_url(given) if "://" in given or given.startswith("data:") else Image.from_path(given)
-
-
-def _read_schema(path: str) -> JsonObject:
-    """Return the JSON schema in a file.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    try:
-        schema = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"no JSON schema can be read from {path}: {error}", hint="give a file that holds one, as a JSON object"
-        ) from None
-    if not isinstance(schema, dict):
-        raise ConfigurationError(f"{path} holds no JSON schema", hint="a schema is a JSON object")
-    return cast("JsonObject", schema)
-
-
-def _make_agent(order: Order) -> Agent[Any]:
-    if order.base_url is not None and order.model is None:
-        raise ConfigurationError(
-            "--base-url came without --model", hint="add --model, the name as that server knows it"
-        )
-    if order.max_tool_calls is not None and order.max_tool_calls < 0:
-        raise ConfigurationError(f"--max-tool-calls {order.max_tool_calls} is below zero", hint="give 0 or more")
-    limits = Limits() if order.max_tool_calls is None else Limits(tool_calls=order.max_tool_calls)
-    tools = [tool for spec in order.tools or () for tool in load_tools(spec)]
-    model = _default_model() if order.model is None else order.model
-    if order.base_url is None:
-        split_model(model)
-    return Agent(
-        model,
-        endpoint=None if order.base_url is None else make_endpoint(order.base_url),
-        instructions=order.instructions,
-        tools=tools,
-        output=None if order.output_schema is None else _read_schema(order.output_schema),
-        limits=limits,
-    )
-
-
-def _default_model() -> str:
-    keys = find_provider(HOSTED)[0].keys
-    if any(os.environ.get(key) for key in keys):
-        return HOSTED
-    say("model", f"{EMBEDDED}, a small one inside this process, as {keys[0]} is not set; --model takes another")
-    return EMBEDDED
 
 
 def _as_json(result: RunResult[Any]) -> JsonObject:

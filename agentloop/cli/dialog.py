@@ -1,0 +1,133 @@
+"""Asks a person at a terminal whether a call may run. What they are asked about is decided elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TextIO
+
+from agentloop.policy import ApprovalRequest, Approve, Decision, Reject
+from agentloop.schema.visible import show_invisible
+
+TERMINAL = Path("/dev/tty")  # standard input may be a file, and standard error too
+
+_CHOICES = "[y]es, [n]o, [a]lways in this run, [e]dit the arguments? "
+_CLOSED = "the terminal was closed before anybody answered"
+
+
+@contextmanager
+def open_terminal() -> Generator[Dialog | None]:
+    """Yield a dialog with whoever sits at the terminal of this process, or None when it has none."""
+    with ExitStack() as stack:
+        try:
+            read = stack.enter_context(TERMINAL.open(encoding="utf-8", errors="replace"))
+            write = stack.enter_context(TERMINAL.open("w", encoding="utf-8", errors="replace"))
+        except OSError:
+            yield None
+            return
+        yield Dialog(read, write)
+
+
+class Dialog:
+    """A person at a terminal.
+
+    Args:
+        read: What they type.
+        write: What they see.
+    """
+
+    def __init__(self, read: TextIO, write: TextIO) -> None:
+        self._read = read
+        self._write = write
+
+    def decide(self, request: ApprovalRequest) -> Decision:
+        """Show a call as it would run, and return what the person says to it."""
+        self._say(f"{request.tool} wants to run: {request.reason}\n")
+        self._say(_show_arguments(request))
+        if request.preview:
+            self._say(f"  what it would do:\n{_indent(request.preview)}")
+        drop_typed_ahead(self._read)
+        while True:
+            answer = self._ask(_CHOICES)
+            if answer is None:
+                return Reject(_CLOSED)
+            match answer.strip().lower()[:1]:
+                case "y":
+                    return Approve()
+                case "a":
+                    return Approve(scope="tool")
+                case "n":
+                    return Reject((self._ask("why, for the model (may be empty)? ") or "").strip())
+                case "e":
+                    edited = self._edit(request)
+                    if edited is not None:
+                        return Approve(edited)
+                case _:
+                    pass
+
+    def _edit(self, request: ApprovalRequest) -> str | None:
+        """Return other arguments, from the person's editor, or None when they make no sense."""
+        with TemporaryDirectory(prefix="agentloop-") as folder:
+            file = Path(folder, "arguments.json")
+            file.write_text(_as_json(request), encoding="utf-8")
+            editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+            try:
+                command = [*shlex.split(editor), str(file)]
+                subprocess.run(command, stdin=self._read, stdout=self._write, stderr=self._write, check=True)  # noqa: S603 - the editor that the person has named
+                edited: object = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError, subprocess.CalledProcessError) as error:
+                self._say(f"nothing was changed: {error}\n")
+                return None
+        if not isinstance(edited, dict):
+            self._say("nothing was changed: the arguments have to be a JSON object\n")
+            return None
+        return json.dumps(edited, ensure_ascii=False)
+
+    def _ask(self, question: str) -> str | None:
+        self._say(question)
+        answer = self._read.readline()
+        if not answer:
+            self._say("\n")
+        return answer or None
+
+    def _say(self, text: str) -> None:
+        self._write.write(show_invisible(text))
+        self._write.flush()
+
+
+def drop_typed_ahead(read: TextIO) -> None:
+    """Forget what was typed before a question was there to be answered."""
+    with suppress(ImportError, OSError, ValueError):
+        from termios import TCIFLUSH, error, tcflush  # noqa: PLC0415 - no such module on Windows
+
+        with suppress(error):
+            tcflush(read.fileno(), TCIFLUSH)
+
+
+def _show_arguments(request: ApprovalRequest) -> str:
+    arguments = request.arguments
+    if arguments is None:
+        return f"  arguments that can't be read:\n{_indent(request.call.arguments)}"
+    return "".join(_show_argument(name, value) for name, value in arguments.items()) or "  no arguments\n"
+
+
+def _show_argument(name: str, value: object) -> str:
+    if isinstance(value, str) and "\n" in value:
+        return f"  {name}:\n{_indent(value)}"
+    return f"  {name}: {json.dumps(value, ensure_ascii=False)}\n"
+
+
+def _indent(text: str) -> str:
+    """Return the text with a mark before each line, so that it can't pass for ours."""
+    return "".join(f"  | {line}\n" for line in text.split("\n"))
+
+
+def _as_json(request: ApprovalRequest) -> str:
+    arguments: Mapping[str, object] | None = request.arguments
+    return request.call.arguments if arguments is None else json.dumps(arguments, indent=2, ensure_ascii=False)

@@ -1,0 +1,387 @@
+import json
+import os
+import re
+import resource
+import select
+import subprocess
+import sys
+from contextlib import closing
+from importlib.metadata import version
+
+import pytest
+
+from agentloop.cli import main
+from agentloop.cli.packs_command import describe_effects
+from agentloop.packs.discovery import list_packs
+from agentloop.packs.trial import find_failure, try_pack
+from agentloop.tools import Effects
+
+PATIENCE_SECONDS = 60
+SHOP = '''
+from contextlib import asynccontextmanager
+from pydantic import Field, SecretStr
+from agentloop import Effects, PackConfig, ToolPack, tool
+
+class ShopConfig(PackConfig):
+    name: str = Field(description="Whose shop.")
+    token: SecretStr = Field(SecretStr("never shown"), description="For the till.")
+
+class Shop(ToolPack[ShopConfig]):
+    name = "shop"
+    version = "3.1"
+
+    @tool(effects=Effects(read=True), timeout=5)
+    def price(self, of: str) -> int:
+        """Tell a price.
+
+        Args:
+            of: What it is.
+        """
+        return 3
+
+    @tool
+    def sell(self, what: str) -> str:
+        """Sell something."""
+        return f"{what} is sold"
+'''
+
+
+@pytest.fixture(autouse=True)
+def _own_process_state(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    before = set(sys.modules)
+    yield
+    for name in {name for name in set(sys.modules) - before if name.partition("_")[0] in {"shop", "broken", "first"}}:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def invoke(capfd):
+    """Return a function that carries out a command line here and returns its status, its output and the rest."""
+
+    def invoke(*arguments):
+        with pytest.raises(SystemExit) as exited:
+            main(arguments)
+        return exited.value.code, *capfd.readouterr()
+
+    return invoke
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(source, name="shop.py"):
+        path = tmp_path / name
+        path.write_text(source, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Return a function that puts a distribution with a pack where Python finds it."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(distribution, source, pack=None, kind="Shop"):
+        info = tmp_path / f"{distribution}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[agentloop.packs]\n{pack or distribution} = {distribution}:{kind}\n")
+        (tmp_path / f"{distribution}.py").write_text(source, encoding="utf-8")
+        return next(row for row in list_packs() if row.distribution == distribution)
+
+    return install
+
+
+def has_ended(pid):
+    """Wait until a process that is not ours has ended."""
+    try:
+        with closing(os.fdopen(os.pidfd_open(pid))) as process:
+            return bool(select.select([process], [], [], PATIENCE_SECONDS)[0])
+    except ProcessLookupError:
+        return True
+
+
+# --- which there are ---
+
+
+def test_the_installed_packs_are_listed_with_version_and_distribution(invoke, install):
+    install("shop", "raise SystemExit('never imported')")
+    status, out, err = invoke("packs")
+    assert (status, err) == (0, "")
+    assert re.search(r"^shop +1\.0 +shop *$", out, re.MULTILINE)
+    assert re.search(rf"^files +{version('agentloop')} +agentloop *$", out, re.MULTILINE)
+    rows = json.loads(invoke("packs", "--json")[1])
+    assert {"name": "shop", "version": "1.0", "distribution": "shop"} in rows
+
+
+def test_two_distributions_with_one_name_are_two_rows_and_a_note(invoke, install):
+    install("first", SHOP, "shop")
+    install("second", SHOP, "shop")
+    status, out, err = invoke("packs")
+    assert status == 0
+    assert re.findall(r"^shop .* (\w+) *$", out, re.MULTILINE) == ["first", "second"]
+    assert "2 distributions have a pack 'shop'" in err
+
+
+def test_what_is_left_of_a_distribution_breaks_nothing(invoke, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    info = tmp_path / "gone-1.0.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text("[agentloop.packs]\ngone = gone:Gone\n")
+    status, out, _ = invoke("packs")
+    assert status == 0
+    assert re.search(r"^gone ", out, re.MULTILINE)
+
+
+def test_where_no_pack_is_installed_the_list_is_empty(invoke, monkeypatch):
+    monkeypatch.setattr(sys, "path", [])
+    assert invoke("packs") == (0, "", "")
+
+
+# --- whether they work ---
+
+BROKEN = {
+    "raises": ("print('on import')\n1 / 0", "ZeroDivisionError: division by zero (broken.py, line 2)"),
+    "exits": ("import os\nos._exit(0)", "its import ends the process, with status 0"),
+    "dies": ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "with status -9"),
+    "is none": ("Shop = 1", "is no pack but a int"),
+    "can't be made": ("from agentloop import ToolPack\nclass Shop(ToolPack):\n  def __init__(self): ...", "TypeError"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_pack_is_found_out_in_a_process_of_its_own(case, install):
+    source, words = BROKEN[case]
+    assert words in try_pack(install("broken", source))
+    assert "broken" not in sys.modules
+
+
+def test_a_check_has_a_row_for_each_pack_and_says_why_one_is_broken(invoke, install, monkeypatch, tmp_path):
+    installed = [install("broken", "1 / 0", "bad"), install("shop", SHOP)]
+    monkeypatch.setattr("agentloop.cli.packs_command.list_packs", lambda: installed)
+    status, out, err = invoke("packs", "--check")
+    assert (status, err) == (2, "")
+    assert re.search(r"^shop .* none *$", out, re.MULTILINE)
+    assert re.search(
+        r"^bad .* can't be imported: ZeroDivisionError: division by zero \(broken\.py, line 1\)", out, re.MULTILINE
+    )
+    assert [bool(row["failure"]) for row in json.loads(invoke("packs", "--check", "--json")[1])] == [True, False]
+    installed.pop(0)
+    assert invoke("packs", "--check")[0] == 0
+
+
+def test_an_import_that_does_not_end_is_ended_with_all_that_it_started(install, tmp_path):
+    pid = tmp_path / "pid"
+    pack = install(
+        "broken",
+        f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+with open({str(pid)!r}, "w") as file:
+    file.write(str(child.pid))
+time.sleep(600)
+""",
+    )
+    assert try_pack(pack, 3) == "its import takes more than 3 s"
+    assert has_ended(int(pid.read_text()))
+
+
+def test_what_a_check_asks_the_other_process(install):
+    install("broken", "1 / 0")
+    install("shop", SHOP)
+    install("lacking", "from agentloop import ConfigurationError\nraise ConfigurationError('no', hint='pip install x')")
+    assert find_failure("broken", "broken").startswith(
+        "can't be imported: ZeroDivisionError: division by zero (broken.py, line 1) (mend it"
+    )
+    assert find_failure("lacking", "lacking") == "no (pip install x)"
+    assert find_failure("shop", "shop") == ""  # its name has to be configured
+    assert find_failure("files", "elsewhere") == ""
+
+
+# --- what one offers ---
+
+
+def test_a_pack_is_shown_with_its_configuration_tools_effects_and_schemas(invoke, write):
+    status, out, err = invoke("packs", "show", f"{write(SHOP)}:name=Ada")
+    assert (status, err) == (0, "")
+    assert re.search(r"^name +required +Whose shop\. *$", out, re.MULTILINE)
+    assert re.search(r"^token +SecretStr\(.\*+.\) +For the till\.", out, re.MULTILINE)
+    assert re.search(r"^shop\.price +reads +Tell a price\. *$", out, re.MULTILINE)
+    assert re.search(r"^shop\.sell .*destructive, untrusted results \(not said\) +Sell something", out, re.MULTILINE)
+    assert 'shop_price takes {\n  "type": "object"' in out
+    assert "never shown" not in out
+
+
+def test_a_pack_is_shown_as_json(invoke, write):
+    status, out, _ = invoke("packs", "show", f"stall={write(SHOP)}:name=Ada", "--json")
+    shown = json.loads(out)
+    price, sell = shown["tools"]
+    assert status == 0
+    assert (shown["name"], shown["version"]) == ("stall", "3.1")
+    assert [field["name"] for field in shown["configuration"]] == ["name", "token"]
+    assert (price["name"], price["label"], price["timeout"]) == ("stall_price", "stall.price", 5)
+    assert price["effects"]["read"]
+    assert price["parameters"]["properties"]["of"] == {"type": "string", "description": "What it is."}
+    assert (price["effects_declared"], sell["effects_declared"]) == (True, False)
+    assert sell["effects"]["execute"]
+
+
+def test_a_pack_without_fields_and_tools_says_so(invoke, write):
+    file = write("from agentloop import ToolPack\nclass Empty(ToolPack):\n    name = 'empty'\n")
+    status, out, err = invoke("packs", "show", file)
+    assert (status, err) == (0, "note: the pack 'empty' offers no tool\n")
+    assert "field" not in out
+
+
+def test_a_pack_that_can_not_be_closed_is_shown_all_the_same(invoke, write):
+    life = "\n    @asynccontextmanager\n    async def open(self):\n        yield []\n        raise OSError('stuck')\n"
+    status, _, err = invoke("packs", "show", f"{write(SHOP + life)}:name=Ada")
+    assert status == 0
+    assert "note: the pack 'shop' could not be closed: OSError: stuck" in err
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "words"),
+    [
+        ("nowhere", "ConfigurationError", "there is no pack 'nowhere'"),
+        ("./nowhere.py", "ConfigurationError", "there is no file "),
+        ("{shop}", "ConfigurationError", "name: Field required"),
+        ("{broken}", "PackError", "ZeroDivisionError"),
+        ("{unopened}", "PackError", "the pack 'shop' can't be opened: OSError: no till"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["words", "json"])
+def test_a_pack_that_can_not_be_shown_says_why(spec, error, words, as_json, invoke, write):
+    unopened = (
+        SHOP
+        + "\n    @asynccontextmanager\n    async def open(self):\n        raise OSError('no till')\n        yield\n"
+    )
+    files = {
+        "shop": write(SHOP),
+        "broken": write("1 / 0", "broken.py"),
+        "unopened": write(unopened, "shop_2.py") + ":name=x",
+    }
+    status, out, err = invoke("packs", "show", spec.format(**files), *as_json)
+    assert status == 2
+    assert words in err
+    assert "hint: " in err
+    assert (json.loads(out)["error"]["type"] if as_json else out) == (error if as_json else "")
+
+
+def test_effects_in_words():
+    assert describe_effects(None) == "not said"
+    assert describe_effects(Effects()) == "computes"
+    assert describe_effects(Effects(write=True, own_store=True)) == "writes its own store"
+    assert describe_effects(Effects(network=True, hosts=("a.example", "b.example"))) == "network (a.example, b.example)"
+    assert describe_effects(Effects(network=True, open_world=True, host_argument="url")) == (
+        "network (url), untrusted results"
+    )
+    assert describe_effects(Effects(read=True, write=True, execute=True, network=True, destructive=True)) == (
+        "reads, writes, runs code, network, destructive"
+    )
+
+
+# --- one's own ---
+
+
+def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = invoke("packs", "new", "word-counts")
+    folder = tmp_path / "agentloop-word-counts"
+    assert (status, err) == (0, "")
+    assert out == (
+        "agentloop-word-counts/ has a pack of its own; next: cd agentloop-word-counts && pip install -e . && pytest\n"
+    )
+    commands = (["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    shown = json.loads(invoke("packs", "show", f"{folder}/agentloop_word_counts/__init__.py", "--json")[1])
+    assert [tool["label"] for tool in shown["tools"]] == ["word-counts.count"]
+
+
+def test_a_new_package_overwrites_nothing(invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert invoke("packs", "new", "counts")[0] == 0
+    mine = tmp_path / "agentloop-counts" / "README.md"
+    mine.write_text("mine")
+    status, out, err = invoke("packs", "new", "counts")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: agentloop-counts is there already\nhint: ")
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["", "Counts", "2nd", "a b", "../a", "a--b", "a" * 41])
+def test_a_new_package_needs_a_name(name, invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = invoke("packs", "new", name)
+    assert status == 2
+    assert f"{name!r} is no name for a pack" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_package_that_can_not_be_written_says_why(invoke, monkeypatch):
+    monkeypatch.chdir("/proc")
+    status, _, err = invoke("packs", "new", "counts")
+    assert status == 2
+    assert err.startswith("error: agentloop-counts can't be written: ")
+
+
+# --- as a process ---
+
+
+def test_the_version_is_told(invoke):
+    assert invoke("--version") == (0, f"agentloop {version('agentloop')}\n", "")
+
+
+HELPS = [["packs"], ["packs", "show"], ["packs", "new"], ["packs", "serve"], ["tools", "call"], ["chat"]]
+
+
+@pytest.mark.parametrize("command", HELPS, ids=" ".join)
+def test_help_tells_the_exit_statuses(command, invoke):
+    status, out, _ = invoke(*command, "--help")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()[-5:]] == ["0", "2", "3", "4", "130"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["packs"], ["packs", "--json"]], ids=" ".join)
+def test_what_needs_no_model_is_there_at_once_and_loads_little(arguments):
+    program = f"""
+import sys
+from agentloop.cli import main
+try:
+    main({arguments!r})
+finally:
+    late = {{"openai", "pydantic", "jsonschema", "tenacity", "structlog", "httpx2"}} & set(sys.modules)
+    sys.stderr.write(" ".join(late))
+"""
+    # Measuring coverage in the child would be measured along.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+    def seconds():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, timeout=PATIENCE_SECONDS, env=environment, check=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.stderr == b""
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_packs_are_served_over_mcp(invoke, monkeypatch):
+    served = []
+    monkeypatch.setattr(
+        "agentloop.cli.serve_command.serve_packs", lambda specs, *, yes: served.append((specs, list(yes))) or 0
+    )
+    assert invoke("packs", "serve", "--mcp", "files:root=.", "time")[0] == 0
+    assert invoke("packs", "serve", "--mcp", "files", "--yes", "files.write")[0] == 0
+    assert served == [(["files:root=.", "time"], []), (["files"], ["files.write"])]
+    status, _, err = invoke("packs", "serve", "files")
+    assert status == 2
+    assert "Missing option '--mcp'" in err
