@@ -1,0 +1,159 @@
+"""The pack itself: what it is configured with, and the tool that a model sees. How a command is run is in `command`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from asyncio import to_thread
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolError, ToolPack, bound_tools, tool
+from agentloop_tools.shell.backends import INSTALL, find_sandbox
+from agentloop_tools.shell.command import run_command
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
+_FOR_NETWORK = ("/etc/ssl", "/etc/ca-certificates", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
+_MOST_ARGUMENTS = 100_000
+_GRACE_SECONDS = 30.0
+
+
+def _split(value: object) -> object:
+    return tuple(re.split(r"[\s;]+", value.strip())) if isinstance(value, str) and value.strip() else value or ()
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class ShellConfig(PackConfig):
+    """What the pack is configured with."""
+
+    root: Path = Field(description="the folder that commands start in and may read")
+    write: bool = Field(default=False, description="whether they may write there")
+    network: bool = Field(
+        default=False, description="whether they may use the network, this machine's own services included"
+    )
+    sandbox: Literal["auto", "sandlock", "bwrap"] = Field(default="auto", description="what confines them")
+    readable: Words = Field(default=(), description="other paths that they may read, apart from programs")
+    env: Words = Field(default=(), description="the names of variables of this process that they get")
+    seconds: float = Field(default=60, gt=0, le=3600, description="how long a command may take")
+    memory_mb: int = Field(default=1024, ge=16, description="how much memory a command may use")
+    processes: int = Field(default=64, ge=1, description="how many processes it may have at a time")
+    file_size_mb: int = Field(default=100, ge=1, description="how large a file it may write")
+    unsafe_host: bool = Field(default=False, description="run without a sandbox, with all the rights of this user")
+
+
+class Shell(ToolPack[ShellConfig]):
+    """Runs programs by argument lists, confined by a sandbox.
+
+    The sandbox is the boundary. Patterns of policies that forbid some programs are none: one program starts another.
+    """
+
+    name = "shell"
+    version = "1.0"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Iterable[Tool]]:
+        """Yield the tool of one run.
+
+        Raises:
+            ConfigurationError: there is no such folder, or no sandbox works here.
+        """
+        config = self.config
+        root = _find_root(config)
+        if sys.platform == "win32" or find_spec("psutil") is None:
+            raise ConfigurationError("the pack 'shell' needs psutil, and a system other than Windows", hint=INSTALL)
+        sandbox = "" if config.unsafe_host else await to_thread(find_sandbox, config.sandbox)
+        yield [
+            replace(
+                each,
+                description=f"{each.description}\n\n{_describe(config, sandbox)}",
+                effects=_read_effects(config),
+                timeout=config.seconds + _GRACE_SECONDS,
+            )
+            for each in bound_tools(_OpenShell(config, root, sandbox))
+        ]
+
+
+class _OpenShell:
+    """The pack in one run."""
+
+    def __init__(self, config: ShellConfig, root: Path, sandbox: str) -> None:
+        self._config = config
+        self._root = root
+        self._sandbox = sandbox
+
+    @tool(effects=Effects(read=True, execute=True), max_output=40_000)
+    async def run(self, argv: list[str], folder: str = ".") -> str:
+        """Run a program and return its exit code and what it wrote. It gets no input, and ends with the call.
+
+        Args:
+            argv: The program and its arguments, each on its own: ["ls", "-l"]. For pipes, ["sh", "-c", "ls | wc -l"].
+            folder: Where to run it, relative to the working folder.
+        """
+        if not argv or not argv[0]:
+            raise ToolError("argv is empty: give the program and its arguments")
+        if any("\0" in word for word in argv) or sum(map(len, argv)) > _MOST_ARGUMENTS:
+            raise ToolError("argv has a NUL character or is too long: write a file instead")
+        return await run_command(self._order(argv, self._find_folder(folder)))
+
+    def _find_folder(self, folder: str) -> str:
+        try:
+            found = Path(os.path.realpath(self._root / folder))
+            if found.is_relative_to(self._root) and found.is_dir():
+                return str(found)
+        except (OSError, ValueError):
+            pass
+        raise ToolError(f"there is no folder {folder!r} in the working folder")
+
+    def _order(self, argv: list[str], folder: str) -> dict[str, Any]:
+        config = self._config
+        system = (*_SYSTEM, *(_FOR_NETWORK if config.network else ()))
+        inherited = {name: os.environ[name] for name in config.env if name in os.environ}
+        return {
+            "argv": argv,
+            "folder": folder,
+            "root": str(self._root),
+            "sandbox": self._sandbox,
+            "bwrap": shutil.which("bwrap") if self._sandbox == "bwrap" else "",
+            "readable": [path for path in (*system, *map(os.path.abspath, config.readable)) if os.path.exists(path)],  # noqa: PTH110 - these are text
+            "write": config.write,
+            "network": config.network,
+            "env": {"PATH": _PATH, "LANG": "C.UTF-8", **inherited},
+            "seconds": config.seconds,
+            "memory": config.memory_mb * 2**20,
+            "processes": config.processes,
+            "file_size": config.file_size_mb * 2**20,
+            "most": 16_000,
+        }
+
+
+def _find_root(config: ShellConfig) -> Path:
+    root = Path(os.path.realpath(config.root))
+    if not root.is_dir():
+        raise ConfigurationError("the pack 'shell' needs a folder", hint="name one that exists as root=...")
+    return root
+
+
+def _read_effects(config: ShellConfig) -> Effects:
+    writes, networks = config.write or config.unsafe_host, config.network or config.unsafe_host
+    return Effects(read=True, execute=True, write=writes, destructive=writes, network=networks, open_world=networks)
+
+
+def _describe(config: ShellConfig, sandbox: str) -> str:
+    if not sandbox:
+        return "There is no sandbox: programs have all the rights of the user on this machine."
+    may = "read and write" if config.write else "read but not write"
+    return (
+        f"Programs are confined: they may {may} the working folder, write to $TMPDIR, which is emptied "
+        f"after each call, and {'use' if config.network else 'not use'} the network."
+    )
