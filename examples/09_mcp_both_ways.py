@@ -22,7 +22,7 @@ stock = McpServer(
 
 if __name__ == "__main__":
     agent = Agent("local:smollm2", tools=[stock])
-    result = agent.run_sync("How many pears are there in the shop?")
+    result = agent.run_sync("How many apples are there in the shop?")
     for item in result.items:
         if isinstance(item, ToolResult):
             print("the other process:", item.content)

