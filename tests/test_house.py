@@ -126,8 +126,8 @@ def test_the_lock_that_holds_download_addresses_is_not_committed():
     assert "uv.lock" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
 
 
-def test_the_architecture_names_every_module_and_stays_a_page():
+def test_the_architecture_names_every_module_and_stays_short():
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     modules = [path for path in ROOT.glob("agentloop/**/*.py") if path.name != "__init__.py"]
-    assert len(text.splitlines()) <= 120
+    assert len(text.splitlines()) <= 150
     assert [path.stem for path in modules if not re.search(rf"\b{path.stem}\b", text)] == []
