@@ -1,0 +1,159 @@
+"""The connection to a server: opened, asked and closed within bounds, in a task of its own.
+
+The SDK's scopes must be left in the task that entered them, and end that task when a connection breaks; neither is
+to be felt by the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+
+import mcp_types as types
+from mcp import Client, ClientSession, MCPError
+from pydantic import TypeAdapter, ValidationError
+
+from agentloop.errors import AgentloopError, PackError, ToolError
+from agentloop.ext.mcp.address import open_address
+from agentloop.ext.mcp.config import McpConfig
+from agentloop.ext.mcp.process import Complaints, run_process
+from agentloop.items import JsonObject
+from agentloop.schema.visible import strip_invisible
+
+_T = TypeVar("_T")
+
+_ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
+    types.CallToolResult | types.InputRequiredResult
+)
+_CLOSE_SECONDS = 4.0
+_MOST_PAGES = 100
+_MOST_TOOLS = 1_000
+_TOLD = 500
+
+for _name in ("mcp", "client"):  # what the SDK logs of a server's nonsense is not for the terminal
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+
+class Connection:
+    """A server that has been greeted."""
+
+    def __init__(self, config: McpConfig, session: ClientSession) -> None:
+        self._config = config
+        self._session = session
+
+    async def list_tools(self) -> list[types.Tool]:
+        """Return the server's tools, of all pages.
+
+        Raises:
+            PackError: it lists them without end.
+        """
+        tools: list[types.Tool] = []
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            page = await self._session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
+            tools += page.tools
+            cursor = page.next_cursor
+            if len(tools) > _MOST_TOOLS:
+                break
+            if cursor is None:
+                return tools
+        raise PackError(
+            f"the MCP server {self._config.name!r} lists more than {_MOST_TOOLS:,} tools or {_MOST_PAGES} pages",
+            hint="an agent can't choose among so many",
+        )
+
+    async def call(self, name: str, arguments: JsonObject) -> types.CallToolResult:
+        """Return what the server answered to a call.
+
+        Raises:
+            ToolError: it did not answer, or with something that is no result; the text is for the model.
+        """
+        server, seconds = f"The MCP server {self._config.name}", self._config.timeout
+        request = types.CallToolRequest(params=types.CallToolRequestParams(name=name, arguments=arguments))
+        try:
+            async with asyncio.timeout(seconds):
+                # Not `call_tool`, which holds the result against the server's own patterns, however long they take.
+                answer = await self._session.send_request(request, _ANSWER)
+        except TimeoutError:
+            late = f"{server} did not answer within {seconds:g} s; what it was asked to do may still take effect."
+            raise ToolError(late) from None
+        except MCPError as error:
+            # Servers have the same code for errors of their own.
+            if (error.code, error.message) == (types.CONNECTION_CLOSED, "Connection closed"):
+                raise ToolError(f"{server} has ended; none of its tools can be used any more.") from None
+            raise ToolError(f"{server} refused the call: {strip_invisible(error.message)[:_TOLD]}") from None
+        except ValidationError:
+            raise ToolError(f"{server} answered with something that is no result.") from None
+        if isinstance(answer, types.InputRequiredResult):
+            raise ToolError(f"{server} asks for more input, which can't be given to it here.")
+        return answer
+
+
+@asynccontextmanager
+async def connect(config: McpConfig) -> AsyncGenerator[Connection]:
+    """Open a connection, and close it with all that belongs to it.
+
+    Raises:
+        ConfigurationError: a token is missing.
+        PackError: the server can't be started or reached, or does not answer as one.
+    """
+    ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
+    leave = asyncio.Event()
+    complaints = Complaints()
+    holder = asyncio.create_task(_hold(config, complaints, ready, leave))
+    first: set[asyncio.Future[Any]] = {ready, holder}
+    try:
+        await asyncio.wait(first, timeout=config.start_timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            raise _explain(config, complaints, holder.exception() if holder.done() else None)
+        yield Connection(config, ready.result())
+    finally:
+        leave.set()
+        if not ready.done():
+            holder.cancel()
+        await asyncio.wait({holder}, timeout=_CLOSE_SECONDS)
+        holder.cancel()
+
+
+async def _hold(
+    config: McpConfig, complaints: Complaints, ready: asyncio.Future[ClientSession], leave: asyncio.Event
+) -> None:
+    streams = open_address(config) if config.url else run_process(config, complaints)
+    async with Client(streams, cache=None) as client:
+        ready.set_result(client.session)
+        await leave.wait()
+
+
+async def bounded(config: McpConfig, asked: Awaitable[_T]) -> _T:
+    """Return what a server answers while it is being opened.
+
+    Raises:
+        PackError: it does not, or not in time.
+    """
+    try:
+        async with asyncio.timeout(config.start_timeout):
+            return await asked
+    except AgentloopError:
+        raise
+    except Exception as error:  # whatever the SDK makes of what a server sends
+        raise _explain(config, Complaints(), error) from error
+
+
+def _explain(config: McpConfig, complaints: Complaints, error: BaseException | None) -> AgentloopError:
+    """Return in words why a server could not be opened; its own last words are for the user."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    if isinstance(error, AgentloopError):
+        return error
+    if error is None or isinstance(error, TimeoutError):
+        why = f"it did not answer within {config.start_timeout:g} s"
+    else:
+        why = f"{type(error).__name__}: {strip_invisible(str(error))[:_TOLD]}"
+    said = strip_invisible(str(complaints))
+    return PackError(
+        f"the MCP server {config.name!r} can't be opened: {why}",
+        hint=f"it said last: {said}" if said else "does it run when it is started by hand?",
+    )

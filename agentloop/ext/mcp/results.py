@@ -1,0 +1,64 @@
+"""What a server answers to a call, as a tool returns it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from binascii import Error as Base64Error
+from typing import Any, assert_never
+
+import mcp_types as types
+
+from agentloop.errors import ConfigurationError, ToolError
+from agentloop.items import Image
+
+_LONGEST_ERROR = 4_000
+
+
+def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
+    """Return a result as text, with its images where they stand.
+
+    Raises:
+        ToolError: the server says that the tool failed.
+    """
+    parts = [_read_block(block) for block in answer.content]
+    texts = [part for part in parts if isinstance(part, str)]
+    if answer.is_error:
+        raise ToolError("\n".join(texts)[:_LONGEST_ERROR] or "The tool failed and does not say why.")
+    structured = answer.structured_content
+    if structured is not None and not any(_says(text, structured) for text in texts):
+        texts.append(json.dumps(structured, ensure_ascii=False))
+        parts.append(texts[-1])
+    return "\n".join(texts) if len(texts) == len(parts) else parts
+
+
+def _read_block(block: types.ContentBlock) -> str | Image:
+    match block:
+        case types.TextContent():
+            return block.text
+        case types.ImageContent():
+            return _read_image(block.data, block.mime_type)
+        case types.AudioContent():
+            return f"[{block.mime_type} of {len(block.data):,} characters in base64, which can't be heard here]"
+        case types.ResourceLink():
+            return f"[resource {block.name}: {block.uri}]"
+        case types.EmbeddedResource(resource=types.TextResourceContents() as resource):
+            return f"[resource {resource.uri}]\n{resource.text}"
+        case types.EmbeddedResource(resource=resource):
+            return f"[resource {resource.uri}: {resource.mime_type or 'bytes'}, which is no text]"
+        case _:
+            assert_never(block)
+
+
+def _read_image(data: str, media_type: str) -> str | Image:
+    try:
+        return Image.from_bytes(base64.b64decode(data, validate=True))
+    except (Base64Error, ValueError, ConfigurationError):
+        return f"[{media_type}, which is no picture that can be shown]"
+
+
+def _says(text: str, value: Any) -> bool:
+    try:
+        return bool(json.loads(text) == value)
+    except (ValueError, RecursionError):
+        return False

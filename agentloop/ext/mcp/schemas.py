@@ -1,0 +1,87 @@
+"""The schema of a server's tool as it is shown to a model and held against arguments here.
+
+It is a stranger's: its words are a prompt, and its patterns and references are a program that this process would run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, cast
+
+from agentloop.items import JsonObject
+from agentloop.schema.visible import strip_invisible
+
+_LONGEST = 50_000
+_MOST_PARTS = 20_000
+_WORDS = ("description", "title")
+_VALUES = ("const", "default", "enum", "example", "examples")  # parts of a schema that are none
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+def clean_schema(schema: JsonObject, longest: int) -> JsonObject:
+    """Return a schema that can be shown and checked; of one that is beyond all measure, that it is of an object.
+
+    Args:
+        schema: What the server sent.
+        longest: Characters that each description may have; with 0, there are none.
+    """
+    if len(json.dumps(schema)) > _LONGEST or _count_parts(schema) > _MOST_PARTS:
+        return {"type": "object"}
+    return cast("JsonObject", _clean(schema, longest))
+
+
+def shorten(text: str, longest: int) -> str:
+    """Return the text without invisible characters, and no longer than it may be."""
+    text = strip_invisible(text)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _clean(schema: Any, longest: int) -> Any:
+    """Return a schema whose words are visible and short, or gone where `longest` is 0, and whose patterns are words.
+
+    A pattern is a program that the server writes and this process would run: some take hours over thirty letters.
+    """
+    if isinstance(schema, list):
+        return [_clean(each, longest) for each in cast("Iterable[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    given = cast("JsonObject", schema)
+    words = {key: given[key] for key in _WORDS if isinstance(given.get(key), str)}
+    pattern = given.get("pattern")
+    if isinstance(pattern, str):
+        words["description"] = f"{words.get('description', '')} Pattern: {pattern}".strip()
+    dropped = {*words, "pattern"} if isinstance(pattern, str) else set(words)
+    if isinstance(given.get("patternProperties"), dict):
+        dropped |= {"patternProperties", "additionalProperties"}
+    cleaned: JsonObject = {key: shorten(text, longest) for key, text in words.items() if longest}
+    for key, value in given.items():
+        if key not in dropped:
+            cleaned[key] = value if key in _VALUES and not isinstance(value, dict) else _clean(value, longest)
+    return cleaned
+
+
+def _count_parts(schema: JsonObject) -> int:
+    """Return how many parts a check of arguments may come to, with references followed; too many if one leads away."""
+    counted: dict[str, int] = {}
+
+    def follow(reference: object) -> int:
+        target: Any = schema
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            return _MOST_PARTS + 1
+        if reference not in counted:
+            counted[reference] = 0  # a circle ends with the arguments
+            for key in reference[1:].split("/")[1:]:
+                target = cast("Any", target).get(key) if isinstance(target, dict) else None
+            counted[reference] = _MOST_PARTS + 1 if target is None else count(target)
+        return counted[reference]
+
+    def count(part: object) -> int:
+        if isinstance(part, list):
+            return sum(map(count, cast("Iterable[object]", part)))
+        if not isinstance(part, dict):
+            return 0
+        held = cast("JsonObject", part)
+        return 1 + sum(map(count, held.values())) + sum(follow(held[key]) for key in _REFERENCES if key in held)
+
+    return count(schema)

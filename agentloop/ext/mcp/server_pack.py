@@ -1,0 +1,55 @@
+"""McpServer: the tools of an MCP server as a pack, started and stopped with the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+
+from agentloop.errors import ConfigurationError
+from agentloop.ext.mcp.config import McpConfig
+from agentloop.packs import ToolPack
+from agentloop.tools import Tool
+
+
+class McpServer(ToolPack[McpConfig]):
+    """The tools of an MCP server.
+
+    ```python
+    github = McpServer(McpConfig(name="github", command=("github-mcp-server", "stdio"), env=("GITHUB_TOKEN",)))
+    agent = Agent(tools=[github.only("list_issues")])
+    ```
+    """
+
+    name = "mcp"
+    version = "1.0"
+
+    def __init__(self, config: McpConfig | None = None) -> None:
+        super().__init__(config)
+        self.name = self.config.name
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Iterable[Tool]]:
+        """Start or greet the server, yield its tools, and end it with all that it has started.
+
+        Raises:
+            ConfigurationError: the extra is missing, or what was accepted of the server can't be read.
+            PackError: the server can't be opened, or offers something else than it should.
+        """
+        await asyncio.to_thread(_load_sdk)
+        from agentloop.ext.mcp.connection import bounded, connect
+        from agentloop.ext.mcp.offer import make_tools
+
+        async with connect(self.config) as connection:
+            yield await bounded(self.config, make_tools(self.config, connection))
+
+
+def _load_sdk() -> None:
+    """Import the SDK, in a thread since that takes most of a second that other runs need not wait."""
+    if find_spec("mcp") is None:
+        raise ConfigurationError(
+            "MCP needs the extra `mcp`, which is not installed", hint="pip install 'agentloop[mcp]'"
+        )
+    import_module("agentloop.ext.mcp.offer")

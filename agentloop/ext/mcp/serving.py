@@ -1,0 +1,151 @@
+"""Packs offered as an MCP server: the same tools, judged by the same rules, called by another program's model.
+
+A session is a run without a model: it has grants, quotas and taint, but no limits of its own, for the client has some.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+
+from agentloop.approval import ask_nested
+from agentloop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
+from agentloop.invoke import invoke
+from agentloop.items import Image, ToolCall, ToolResult
+from agentloop.journal import MemoryJournal
+from agentloop.limits import Limits
+from agentloop.policy import Approver, Policy
+from agentloop.run import Pending, Run
+from agentloop.tools import Tool, ToolContext
+from agentloop.tools.effects import UNKNOWN
+
+_LONGEST_LINE = 2**26
+_CHUNK = 2**16
+_UNLIMITED = Limits(tool_calls=None, turns=None, repeats=None)
+
+
+async def serve_on_stdio(tools: Sequence[Tool], approver: Approver) -> None:
+    """Serve tools on standard input and output until the input ends; what else is printed goes to standard error.
+
+    Args:
+        tools: With the names that they have in a run.
+        approver: Asked for each call that needs a yes.
+    """
+    server = make_server(tools, Policy(approver=approver))
+    async with stdio_server(stdin=cast("Any", _take_stdin())) as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+def make_server(tools: Sequence[Tool], policy: Policy) -> Server:
+    """Return a server that offers the tools as far as the policy allows; it needs an approver."""
+    session = _Session(tools, policy)
+    return Server(
+        "agentloop", version=version("agentloop"), on_list_tools=session.list_tools, on_call_tool=session.call_tool
+    )
+
+
+class _Session:
+    """Answers a client's requests."""
+
+    def __init__(self, tools: Sequence[Tool], policy: Policy) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._rules = Rules(limits=_UNLIMITED, tools=self._tools, policy=policy)
+        self._run = Run(run_id=uuid4().hex)
+        self._alone = asyncio.Lock()  # for tools that may not run beside others
+        self._judging = asyncio.Lock()  # a person is asked one thing at a time
+
+    async def list_tools(
+        self, _context: ServerRequestContext, _params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        """Return the tools that are not denied."""
+        offered = [_describe(tool) for tool in self._tools.values() if is_offered(tool, self._rules)]
+        return types.ListToolsResult(tools=offered)
+
+    async def call_tool(
+        self, _context: ServerRequestContext, params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        """Return what came of a call, a refusal included."""
+        call = ToolCall(uuid4().hex, params.name, json.dumps(params.arguments or {}))
+        async with self._judging:
+            pending = await self._judge(call)
+        return _write(pending.answer or await self._carry_out(pending))
+
+    async def _judge(self, call: ToolCall) -> Pending:
+        self._run, pending = judge_nested(self._run, call, self._rules)
+        if pending.plan == "ask":
+            decision = await ask_nested(self._run, pending, self._rules, MemoryJournal(), None)
+            self._run, pending = decide_nested(self._run, pending, decision, self._rules)
+        return pending
+
+    async def _carry_out(self, pending: Pending) -> ToolResult:
+        call = pending.call
+        tool = self._tools[call.name]
+        context = ToolContext(self._run.run_id, call.call_id, self._run.tally, None)
+        beside: AbstractAsyncContextManager[object] = nullcontext() if tool.parallel else self._alone
+        async with beside:
+            invoked = await invoke(tool, call, context, tool.timeout, lambda _thread: None)
+        result = replace(invoked.result, content=pending.note + invoked.result.content)
+        if (tool.presumed_effects or UNKNOWN).open_world:
+            result = replace(result, untrusted=True)
+        self._run = note_results(self._run, [result])
+        return result
+
+
+def _take_stdin() -> asyncio.StreamReader:
+    """Return standard input for the protocol alone: tools, and what they start, find theirs empty.
+
+    It is read in a daemon thread, so that Ctrl-C need not wait for the client to say something.
+    """
+    kept = os.dup(0)
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with suppress(RuntimeError):  # the loop was closed, and nobody listens any more
+            while data := os.read(kept, _CHUNK):
+                loop.call_soon_threadsafe(reader.feed_data, data)
+            loop.call_soon_threadsafe(reader.feed_eof)
+
+    threading.Thread(target=read, name="agentloop-stdin", daemon=True).start()
+    return reader
+
+
+def _describe(tool: Tool) -> types.Tool:
+    effects = tool.presumed_effects or UNKNOWN
+    return types.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=tool.parameters,
+        annotations=types.ToolAnnotations(
+            read_only_hint=effects.read_only,
+            destructive_hint=effects.destructive,
+            idempotent_hint=effects.idempotent,
+            open_world_hint=effects.open_world or effects.network,
+        ),
+    )
+
+
+def _write(result: ToolResult) -> types.CallToolResult:
+    texts: list[types.ContentBlock] = [types.TextContent(text=result.content)] if result.content else []
+    return types.CallToolResult(content=[*texts, *map(_write_image, result.images)], is_error=not result.ok)
+
+
+def _write_image(image: Image) -> types.ImageContent:
+    kind, _, data = image.url.removeprefix("data:").partition(";base64,")  # a result holds data URLs only
+    return types.ImageContent(data=data, mime_type=kind)
