@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentloop import Agent, ReplyError, TextDelta, tool
+from agentloop import Agent, NotFoundError, ReplyError, TextDelta, tool
 from agentloop.testing import ScriptedEndpoint, call
 
 
@@ -40,3 +40,14 @@ async def test_there_is_nothing_to_close():
     endpoint = ScriptedEndpoint([])
     await endpoint.aclose()
     assert endpoint.endpoint.retries == 0
+
+
+def test_a_reply_may_be_an_error():
+    endpoint = ScriptedEndpoint([NotFoundError("no such model", status=404)])
+    with pytest.raises(NotFoundError, match="no such model"):
+        Agent("m", endpoint=endpoint).run_sync("hi")
+
+
+def test_a_reply_may_be_one_call():
+    endpoint = ScriptedEndpoint([call("add", {"a": 1, "b": 2}), "3"])
+    assert Agent("m", endpoint=endpoint, tools=[add]).run_sync("hi").text == "3"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from typing import Any, Final, cast
 
 from agentloop.errors import ConfigurationError, PackError, UserError
 from agentloop.packs.modules import find_file, import_file
@@ -83,7 +83,9 @@ def _load_installed(told: PackSpec) -> ToolPack[Any]:
     [installed_pack] = found
     origin = installed_pack.origin
     pack = make_pack(read_published(installed_pack.load(), origin), told.target, told.options, origin)
-    return pack if pack.name == told.target else pack.prefixed(told.target)
+    # A pack may be named by its configuration, as an MCP server is.
+    is_its_own = told.target in {pack.name, type(pack).name}
+    return pack if is_its_own else pack.prefixed(told.target)
 
 
 def _load_file(told: PackSpec) -> ToolPack[Any]:
@@ -125,6 +127,9 @@ def _unknown(name: str, installed: Sequence[InstalledPack]) -> ConfigurationErro
 
 
 def _describe(entry: EntryPoint) -> InstalledPack:
-    origin = entry.dist
-    name, version = ("?", "?") if origin is None else (origin.name, origin.version)
+    try:
+        origin = cast("Distribution", entry.dist)
+        name, version = str(origin.name), str(origin.version)
+    except (AttributeError, KeyError, OSError, TypeError):  # what is left of a distribution that was half removed
+        name, version = "?", "?"
     return InstalledPack(entry.name, name, version, entry.value, entry)

@@ -19,13 +19,13 @@ LIMITS = Limits(tool_calls=None, turns=None)
 TEN = (
     "files:root={0}",
     "docs=files:root={0}",
-    "search_files:root={0},index={0}/index.db",
+    "search_files:root={0},index={0}",
     "web",
     "python",
     "sql:database={0}/data.db",
     "calculate",
     "time",
-    "notes:path={0}/notes.db",
+    "notes:folder={0}",
     "http:base_url=http://127.0.0.1:9",
 )
 FILES, FOLDERS = 50_000, 500

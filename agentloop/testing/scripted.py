@@ -1,4 +1,4 @@
-"""For tests, ours and yours: an endpoint that answers from a script, with no network and no model.
+"""An endpoint that answers from a script, with no network and no model.
 
     endpoint = ScriptedEndpoint([call("add", {"a": 1, "b": 2}), "1 and 2 is 3"])
     result = Agent("scripted", endpoint=endpoint, tools=[add]).run_sync("What is 1 and 2?")

@@ -1,0 +1,96 @@
+"""What a query gives, as text of bounded size: the columns, then a row a line, each as a JSON array."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agentloop import ToolError
+
+Value: TypeAlias = str | int | float | None
+
+_LONGEST_CELL = 2_000
+_MOST_COLUMNS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How much an answer may hold."""
+
+    rows: int
+    bytes: int
+
+
+class Deadline:
+    """When a call has to end: after some seconds, or at once when nobody waits for it any more."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._ends = time.monotonic() + seconds
+
+    def cancel(self) -> None:
+        """Let it end now."""
+        self._ends = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is over."""
+        return time.monotonic() >= self._ends
+
+    def error(self) -> ToolError:
+        """Return what to tell the model about it."""
+        return ToolError(f"the query took longer than {self.seconds:g} s and was stopped; ask for less")
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Refuse a result that is too wide, before its cells are made.
+
+    Raises:
+        ToolError: it is.
+    """
+    if len(columns) > _MOST_COLUMNS:
+        raise ToolError(f"the result has {len(columns)} columns; name at most {_MOST_COLUMNS} in place of *")
+
+
+def write_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], caps: Caps, deadline: Deadline) -> str:
+    """Return the rows as text, as many as the caps allow, and a last line that says how many.
+
+    Raises:
+        ToolError: it took too long, or there is no room for a single row.
+    """
+    lines = [_line(columns)]
+    room = caps.bytes - len(lines[0].encode())
+    for count, row in enumerate(rows):
+        if deadline.passed:
+            raise deadline.error()
+        line = _line([_write_cell(cell) for cell in row])
+        room -= len(line.encode()) + 1
+        if count == caps.rows or room < 0:
+            return _end(lines, f"{count} rows shown, there are more; narrow the query, or use LIMIT and OFFSET")
+        lines.append(line)
+    return _end(lines, f"{len(lines) - 1} {'row' if len(lines) == 2 else 'rows'}")  # noqa: PLR2004 - the columns and one
+
+
+def _end(lines: list[str], note: str) -> str:
+    return "\n".join((*lines, f"({note})"))
+
+
+def _line(cells: Sequence[object]) -> str:
+    return json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
+
+
+def _write_cell(cell: object) -> object:
+    """Return a cell as JSON has it, the long ones cut."""
+    if isinstance(cell, bytes):
+        return f"[{len(cell):,} bytes]"
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return str(cell)
+    if cell is None or isinstance(cell, bool | int | float):
+        return cell
+    # A lone surrogate has no UTF-8.
+    text = str(cell).encode(errors="replace").decode()
+    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}[... {len(text):,} characters]"

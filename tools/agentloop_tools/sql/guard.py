@@ -1,0 +1,126 @@
+"""What guards a connection to SQLite: what a query may do, and what it may cost.
+
+Only reading passes. A query ends at its deadline, which is looked at whenever it goes round a loop. What is done in one
+round is bounded by the size of values and of the query, and by functions that take no longer than their arguments.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from agentloop_tools.sql.answer import Deadline
+
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: 500_000,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 5_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 100,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 200,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 50,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 16,
+    sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER: 200,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+_STEPS = 100  # virtual instructions between two looks at the clock
+_RECURSIVE = 33  # SQLITE_RECURSIVE, which the module does not name
+_READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, _RECURSIVE})
+# What is not here is refused: it tells about the machine, makes large values of nothing, or is an extension's.
+_NAMES = """
+-> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil ceiling char coalesce concat concat_ws cos
+cosh count cume_dist current_date current_time current_timestamp date datetime degrees dense_rank exp
+first_value floor glob group_concat hex highlight if ifnull iif instr json json_array json_array_length
+json_each json_extract json_object json_patch json_quote json_tree json_type json_valid julianday lag
+last_value lead length like ln log log10 log2 lower ltrim match max min mod nth_value ntile nullif
+octet_length percent_rank pi pow power quote radians random rank replace round row_number rtrim sign sin sinh
+snippet soundex sqrt strftime string_agg substr substring subtype sum tan tanh time timediff total trim trunc
+typeof unicode unixepoch upper
+"""
+_FUNCTIONS = frozenset(_NAMES.split())
+_DESCRIBING = frozenset({"table_xinfo", "foreign_key_list"})
+
+
+def guard(connection: sqlite3.Connection, deadline: Deadline) -> None:
+    """Let a connection do nothing but read, until the deadline."""
+    connection.text_factory = _decode
+    connection.set_progress_handler(lambda: int(deadline.passed), _STEPS)
+    for name, (count, function) in _LINEAR.items():
+        connection.create_function(name, count, function, deterministic=True)
+    connection.execute("PRAGMA query_only = ON")
+    # Tables that a module makes declare themselves when first used, which looks like writing; so they are used now.
+    virtual = connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL %' LIMIT 100")
+    for name in ("json_each", "json_tree", *(name for (name,) in virtual.fetchall())):
+        try:
+            connection.execute(f"SELECT 1 FROM {quote(name)} LIMIT 0").close()  # noqa: S608 - quoted
+        except sqlite3.OperationalError:
+            continue  # of a module that is not here; a query of it will say so
+    # Last of all: tables that are wider have to be known by now.
+    for limit, value in _LIMITS.items():
+        connection.setlimit(limit, value)
+    connection.set_authorizer(_authorize)
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_where: str | None) -> int:
+    if action == sqlite3.SQLITE_FUNCTION:
+        return sqlite3.SQLITE_OK if (second or "").lower() in _FUNCTIONS else sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_PRAGMA and (first, second) == ("data_version", None):
+        return sqlite3.SQLITE_OK  # asked by full-text search itself
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
+
+
+def authorize_describing(action: int, first: str | None, second: str | None, *where: str | None) -> int:
+    """Let a table be described, besides what a query may do."""
+    described = action == sqlite3.SQLITE_PRAGMA and first in _DESCRIBING
+    return sqlite3.SQLITE_OK if described else _authorize(action, first, second, *where)
+
+
+def quote(name: str) -> str:
+    """Return a name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _text(value: object) -> str:
+    return _decode(value) if isinstance(value, bytes) else str(value)
+
+
+def _of_texts(function: Callable[..., str | int]) -> Callable[..., str | int | None]:
+    """Return a function as SQL has it: of the texts of its arguments, and NULL where one is NULL."""
+
+    def call(*values: object) -> str | int | None:
+        return None if None in values else function(*map(_text, values))
+
+    return call
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    if not old:
+        return text
+    if len(text) + text.count(old) * (len(new) - len(old)) > _LIMITS[sqlite3.SQLITE_LIMIT_LENGTH]:
+        raise OverflowError
+    return text.replace(old, new)
+
+
+def _in(text: str, part: str) -> int:
+    return text.find(part) + 1
+
+
+def _of_characters(strip: Callable[[str, str], str]) -> Callable[..., str | int | None]:
+    def call(text: str, characters: str) -> str:
+        return strip(text, "".join(dict.fromkeys(characters)))
+
+    return _of_texts(call)
+
+
+# SQLite's own take the product of the lengths of their arguments. With the number of these:
+_LINEAR: dict[str, tuple[int, Callable[..., str | int | None]]] = {
+    "instr": (2, _of_texts(_in)),
+    "replace": (3, _of_texts(_replace)),
+    "trim": (2, _of_characters(str.strip)),
+    "ltrim": (2, _of_characters(str.lstrip)),
+    "rtrim": (2, _of_characters(str.rstrip)),
+}

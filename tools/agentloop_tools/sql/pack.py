@@ -1,0 +1,168 @@
+"""Sql: the configuration, the tools, and which room a database belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Protocol, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolError, ToolPack, bound_tools, tool
+from agentloop_tools.sql.answer import Caps, Deadline, Value
+from agentloop_tools.sql.sqlite import SqliteFile
+
+_GRACE_SECONDS = 3
+_READS = Effects(read=True, idempotent=True)
+_R = TypeVar("_R")
+
+
+def _hide(database: SecretStr | str) -> SecretStr:
+    return SecretStr(database) if isinstance(database, str) else database
+
+
+class SqlConfig(PackConfig):
+    """Which database, and how much of it a call may show."""
+
+    database: Annotated[SecretStr | str, AfterValidator(_hide)] = Field(
+        description="the path of a SQLite file, or the URL of another database, for SQLAlchemy"
+    )
+    rows: int = Field(200, ge=1, le=10_000, description="how many rows a query gives at most")
+    bytes: int = Field(20_000, ge=500, le=1_000_000, description="how large the answer of a query may be")
+    seconds: float = Field(10, gt=0, le=600, description="how long a query may take")
+    trusted: bool = Field(
+        default=False,
+        description="that the login of a database other than SQLite may only read, which can't be made sure from here",
+    )
+
+
+class Database(Protocol):
+    """A database that can be read, by calls that end by themselves.
+
+    Attributes:
+        host: Where it is, or "" for this machine.
+    """
+
+    host: str
+
+    def schema(self, table: str, caps: Caps, deadline: Deadline) -> str:
+        """Return the tables with their columns, or one of them."""
+        ...
+
+    def query(self, sql: str, parameters: list[Value], caps: Caps, deadline: Deadline) -> str:
+        """Return the rows that a query gives."""
+        ...
+
+
+class Sql(ToolPack[SqlConfig]):
+    """The tables of a database, and queries that read them."""
+
+    name = "sql"
+    version = "1.0"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Iterable[Tool]]:
+        """Yield the tools, for a database that is there and can be kept from being changed."""
+        config = self.config
+        database = _find_database(config)
+        opened = OpenSql(database, Caps(config.rows, config.bytes), config.seconds)
+        effects = replace(_READS, network=True, hosts=(database.host,)) if database.host else _READS
+        seconds = config.seconds + 2 * _GRACE_SECONDS
+        yield [
+            replace(each, effects=effects, timeout=seconds, max_output=config.bytes + 500)
+            for each in bound_tools(opened)
+        ]
+
+
+class OpenSql:
+    """The tools of one run.
+
+    Args:
+        database: Where the rows come from.
+        caps: How much a call may show.
+        seconds: How long it may take.
+    """
+
+    def __init__(self, database: Database, caps: Caps, seconds: float) -> None:
+        self._database = database
+        self._caps = caps
+        self._seconds = seconds
+
+    @tool(effects=_READS)
+    async def schema(self, table: str = "") -> str:
+        """List the tables and views of the database with their columns, types and keys.
+
+        Args:
+            table: One table or view; all of them if left out.
+        """
+        return await self._run(lambda deadline: self._database.schema(table, self._caps, deadline))
+
+    @tool(effects=_READS)
+    async def query(self, sql: str, parameters: list[str | int | float | None] | None = None) -> str:
+        """Run one query that reads; the first line of the answer has the columns, each further one a row.
+
+        Args:
+            sql: One SELECT, with ? in place of values from elsewhere.
+            parameters: The values for each ?, in order.
+        """
+        values = parameters or []
+        return await self._run(lambda deadline: self._database.query(sql, values, self._caps, deadline))
+
+    async def _run(self, work: Callable[[Deadline], _R]) -> _R:
+        """Do the work in a thread; when this is cancelled, the work is told and waited for."""
+        deadline = Deadline(self._seconds)
+        running = _start(work, deadline)
+        try:
+            await asyncio.wait((running,), timeout=self._seconds + _GRACE_SECONDS)
+        finally:
+            deadline.cancel()
+            if not running.done():
+                await asyncio.wait((running,), timeout=_GRACE_SECONDS)
+        if not running.done():
+            raise ToolError("the database did not answer in time, and may still be at work on it; ask for less")
+        return running.result()
+
+
+def _start(work: Callable[[Deadline], _R], deadline: Deadline) -> asyncio.Future[_R]:
+    """Do the work in a daemon thread: a database that hangs must not keep the process alive."""
+    promise = Future[_R]()
+
+    def run() -> None:
+        try:
+            promise.set_result(work(deadline))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the one who waits
+            promise.set_exception(error)
+
+    threading.Thread(target=run, name="agentloop-sql", daemon=True).start()
+    running = asyncio.wrap_future(promise)
+    running.add_done_callback(lambda done: done.exception())  # nobody may be waiting any more
+    return running
+
+
+def _find_database(config: SqlConfig) -> Database:
+    """Return the database, in the room that can guard it.
+
+    Raises:
+        ConfigurationError: it is not there, or can't be kept from being changed.
+    """
+    # `_hide` has run; the union is what may be passed in.
+    address = config.database.get_secret_value() if isinstance(config.database, SecretStr) else config.database
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return SqliteFile(address)
+    if scheme.partition("+")[0] == "sqlite":
+        if "?" in rest or not rest.startswith("/"):
+            raise ConfigurationError("a SQLite database is given by the path of its file alone: sql:database=data.db")
+        return SqliteFile(rest[1:])
+    if not config.trusted:
+        raise ConfigurationError(
+            f"the pack 'sql' can't make sure that nothing is changed in a database of the kind {scheme!r}",
+            hint="give it a login that may only read, and say so with trusted=true",
+        )
+    from agentloop_tools.sql.server import Server  # noqa: PLC0415 - an extra
+
+    return Server(address)
