@@ -34,3 +34,13 @@ def test_the_command_is_installed():
     command = Path(sys.executable).parent / "agentloop"
     shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True, timeout=30)
     assert "run" in shown.stdout
+
+
+def test_the_packs_are_found_and_work():
+    command = Path(sys.executable).parent / "agentloop"
+    listed = subprocess.run([command, "packs"], capture_output=True, text=True, check=True, timeout=30)
+    for pack in ("files", "search_files", "web", "http", "python", "shell", "sql", "calculate", "time", "notes", "mcp"):
+        assert f"\n{pack} " in listed.stdout
+    sum_of = ["tools", "call", "--pack", "calculate", "calculate.calculate", '{"expression": "0.1 + 0.2"}']
+    called = subprocess.run([command, *sum_of], capture_output=True, text=True, check=True, timeout=30)
+    assert called.stdout == "0.3\n"

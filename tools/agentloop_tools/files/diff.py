@@ -1,0 +1,55 @@
+"""What would change in a file, for a person to see: a unified diff that is never long in the making."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+
+from agentloop_tools.files.text import FileText, escape
+
+_CONTEXT = 3
+_MOST_LINES = 1_000
+_MOST_SHOWN = 400
+_LONGEST_LINE = 500
+_HUNK = re.compile(r"^@@ -(\d+)(.*?) \+(\d+)")
+
+
+def make_diff(path: str, old: FileText, new: FileText) -> str:
+    """Return a unified diff; of more than 1,000 changed lines, some that go and some that come.
+
+    Args:
+        path: As it is to be named.
+        old: What the file holds.
+        new: What it would hold.
+    """
+    if old.lines == new.lines:
+        return f"{path}: {'nothing' if old == new else 'only line ends, the last one, or the encoding'} would change"
+    lines = list(_diff(path, old.lines, new.lines))
+    more = [f"({len(lines) - _MOST_SHOWN:,} more lines)"] if len(lines) > _MOST_SHOWN else []
+    return "\n".join([*(escape(line[:_LONGEST_LINE]) for line in lines[:_MOST_SHOWN]), *more])
+
+
+def _diff(path: str, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    from difflib import unified_diff  # noqa: PLC0415 - 8 ms, for a call that asks a person
+
+    # What is alike at both ends is left out first: difflib takes time that is quadratic in what it is given.
+    before = max(0, _count_alike(old, new) - _CONTEXT)
+    alike = _count_alike(old[before:][::-1], new[before:][::-1])
+    after = max(0, alike - _CONTEXT)
+    ours, theirs = old[before : len(old) - after], new[before : len(new) - after]
+    if len(ours) + len(theirs) <= _MOST_LINES:
+        yield from (_shift(line, before) for line in unified_diff(ours, theirs, path, path, lineterm="", n=_CONTEXT))
+        return
+    yield from (f"--- {path}", f"+++ {path}", f"({len(ours):,} lines from line {before + 1:,} on go)")
+    yield from (f"-{line}" for line in ours[: _MOST_SHOWN // 2])
+    yield f"({len(theirs):,} lines come)"
+    yield from (f"+{line}" for line in theirs)
+
+
+def _count_alike(old: Sequence[str], new: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+
+
+def _shift(line: str, by: int) -> str:
+    return _HUNK.sub(lambda found: f"@@ -{int(found[1]) + by}{found[2]} +{int(found[3]) + by}", line)

@@ -1,0 +1,79 @@
+"""What `.gitignore` files say, by pathspec, with patterns left out that could take for ever."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from agentloop_tools.files.beneath import NO_FOLLOW, READ
+from agentloop_tools.files.text import decode, read_bytes
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+_MOST_BYTES = 100_000
+_MOST_LINES = 1_000
+_LONGEST_PATH = 1_000
+# Each run of stars is a loop within the others: for one name three take milliseconds, six take years.
+_MOST_STARS = 3
+_STARS = re.compile(r"\*+")
+# Python warns that it may read these in another way one day.
+_ODD_SET = re.compile(r"\[.*(?:\[|--|&&|~~|\|\|)")
+
+
+class IgnoreRules:
+    """The rules of the folders above a file, from the root down to its own."""
+
+    def __init__(self, specs: Sequence[tuple[int, GitIgnoreSpec]] = ()) -> None:
+        self._specs = specs
+
+    def __bool__(self) -> bool:
+        return bool(self._specs)
+
+    def joined_by(self, folder: int, depth: int) -> IgnoreRules:
+        """Return these rules with those of a folder so far below the root, if it has any."""
+        try:
+            descriptor = os.open(".gitignore", READ | NO_FOLLOW, dir_fd=folder)
+        except OSError:
+            return self
+        try:
+            text = decode(read_bytes(descriptor, _MOST_BYTES) or b"")
+        except OSError:
+            return self
+        finally:
+            os.close(descriptor)
+        return IgnoreRules((*self._specs, (depth, _read(text.lines)))) if text else self
+
+    def ignore(self, names: Sequence[str], *, folder: bool) -> bool:
+        """Tell whether a file or folder is ignored, given that its folder is not."""
+        for depth, spec in reversed(self._specs):
+            path = "/".join(names[depth:])
+            verdict = spec.check_file(path + "/" * folder).include if len(path) <= _LONGEST_PATH else None
+            if verdict is not None:
+                return verdict
+        return False
+
+
+def _read(lines: Sequence[str]) -> GitIgnoreSpec:
+    return make_spec(line for line in lines[:_MOST_LINES] if can_be_read(line))
+
+
+def make_spec(patterns: Iterable[str]) -> GitIgnoreSpec:
+    """Return what tells the paths that patterns of an ignore file mean."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - 60 ms, for a folder that has such a file
+
+    # Which backend is the best depends on what else is installed, and each has other errors.
+    return GitIgnoreSpec.from_lines(patterns, backend="simple")
+
+
+def can_be_read(pattern: str) -> bool:
+    """Tell whether a pattern has a meaning, and one that is told in time."""
+    if _ODD_SET.search(pattern) or len(_STARS.findall(pattern)) > _MOST_STARS:
+        return False
+    try:
+        make_spec([pattern])
+    except (ValueError, re.error):
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""Files and its configuration: which folder, what may be done there, what is kept from the model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from agentloop import PackConfig, Tool, ToolPack, bound_tools
+from agentloop_tools.files.reading import Reading
+from agentloop_tools.files.root import Root
+from agentloop_tools.files.writing import Writing
+
+# Names of files and folders, in any case: repositories' insides, environments, and what is a key by its name.
+DENIED = (
+    ".git", ".hg", ".svn", ".env", ".env.*", ".envrc", ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker",
+    ".netrc", "_netrc", ".pgpass", ".git-credentials", ".npmrc", ".pypirc", ".htpasswd",
+    "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx",
+)  # fmt: skip
+
+
+class FilesConfig(PackConfig):
+    """Where the files are, and what may be done with them."""
+
+    root: Path = Field(Path(), description="the folder outside which nothing is opened")
+    write: bool = Field(default=False, description="whether there are tools that change files")
+    max_bytes: int = Field(10_000_000, gt=0, description="the size of the largest file that is read or written")
+    deny: tuple[str, ...] = Field(
+        DENIED, description="names of files and folders that can't be opened, as wildcards; in text with : between them"
+    )
+    ignore: bool = Field(default=True, description="whether list, glob and grep leave out what .gitignore files name")
+
+    @field_validator("deny", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, value.split(":"))) if isinstance(value, str) else value
+
+    @field_validator("deny")
+    @classmethod
+    def _check_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any("/" in name for name in value):
+            raise ValueError("a name has no slash; every part of a path is compared with it")
+        return value
+
+
+class Files(ToolPack[FilesConfig]):
+    """Reads, searches and, with `write=True`, changes the files below one folder.
+
+    Paths are opened in a way that can't be led out of the folder, by links or by whoever swaps them meanwhile. Devices,
+    FIFOs and sockets are refused. A hard link is read like any other file; a write gives its name a file of its own.
+    """
+
+    name = "files"
+    version = "1.0"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Iterable[Tool]]:
+        """Give one run's tools; the root is opened once, and what the run has read is known to them alone."""
+        config = self.config
+        root = Root(config.root, config.deny)
+        try:
+            yield _bind(root, config)
+        finally:
+            root.close()
+
+
+def _bind(root: Root, config: FilesConfig) -> list[Tool]:
+    if not config.write:
+        return bound_tools(Reading(root, config.max_bytes, ignore=config.ignore))
+    writing = Writing(root, config.max_bytes, ignore=config.ignore)
+    previews: dict[str, Callable[..., str]] = {"write": writing.preview_write, "edit": writing.preview_edit}
+    return [replace(tool, preview=previews.get(tool.name)) for tool in bound_tools(writing)]

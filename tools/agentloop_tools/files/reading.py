@@ -1,0 +1,216 @@
+"""The tools that only look: read, list, glob, grep, stat."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from hashlib import blake2b
+from itertools import accumulate, islice, takewhile
+from time import monotonic
+
+from agentloop import Effects, ToolError, tool
+from agentloop_tools.files.grep import MOST_MATCHES, Search
+from agentloop_tools.files.patterns import read_pattern
+from agentloop_tools.files.root import Folder, Names, Opened, Root, show
+from agentloop_tools.files.text import FileText, decode, read_bytes
+from agentloop_tools.files.walk import Walk
+from agentloop_tools.files.wildcard import Wildcard
+
+LOOKS = Effects(read=True, idempotent=True)
+
+_MOST_PATHS = 500
+_PAGE = 16_000
+_LONGEST_LINE = 2_000
+
+
+class Reading:
+    """What one run reads.
+
+    Args:
+        root: Where.
+        max_bytes: Larger files are refused.
+        ignore: Whether `.gitignore` files count.
+        seconds: How long a walk through the folders may take.
+    """
+
+    def __init__(self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20) -> None:
+        self.root = root
+        self.max_bytes = max_bytes
+        self.seen: dict[Names, bytes] = {}
+        self._ignore = ignore
+        self._seconds = seconds
+
+    @tool(effects=LOOKS, timeout=30)
+    def read(self, path: str, start: int = 1, lines: int = 400) -> str:
+        """Read a text file. Each line comes with its number and a tab, which are not part of the file.
+
+        Args:
+            path: The file, relative to the root folder.
+            start: The first line wanted.
+            lines: How many lines at most.
+        """
+        if start < 1 or lines < 1:
+            raise ToolError("start and lines count from 1")
+        with self.root.enter(path) as folder, folder.open_file(path) as opened:
+            data, text = self.load(path, opened)
+            self.seen[opened.names] = fingerprint(data)
+        every = text.lines
+        if not every:
+            return "[the file is empty]"
+        if start > len(every):
+            raise ToolError(f"{path} has {len(every)} lines; start={start} is behind its end")
+        shown = list(_page(every, start, lines))
+        last = start + len(shown) - 1
+        notes = [] if text.codec == "utf-8" else [f"decoded as {text.codec}"]
+        if (start, last) != (1, len(every)):
+            notes.append(f"lines {start} to {last} of {len(every)}")
+        if last < len(every):
+            notes.append(f"go on with start={last + 1}")
+        return _with_notes(shown, notes)
+
+    @tool(name="list", effects=LOOKS, timeout=30)
+    def list_folder(self, path: str = ".") -> str:
+        """List what is in a folder: files with their size in bytes, folders with a slash at the end.
+
+        Args:
+            path: The folder, relative to the root folder; "." is the root folder itself.
+        """
+        shown: list[str] = []
+        with self.root.enter(path) as folder:
+            walk = self._walk(folder, "**")
+            with folder.open_any(path) as opened:
+                if not stat.S_ISDIR(opened.status.st_mode):
+                    raise ToolError(f"{path} is not a folder")
+            with closing(walk.visits(opened.names, deep=False)) as visits:
+                for visit in visits:
+                    shown += (f"{show([name])}/" for name in visit.folders)
+                    shown += (
+                        f"{show([name])}  {_size(visit.descriptor, name)}" for name in visit.files[: _MOST_PATHS + 1]
+                    )
+                    shown += (f"{show([name])}  (link or special file)" for name in visit.others)
+        return _fit(shown or ["[nothing is in it]"], _walk_notes(walk))
+
+    @tool(name="glob", effects=LOOKS, timeout=30)
+    def find_files(self, pattern: str) -> str:
+        """Find files by name.
+
+        Args:
+            pattern: Such as "*.py" for any folder, or "src/**/test_*.py".
+        """
+        with self.root.enter(pattern) as folder:
+            walk = self._walk(folder, pattern)
+            with closing(_paths(walk)) as paths:
+                shown = list(islice(paths, _MOST_PATHS + 1))
+        return _fit(shown or ["[no file fits]"], _walk_notes(walk))
+
+    @tool(name="grep", effects=LOOKS, timeout=30)
+    def search(self, pattern: str, path: str = ".", glob: str = "**") -> str:
+        """Find the lines that match a regular expression, as path:line: text.
+
+        Args:
+            pattern: A regular expression; (?i) at its start ignores case.
+            path: The file or folder to search.
+            glob: Which files, such as "*.py".
+        """
+        needle = read_pattern(pattern)
+        with self.root.enter(path) as folder:
+            walk = self._walk(folder, glob)
+            search = Search(needle, walk, self.max_bytes)
+            with folder.open_any(path) as opened:
+                if stat.S_ISDIR(opened.status.st_mode):
+                    search.search_folder(opened.names)
+                elif stat.S_ISREG(opened.status.st_mode):
+                    search.search_file(opened.descriptor, opened.names)
+                else:
+                    raise ToolError(f"{path} is neither a file nor a folder")
+        notes = [needle.note] if needle.note else []
+        if search.skipped:
+            notes.append(f"{search.skipped} files left out: unreadable, or larger than {self.max_bytes:,} bytes")
+        if walk.cut:
+            notes.append(f"not all was searched: {walk.cut}")
+        return _fit(search.found or [f"[no match in {search.searched:,} files]"], notes, MOST_MATCHES)
+
+    @tool(name="stat", effects=LOOKS, timeout=10)
+    def describe(self, path: str) -> str:
+        """Tell what a path is, its size in bytes, and when it was changed.
+
+        Args:
+            path: The file or folder, relative to the root folder.
+        """
+        with self.root.enter(path) as folder, folder.open_any(path) as opened:
+            status = opened.status
+        kind = next((word for test, word in _KINDS if test(status.st_mode)), "special file")
+        changed = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        size = f", {status.st_size} bytes" if stat.S_ISREG(status.st_mode) else ""
+        return f"{show(opened.names)}: {kind}{size}, changed {changed}, {stat.filemode(status.st_mode)}"
+
+    def load(self, path: str, opened: Opened) -> tuple[bytes, FileText]:
+        """Return what an open file holds.
+
+        Raises:
+            ToolError: it is too large, or is not text.
+        """
+        data = read_bytes(opened.descriptor, self.max_bytes)
+        if data is None:
+            raise ToolError(f"{path} is larger than {self.max_bytes:,} bytes, the most that may be read")
+        text = decode(data)
+        if text is None:
+            raise ToolError(f"{path} is binary, not text: {len(data):,} bytes")
+        return data, text
+
+    def _walk(self, folder: Folder, glob: str) -> Walk:
+        return Walk(folder, Wildcard(glob), monotonic() + self._seconds, self._ignore)
+
+
+_KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"))
+
+
+def fingerprint(data: bytes) -> bytes:
+    """Return what tells one content of a file from another."""
+    return blake2b(data, digest_size=16).digest()
+
+
+def _page(every: list[str], start: int, most: int) -> Iterator[str]:
+    room = _PAGE
+    for number, line in enumerate(every[start - 1 : start - 1 + most], start):
+        cut = f"… [{len(line):,} characters]" if len(line) > _LONGEST_LINE else ""
+        shown = f"{number}\t{line[:_LONGEST_LINE]}{cut}"
+        room -= len(shown) + 1
+        if room < 0 and number > start:
+            return
+        yield shown
+
+
+def _paths(walk: Walk) -> Generator[str]:
+    with closing(walk.visits(())) as visits:
+        for visit in visits:
+            if walk.is_over():
+                return
+            yield from (show((*visit.names, name)) for name in visit.files)
+
+
+def _size(folder: int, name: str) -> str:
+    try:
+        return str(os.stat(name, dir_fd=folder, follow_symlinks=False).st_size)
+    except OSError:
+        return "?"
+
+
+def _walk_notes(walk: Walk) -> list[str]:
+    return [f"not all was looked at: {walk.cut}"] if walk.cut else []
+
+
+def _fit(lines: list[str], notes: list[str], most: int = _MOST_PATHS) -> str:
+    """Return as many lines as a model should read, with notes, one of which says so if there are more."""
+    ends = accumulate(len(line) + 1 for line in lines)
+    count = sum(1 for _ in takewhile(lambda end: end <= _PAGE, islice(ends, most)))
+    if count < len(lines):
+        notes = [*notes, f"only the first {count} are shown: ask more precisely"]
+    return _with_notes(lines[:count], notes)
+
+
+def _with_notes(lines: list[str], notes: list[str]) -> str:
+    return "\n".join([*lines, *([f"[{'; '.join(notes)}]"] if notes else [])])

@@ -1,0 +1,258 @@
+"""The root folder: which paths lead where below it, and what may not be opened at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import threading
+import unicodedata
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fnmatch import translate
+from itertools import islice
+from pathlib import Path
+from typing import TypeAlias
+
+from agentloop import ConfigurationError, ToolError
+from agentloop_tools.files.beneath import FOLDER, READ, Opener, choose_opener
+from agentloop_tools.files.text import escape
+
+Names: TypeAlias = tuple[str, ...]
+
+_LONGEST = 4_096
+_MOST_LINKS = 20
+_MOST_NEIGHBOURS = 1_000
+_OUT = "leads out of the root folder"
+_WHY = {
+    errno.EACCES: "may not be opened",
+    errno.EEXIST: "exists already",
+    errno.ELOOP: "goes through a link that changed meanwhile",
+    errno.ENAMETOOLONG: "is too long for a path",
+    errno.ENOENT: "does not exist",
+    errno.ENOSPC: "can't be written: the disk is full",
+    errno.ENOTDIR: "does not exist: a part of it is a file, not a folder",
+    errno.ENXIO: "is not a regular file",
+    errno.EPERM: "may not be opened",
+    errno.EROFS: "can't be written: its disk is read-only",
+}
+
+
+class MissingFileError(ToolError):
+    """There is no such file; `names` says where it would be, once links are followed."""
+
+    def __init__(self, message: str, names: Names) -> None:
+        super().__init__(message)
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a path led to.
+
+    Attributes:
+        descriptor: Open; whoever asked for it closes it.
+        names: Where it lies below the root, with no link on the way.
+        status: What the descriptor is of.
+    """
+
+    descriptor: int
+    names: Names
+    status: os.stat_result
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The root folder as one call holds it.
+
+    Attributes:
+        descriptor: The call's own, so that the number can't come to mean another folder.
+        is_denied: Whether nothing of such a name may be opened.
+        is_wanted: Whether the run is still there.
+    """
+
+    descriptor: int
+    is_denied: Callable[[str], bool]
+    is_wanted: Callable[[], bool]
+    _open: Opener
+
+    @contextmanager
+    def open_file(self, path: str) -> Generator[Opened]:
+        """Give a regular file, open for reading; FIFOs, sockets and devices are refused without waiting for them."""
+        with self.open_any(path) as opened:
+            if stat.S_ISDIR(opened.status.st_mode):
+                raise ToolError(f"{path} is a folder: list it")
+            if not stat.S_ISREG(opened.status.st_mode):
+                raise ToolError(f"{path} {_WHY[errno.ENXIO]}")
+            yield opened
+
+    @contextmanager
+    def open_any(self, path: str) -> Generator[Opened]:
+        """Give what a path leads to, open for reading.
+
+        Raises:
+            MissingFileError: there is nothing.
+            ToolError: it leads out of the root, or may not be opened.
+        """
+        names = split_path(path)
+        for _ in range(_MOST_LINKS):
+            self._refuse_denied(names, path)
+            try:
+                descriptor = self._open(self.descriptor, names, READ)
+            except OSError as error:
+                followed = self._follow(names, path) if error.errno in {errno.ELOOP, errno.ENOTDIR} else None
+                if followed is None:
+                    raise self._explain(error, path, names) from None
+                names = followed
+            else:
+                try:
+                    yield Opened(descriptor, names, os.fstat(descriptor))
+                finally:
+                    os.close(descriptor)
+                return
+        raise ToolError(f"{path} goes through too many links")
+
+    @contextmanager
+    def open_folder(self, names: Names) -> Generator[int]:
+        """Give a folder whose names hold no link; raises OSError."""
+        descriptor = self._open(self.descriptor, names, FOLDER)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def make_folders(self, names: Names) -> None:
+        """Make a folder and those above it, where they are missing; raises OSError."""
+        for count in range(1, len(names) + 1):
+            with self.open_folder(names[: count - 1]) as above, suppress(FileExistsError):
+                os.mkdir(names[count - 1], dir_fd=above)
+
+    def _follow(self, names: Names, path: str) -> Names | None:
+        """Return the names with the first link among them replaced by what it says, or None if there is none."""
+        for index, name in enumerate(names):
+            try:
+                with self.open_folder(names[:index]) as above:
+                    target = os.readlink(name, dir_fd=above)
+            except OSError:
+                continue
+            if target.startswith("/"):
+                raise ToolError(f"{path} {_OUT}")
+            return _collapse([*names[:index], *target.split("/"), *names[index + 1 :]], path)
+        return None
+
+    def _refuse_denied(self, names: Names, path: str) -> None:
+        if any(map(self.is_denied, names)):
+            raise ToolError(f"{path} may not be opened: the user keeps such files from you")
+
+    def _explain(self, error: OSError, path: str, names: Names) -> ToolError:
+        if error.errno != errno.ENOENT:
+            return explain(error, path)
+        return MissingFileError(f"{path} {_WHY[errno.ENOENT]}{self._neighbours(names)}", names)
+
+    def _neighbours(self, names: Names) -> str:
+        """Return what the model may have meant, as the end of a sentence."""
+        if not names:
+            return ""
+        try:
+            with self.open_folder(names[:-1]) as above, os.scandir(above) as entries:
+                known = [entry.name for entry in islice(entries, _MOST_NEIGHBOURS) if not self.is_denied(entry.name)]
+        except OSError:
+            return ": its folder does not exist either"
+        from difflib import get_close_matches  # noqa: PLC0415 - 8 ms, for a path that does not exist
+
+        near = get_close_matches(names[-1], known, n=3)
+        return f"; did you mean {', '.join(show((*names[:-1], name)) for name in near)}?" if near else ""
+
+
+class Root:
+    """The root folder as one run holds it."""
+
+    def __init__(self, path: Path, deny: Iterable[str], opener: Opener | None = None) -> None:
+        if os.open not in os.supports_dir_fd:
+            raise ConfigurationError("the pack 'files' needs Linux, macOS or another Unix")
+        try:
+            self._descriptor = os.open(path.expanduser(), FOLDER)
+        except OSError as error:
+            raise ConfigurationError(f"the root folder {str(path)!r} can't be opened: {error.strerror}") from None
+        self._is_open = True
+        self._lock = threading.Lock()
+        self._is_denied = compile_denial(deny)
+        self._opener = opener or choose_opener(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of it; calls that still go on have descriptors of their own, and see that they should end."""
+        with self._lock:
+            self._is_open = False
+            os.close(self._descriptor)
+
+    @contextmanager
+    def enter(self, path: str) -> Generator[Folder]:
+        """Give the folder for the time of one call, which is about a path; what the system refuses is told the model.
+
+        Raises:
+            ToolError: the run is over, or the system refuses something.
+        """
+        with self._lock:
+            if not self._is_open:
+                raise ToolError("the run is over")
+            descriptor = os.dup(self._descriptor)
+        try:
+            yield Folder(descriptor, self._is_denied, lambda: self._is_open, self._opener)
+        except OSError as error:
+            raise explain(error, path) from None
+        finally:
+            os.close(descriptor)
+
+
+def compile_denial(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Return the test whether a name is among the denied ones, however it is written."""
+    every = re.compile("|".join(translate(_plain(pattern)) for pattern in patterns) or r"(?!)")
+    return lambda name: every.match(_plain(name)) is not None
+
+
+def _plain(name: str) -> str:
+    """Return a name as a file system that ignores case and composition compares it."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+
+
+def split_path(path: str) -> Names:
+    """Return the names of a path relative to the root; none for the root itself.
+
+    Raises:
+        ToolError: it is absolute, leads out of the root, or can't be a path.
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ToolError("a path can't hold half a character") from None
+    if len(path) > _LONGEST:
+        raise ToolError(f"a path has at most {_LONGEST} characters")
+    if "\0" in path:
+        raise ToolError("a path can't hold a NUL character")
+    if path.startswith("/"):
+        raise ToolError(f"{path} is absolute: give a path relative to the root folder, such as src/main.py or .")
+    return _collapse(path.split("/"), path)
+
+
+def _collapse(names: Sequence[str], path: str) -> Names:
+    kept: list[str] = []
+    for name in names:
+        if name == "..":
+            if not kept:
+                raise ToolError(f"{path} {_OUT}")
+            kept.pop()
+        elif name not in {"", "."}:
+            kept.append(name)
+    return tuple(kept)
+
+
+def explain(error: OSError, path: str) -> ToolError:
+    """Return what the system said, as a sentence without folders of the machine."""
+    return ToolError(f"{path} {_WHY.get(error.errno or 0, f'can not be used: {error.strerror}')}")
+
+
+def show(names: Sequence[str]) -> str:
+    """Return a path as one line of text that can be sent, whatever bytes its names are made of."""
+    return escape(os.fsencode("/".join(names) or ".").decode("utf-8", "backslashreplace"))

@@ -1,0 +1,143 @@
+"""The tools that change files: write and edit. Nothing is changed that this run has not seen as it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+
+from agentloop import Effects, ToolError, tool
+from agentloop_tools.files.diff import make_diff
+from agentloop_tools.files.reading import Reading, fingerprint
+from agentloop_tools.files.root import Folder, MissingFileError, Names, Opened, Root, show, split_path
+from agentloop_tools.files.saving import save
+from agentloop_tools.files.text import FileText, decode, read_bytes
+
+_CHANGES = Effects(read=True, write=True, destructive=True)
+_WRITABLE = 0o222
+_MOST_FOUND = 1_000
+_MOST_PLACES = 10
+_NUMBERED = re.compile(r"\s*\d+\t")
+
+
+class Writing(Reading):
+    """What one run reads and writes."""
+
+    def __init__(self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20) -> None:
+        super().__init__(root, max_bytes, ignore=ignore, seconds=seconds)
+        self._lock = threading.Lock()
+
+    @tool(effects=_CHANGES, timeout=30, parallel=False)
+    def write(self, path: str, content: str) -> str:
+        """Write a whole file. One that exists must have been read before.
+
+        Args:
+            path: The file, relative to the root folder.
+            content: All that it shall hold.
+        """
+        data = self._encode(FileText(content))
+        with self.root.enter(path) as folder, self._lock:
+            try:
+                with folder.open_file(path) as opened:
+                    self._check_seen(path, opened)
+                    self._save(folder, opened.names, data, opened.status)
+                    return f"wrote {len(data)} bytes to {path}"
+            except MissingFileError as missing:
+                names = missing.names
+            if names != split_path(path):
+                raise ToolError(f"{path} is a link, or goes through one: to make a new file, name {show(names)}")
+            folder.make_folders(names[:-1])
+            self._save(folder, names, data, None)
+            return f"wrote {len(data)} bytes to the new file {path}"
+
+    @tool(effects=_CHANGES, timeout=30, parallel=False)
+    def edit(self, path: str, old: str, new: str) -> str:
+        """Replace a piece of text in a file that has been read before.
+
+        Args:
+            path: The file, relative to the root folder.
+            old: The text to replace, exactly as it is in the file, without line numbers; it must occur only once.
+            new: The text to put in its place.
+        """
+        with self.root.enter(path) as folder, self._lock, folder.open_file(path) as opened:
+            edited, line = _edit(path, self._check_seen(path, opened), old, new)
+            self._save(folder, opened.names, self._encode(edited), opened.status)
+        return f"edited {path} at line {line}"
+
+    def preview_write(self, path: str, content: str) -> str:
+        """Return what a write would change."""
+        try:
+            with self.root.enter(path) as folder, folder.open_file(path) as opened:
+                data = read_bytes(opened.descriptor, self.max_bytes) or b""
+            text = decode(data) or FileText("")
+        except MissingFileError:
+            text = FileText("")
+        except ToolError as error:
+            return f"this call will fail: {error.message}"
+        return make_diff(path, text, FileText(content))
+
+    def preview_edit(self, path: str, old: str, new: str) -> str:
+        """Return what an edit would change."""
+        try:
+            with self.root.enter(path) as folder, folder.open_file(path) as opened:
+                _, text = self.load(path, opened)
+            return make_diff(path, text, _edit(path, text, old, new)[0])
+        except ToolError as error:
+            return f"this call will fail: {error.message}"
+
+    def _check_seen(self, path: str, opened: Opened) -> FileText:
+        """Return the text of a file that this run has read as it is."""
+        seen = self.seen.get(opened.names)
+        if seen is None:
+            raise ToolError(f"{path} exists and has not been read: read it first")
+        if not opened.status.st_mode & _WRITABLE:
+            raise ToolError(f"{path} is write-protected")
+        data, text = self.load(path, opened)
+        if fingerprint(data) != seen:
+            raise ToolError(f"{path} has changed since it was read: read it again")
+        return text
+
+    def _save(self, folder: Folder, names: Names, data: bytes, expected: os.stat_result | None) -> None:
+        with folder.open_folder(names[:-1]) as above:
+            save(above, names[-1], data, expected)
+        self.seen[names] = fingerprint(data)
+
+    def _encode(self, text: FileText) -> bytes:
+        data = text.encode()
+        if len(data) > self.max_bytes:
+            raise ToolError(f"that would be {len(data):,} bytes; a file may have {self.max_bytes:,}")
+        return data
+
+
+def _edit(path: str, text: FileText, old: str, new: str) -> tuple[FileText, int]:
+    """Return the text with a piece replaced, and the line where it began."""
+    if not old:
+        raise ToolError("old is empty: give the text to replace; to make a new file, use write")
+    if old == new:
+        raise ToolError("old and new are the same: nothing would change")
+    content = text.content
+    # Models write line feeds; the file may have other line ends, even several kinds.
+    ends = ("\r\n", "\n") if "\r\n" in content else ("\n",)
+    for end in ends:
+        there = old.replace("\r\n", "\n").replace("\n", end)
+        lines = _find_lines(content, there)
+        if len(lines) == 1:
+            put = new.replace("\r\n", "\n").replace("\n", end)
+            return text.with_content(content.replace(there, put)), lines[0]
+        if lines:
+            where = ", ".join(map(str, lines[:_MOST_PLACES]))
+            raise ToolError(
+                f"old occurs {len(lines)} times in {path}, at lines {where}: give more of the text around it"
+            )
+    hint = " without the line numbers" if _NUMBERED.match(old) else " with its spaces and line breaks"
+    raise ToolError(f"old does not occur in {path}: give it exactly as it is in the file,{hint}")
+
+
+def _find_lines(content: str, piece: str) -> list[int]:
+    """Return the lines where a piece begins; overlapping places count as well."""
+    lines: list[int] = []
+    place = content.find(piece)
+    while place >= 0 and len(lines) < _MOST_FOUND:
+        lines.append(content.count("\n", 0, place) + 1)
+        place = content.find(piece, place + 1)
+    return lines

@@ -1,0 +1,70 @@
+"""Which files of a tree are left out: what versions, packages and secrets live in, and what ignore files name. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentloop_tools.files.ignore import can_be_read, make_spec
+from agentloop_tools.files.pack import DENIED
+from agentloop_tools.files.root import compile_denial
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+IGNORE_FILE = ".gitignore"
+MOST_BYTES = 64_000
+
+_MOST_PATTERNS = 500
+
+_TOOLS = (
+    "node_modules", "bower_components", ".venv", "venv", "__pycache__", "*.pyc", ".tox", ".nox", ".eggs", "*.egg-info",
+    ".jj", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".gradle", ".terraform", ".DS_Store",
+    "*.agentloop-index*",
+)  # fmt: skip
+_SECRETS = ("*.env", "*.keystore", "*.ppk", "*.gpg", "*.asc", "credentials", "credentials.json")
+_is_denied = compile_denial((*DENIED, *_SECRETS, *_TOOLS))
+
+
+def is_left_out(name: str) -> bool:
+    """Tell whether a file or folder of this name is left out whatever the ignore files say."""
+    return _is_denied(name) or not _is_text(name)
+
+
+def _is_text(name: str) -> bool:
+    """A name that is no UTF-8 can be neither stored nor told."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """What the ignore files on the way down to a folder name, the deepest first.
+
+    Attributes:
+        rules: The length of each one's folder, and its patterns.
+    """
+
+    rules: tuple[tuple[int, GitIgnoreSpec], ...] = ()
+
+    def deeper(self, folder: str, text: bytes) -> Ignored:
+        """Return these rules with those of one more ignore file.
+
+        Args:
+            folder: Where it is: "" or a path that ends with a slash.
+            text: What it says.
+        """
+        lines = text.decode("utf-8", "replace").splitlines()[:_MOST_PATTERNS]
+        patterns = [line for line in lines if can_be_read(line)]
+        return Ignored(((len(folder), make_spec(patterns)), *self.rules))
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a path is ignored; that of a folder ends with a slash."""
+        for start, spec in self.rules:
+            verdict = spec.check_file(path[start:]).include
+            if verdict is not None:
+                return verdict
+        return False

@@ -1,0 +1,190 @@
+"""The pack: its configuration, and its one tool."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolError, ToolPack, bound_tools, tool
+from agentloop_tools.files.ignore import can_be_read, make_spec
+from agentloop_tools.search_files.index import TABLES, Hit, find
+from agentloop_tools.search_files.pdf import SECONDS, can_read_pdf
+from agentloop_tools.search_files.tree import Tree, open_tree
+from agentloop_tools.search_files.update import Scope, Update
+from agentloop_tools.store import Store, is_damage, limited_time
+from agentloop_tools.words import match_any
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+_PATTERNS_HINT = "write them as in a .gitignore, with spaces between: `*.md docs/**`"
+_MOST_HITS = 20
+_FIND_SECONDS = 5.0
+_WAIT_SECONDS = 5.0
+_INDEX_BYTES = 4_000_000_000
+_SUFFIX = ".agentloop-index"
+_GOES_ON = "Indexing is not finished: the same search again goes on with it and may find more."
+_CUT = "Only the first {:,} files and folders are searched."
+
+
+class SearchFilesConfig(PackConfig):
+    """What is searched, and where the index is kept."""
+
+    root: Path = Field(description="the folder whose files are searched")
+    index: Path | None = Field(None, description="the folder for indexes; by default the user's cache")
+    include: str = Field("", description="which files, as patterns with spaces between: `*.md docs/**`; all by default")
+    ignore: bool = Field(True, description="whether .gitignore files are heeded")  # noqa: FBT003 - a default
+    max_bytes: int = Field(1_000_000, gt=0, le=20_000_000, description="the size up to which a file is read")
+    max_files: int = Field(100_000, gt=0, le=1_000_000, description="how many files and folders are looked at")
+    update_seconds: float = Field(8.0, gt=0, le=60, description="how long a search may index before it answers")
+
+
+class SearchFiles(ToolPack[SearchFilesConfig]):
+    """Search in the text, code and PDF files of a folder."""
+
+    name = "search_files"
+    version = "1.0"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Iterable[Tool]]:
+        """Yield the tools of one run; what they are doing ends with it."""
+        if os.open not in os.supports_dir_fd:
+            raise ConfigurationError("search_files needs a system that opens files relative to a folder, such as Linux")
+        root = self.config.root.expanduser()
+        if not root.is_dir():
+            raise ConfigurationError(f"search_files: {self.config.root} is no folder")
+        patterns = self.config.include.split()
+        if odd := [pattern for pattern in patterns if not can_be_read(pattern)]:
+            raise ConfigurationError(f"search_files: include={' '.join(odd)!r} is no pattern", hint=_PATTERNS_HINT)
+        search = _Search(self.config, root.resolve(), make_spec(patterns) if patterns else None)
+        # Waiting for another call's update, then its own with a PDF at its end, then the search.
+        timeout = 2 * self.config.update_seconds + SECONDS + _WAIT_SECONDS + _FIND_SECONDS
+        try:
+            yield [replace(each, timeout=timeout) for each in bound_tools(search)]
+        finally:
+            search.stop.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """The searches of one run.
+
+    Attributes:
+        config: Of the pack.
+        root: The folder, with no link on its way.
+        include: The paths that are wanted, or None for all.
+        stop: Set at the end of the run.
+    """
+
+    config: SearchFilesConfig
+    root: Path
+    include: GitIgnoreSpec | None
+    stop: threading.Event = field(default_factory=threading.Event)
+    _updating: threading.Lock = field(default_factory=threading.Lock)
+
+    @tool(effects=Effects(read=True, write=True, idempotent=True, own_store=True), repeatable=True, max_output=40_000)
+    def search(self, query: str, limit: int = 8) -> str:
+        """Find passages in the files that hold these words, best first.
+
+        Args:
+            query: The words, such as opening hours.
+            limit: How many passages, at most 20.
+        """
+        expression = match_any(query)
+        if not expression:
+            raise ToolError("The query has no words to look for: give some.")
+        generation = self._generation()
+        try:
+            return self._search(self._store(generation), expression, limit)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise ToolError(f"The index can't be used: {error}.") from error
+        # In a new file: others may have the damaged one open, and would delete what belongs to one of the same name.
+        answer = self._search(self._store(generation + 1), expression, limit)
+        self._store(generation).remove()
+        return answer
+
+    def _search(self, store: Store, expression: str, limit: int) -> str:
+        try:
+            with store.open() as connection, open_tree(self.root) as tree:
+                note = self._update(connection, tree)
+                hits = self._find(connection, expression, min(max(limit, 1), _MOST_HITS))
+                # What may no longer be read is not shown from memory either.
+                return _describe([hit for hit in hits if tree.has(hit.path)], note)
+        except OSError as error:
+            raise ToolError(f"The folder can't be read: {error.strerror}.") from error
+
+    def _update(self, connection: sqlite3.Connection, tree: Tree) -> str:
+        """Bring the index up to date, and return what the model has to know about that."""
+        if not self._updating.acquire(timeout=self.config.update_seconds):
+            return _GOES_ON
+        try:
+            ends = time.monotonic() + self.config.update_seconds
+            if not Update(connection, tree, self._scope(), ends, self.stop).run():
+                return _GOES_ON
+        except sqlite3.OperationalError as error:
+            return f"The index is not up to date: {error}."
+        finally:
+            self._updating.release()
+        return _CUT.format(self.config.max_files) if tree.is_cut else ""
+
+    def _find(self, connection: sqlite3.Connection, expression: str, limit: int) -> list[Hit]:
+        try:
+            with limited_time(connection, time.monotonic() + _FIND_SECONDS, self.stop):
+                return find(connection, expression, limit)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise ToolError("The search took too long: look for fewer and rarer words.") from error
+
+    def _scope(self) -> Scope:
+        config = self.config
+        return Scope(
+            include=self.include, ignore=config.ignore, most_files=config.max_files, most_bytes=config.max_bytes
+        )
+
+    def _generation(self) -> int:
+        """Return how often the index was made anew since it was damaged."""
+        numbers = (path.name.split(".")[1] for path in self._folder().glob(f"{self._name()}.*{_SUFFIX}"))
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+    def _store(self, generation: int) -> Store:
+        path = self._folder() / f"{self._name()}.{generation}{_SUFFIX}"
+        return Store(path, TABLES, _WAIT_SECONDS, _INDEX_BYTES)
+
+    def _folder(self) -> Path:
+        from platformdirs import user_cache_path  # noqa: PLC0415 - 0.04 s, for the first search only
+
+        return (self.config.index or user_cache_path("agentloop") / "search_files").expanduser()
+
+    def _name(self) -> str:
+        """Return a name for this folder and these settings; with others, other files would drop out of the index."""
+        settings = self.config.model_dump(mode="json", exclude={"root", "index", "update_seconds"})
+        key = repr((str(self.root), settings, can_read_pdf()))
+        return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _describe(hits: list[Hit], note: str) -> str:
+    found = f"{len(hits)} passage{'s' * (len(hits) > 1)}, best first." if hits else "Nothing fits."
+    parts = [
+        f"{_place(hit)}\n{hit.passage.text or '(found by its name; it holds no text that is indexed)'}" for hit in hits
+    ]
+    return "\n\n".join(filter(None, [found, *parts, note]))
+
+
+def _place(hit: Hit) -> str:
+    path = hit.path if hit.path.isprintable() else ascii(hit.path)  # a line break would feign another passage
+    first, last, _ = hit.passage
+    if first == 0:
+        return path
+    return f"{path}, page {first}" if path.lower().endswith(".pdf") else f"{path}:{first}-{last}"

@@ -1,0 +1,84 @@
+"""The text of PDFs, read by a process whose time and memory are limited; `pdf_worker` is its program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+# A file may take so long on a processor; the rest is for a machine that is busy with other things.
+SECONDS = 15.0
+MOST_BYTES = 50_000_000
+
+_PROCESSOR_SECONDS = 5
+_MEMORY_BYTES = 512_000_000
+_OUTPUT_BYTES = 4_000_000
+_MOST_PAGES = 2_000
+_PAUSE_SECONDS = 0.05
+_WORKER = Path(__file__).with_name("pdf_worker.py")
+
+
+def can_read_pdf() -> bool:
+    """Tell whether the extra is installed, on a system that can limit a process."""
+    return find_spec("pypdf") is not None and find_spec("resource") is not None
+
+
+def read_pages(file: int, stop: threading.Event) -> list[str] | None:
+    """Return the text of the pages, as far as they can be read, or None if there was no time to try.
+
+    Args:
+        file: A descriptor of the PDF.
+        stop: Ends the reading early.
+    """
+    # Into a file, whose size the system limits: from a pipe the process could send without end.
+    with tempfile.TemporaryFile() as output:
+        process = _start(file, output)
+        try:
+            ended = _wait(process, time.monotonic() + SECONDS, stop)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        return _read_lines(output) if ended else None
+
+
+def _start(file: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    spec = find_spec("pypdf")
+    folder = str(Path(spec.origin).parents[1]) if spec and spec.origin else ""
+    limits = map(str, (_MEMORY_BYTES, _OUTPUT_BYTES, _PROCESSOR_SECONDS, _MOST_PAGES))
+    # Isolated: neither the environment nor the folder that the program runs in has a say.
+    return subprocess.Popen(  # noqa: S603 - our own program; the file is data on its standard input
+        [sys.executable, "-I", str(_WORKER), folder, *limits],
+        stdin=file,
+        stdout=output,
+        stderr=subprocess.DEVNULL,
+        env={},
+        cwd="/",
+    )
+
+
+def _wait(process: subprocess.Popen[bytes], ends: float, stop: threading.Event) -> bool:
+    """Return whether the process has ended."""
+    while process.poll() is None and time.monotonic() < ends and not stop.is_set():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PAUSE_SECONDS)
+    return process.poll() is not None
+
+
+def _read_lines(output: IO[bytes]) -> list[str]:
+    pages = list[str]()
+    for line in islice(output, _MOST_PAGES):
+        try:
+            page = json.loads(line)
+        except ValueError:  # the last one, where the process was stopped while it wrote
+            break
+        pages.append(str(page))
+    return pages

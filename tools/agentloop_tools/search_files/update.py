@@ -1,0 +1,140 @@
+"""Brings an index up to date with its tree, for as long as it may take; the next time goes on from there."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from agentloop_tools.search_files.index import Entry, drop, load_stamps, put
+from agentloop_tools.search_files.passages import Passage, decode, split_passages
+from agentloop_tools.search_files.pdf import MOST_BYTES, can_read_pdf, read_pages
+from agentloop_tools.search_files.tree import Found, Tree
+from agentloop_tools.store import writing
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+_BATCH_FILES = 200
+_BATCH_BYTES = 4_000_000
+# A file that was changed a moment ago may be changed once more without its times telling.
+_UNSETTLED_SECONDS = 0.1
+_UNSETTLED = "?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What of a tree is indexed.
+
+    Attributes:
+        include: The paths that are wanted; None for all.
+        ignore: Whether ignore files are heeded.
+        most_files: How many files and folders are looked at.
+        most_bytes: The size up to which a file is read.
+    """
+
+    include: GitIgnoreSpec | None
+    ignore: bool
+    most_files: int
+    most_bytes: int
+
+
+@dataclass(slots=True)
+class Update:
+    """One update.
+
+    Attributes:
+        connection: Of the index.
+        tree: The files.
+        scope: Which of them.
+        ends: When to stop, by `time.monotonic()`; a PDF that was begun may take longer.
+        stop: Stops it at once.
+    """
+
+    connection: sqlite3.Connection
+    tree: Tree
+    scope: Scope
+    ends: float
+    stop: threading.Event
+    _batch: list[Entry] = field(default_factory=list[Entry])
+    _batch_bytes: int = 0
+
+    def run(self) -> bool:
+        """Return whether all of the tree is in the index now."""
+        known = load_stamps(self.connection)
+        gone, pdfs = set(known), list[Found]()
+        for found in self.tree.walk(self.scope.most_files, ignore=self.scope.ignore):
+            if self._is_over():
+                self._write()
+                return False
+            if self.scope.include is not None and not self.scope.include.match_file(found.path):
+                continue
+            gone.discard(found.path)
+            if known.get(found.path) == found.stamp:
+                continue
+            if found.path.lower().endswith(".pdf"):
+                pdfs.append(found)
+            else:
+                self._add(self._read(found), found.size)
+        self._write(gone)
+        # Last of all, since one of them can take as long as a thousand others.
+        return all([self._add_pdf(found) for found in pdfs])  # noqa: C419 - each of them, also after one that failed
+
+    def _is_over(self) -> bool:
+        return self.stop.is_set() or time.monotonic() > self.ends
+
+    def _read(self, found: Found) -> Entry:
+        if found.size > self.scope.most_bytes:
+            return Entry(found.path, _settled(found), b"", [])
+        data = self.tree.read(found.path, self.scope.most_bytes)
+        digest = blake2b(data, digest_size=16).digest()
+        return Entry(found.path, _settled(found), digest, list(split_passages(decode(data) or "")))
+
+    def _add_pdf(self, found: Found) -> bool:
+        """Return whether there was time for it."""
+        if self._is_over():
+            return False
+        stamp, pages = _settled(found), self._read_pages(found)
+        if pages is None:
+            return False
+        passages = [
+            Passage(number, number, passage.text)
+            for number, page in enumerate(pages, 1)
+            for passage in split_passages(page)
+        ]
+        with writing(self.connection):
+            put(self.connection, Entry(found.path, stamp, stamp.encode(), passages))
+        return True
+
+    def _read_pages(self, found: Found) -> list[str] | None:
+        if found.size > MOST_BYTES or not can_read_pdf():
+            return []
+        try:
+            with self.tree.open(found.path) as file:
+                return read_pages(file, self.stop)
+        except OSError:
+            return []
+
+    def _add(self, entry: Entry, size: int) -> None:
+        self._batch.append(entry)
+        self._batch_bytes += size
+        if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
+            self._write()
+
+    def _write(self, gone: Iterable[str] = ()) -> None:
+        """Write the files that were read, so that other processes wait for a moment only."""
+        with writing(self.connection):
+            for entry in self._batch:
+                put(self.connection, entry)
+            for path in gone:
+                drop(self.connection, path)
+        self._batch.clear()
+        self._batch_bytes = 0
+
+
+def _settled(found: Found) -> str:
+    return found.stamp + ("" if time.time() - found.changed > _UNSETTLED_SECONDS else _UNSETTLED)

@@ -1,0 +1,136 @@
+"""A pack's own SQLite file: a connection for one call in one thread, the tables made when they are missing.
+
+What is in the tables is the packs' business; how words are looked for in them is in `words`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Generator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkstemp
+
+from agentloop import ToolError
+
+_PRIMARY = 0xFF  # the lower byte of an error code is its kind
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PAGE_BYTES = 4_096
+_PROGRESS_STEPS = 1_000
+_PAUSE_SECONDS = 0.01
+_SIDE_FILES = ("", "-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A SQLite file that only its owner can read.
+
+    Attributes:
+        path: The file; it and its folder are made when they are missing.
+        tables: The statements that make the tables.
+        wait_seconds: How long to wait for another writer.
+        most_bytes: The size up to which it may grow.
+    """
+
+    path: Path
+    tables: tuple[str, ...]
+    wait_seconds: float = 5.0
+    most_bytes: int = 1_000_000_000
+
+    @contextmanager
+    def open(self) -> Generator[sqlite3.Connection]:
+        """Give a connection to the thread that asks; it is closed at the end of the block.
+
+        Raises:
+            ToolError: the file can't be opened or made.
+        """
+        try:
+            connection = self._connect()
+        except OSError as error:
+            raise ToolError(f"The store can't be opened: {error.strerror}.") from error
+        with closing(connection):
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute(f"PRAGMA max_page_count = {self.most_bytes // _PAGE_BYTES}")
+            self._make_tables(connection)
+            yield connection
+
+    def remove(self) -> None:
+        """Delete the file. Whoever still has it open goes on with what nobody else can see."""
+        for side in _SIDE_FILES:
+            Path(f"{self.path}{side}").unlink(missing_ok=True)
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.path.exists():
+            self._make_file()
+        return sqlite3.connect(self.path, timeout=self.wait_seconds, isolation_level=None)
+
+    def _make_file(self) -> None:
+        """Make it unreadable for others, which SQLite does not; its side files take the mode of this one."""
+        descriptor, name = mkstemp(dir=self.path.parent)
+        # Closed before it has its name: to close a database drops the locks that this process holds on it elsewhere.
+        os.close(descriptor)
+        # Somebody was faster; or the disk knows no links, and then mostly no owners either.
+        with suppress(OSError):
+            os.link(name, self.path)
+        Path(name).unlink()
+
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        if _version(connection):
+            return
+        self._let_readers_through(connection)
+        with writing(connection):
+            if not _version(connection):  # nobody else was faster
+                for statement in self.tables:
+                    connection.execute(statement)
+                connection.execute("PRAGMA user_version = 1")
+
+    def _let_readers_through(self, connection: sqlite3.Connection) -> None:
+        ends = time.monotonic() + self.wait_seconds
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                # SQLite waits for other writers, but not where two processes switch a new file to this mode.
+                if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return
+
+
+@contextmanager
+def writing(connection: sqlite3.Connection) -> Generator[None]:
+    """A block whose changes are all made or none; other writers wait meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # some errors have ended it already
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def limited_time(connection: sqlite3.Connection, ends: float, stop: threading.Event) -> Generator[None]:
+    """A block whose statements are interrupted at a time of `time.monotonic()`, or when the event is set."""
+    connection.set_progress_handler(lambda: time.monotonic() > ends or stop.is_set(), _PROGRESS_STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell a file that can't be read any more from other errors."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DAMAGED
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
