@@ -87,7 +87,7 @@ async def invoke(
         value = await _call(tool, bound, call, seconds, on_abandon)
         return Invoked(await _read_result(tool, call, value, max_image_bytes, ends), bound.repairs)
     except ToolError as error:
-        return Invoked(_failed(call, error.message), bound.repairs, error)
+        return Invoked(_failed(call, tool.render(error.message)), bound.repairs, error)
     except _TimedOutError as error:
         return Invoked(_failed(call, _late(tool, seconds, stopped=error.stopped)), bound.repairs)
     except asyncio.CancelledError as error:
@@ -97,7 +97,7 @@ async def invoke(
     except BaseException as error:  # whatever a tool raises, the model is told and the run goes on
         if _ends_the_program(error):
             raise
-        return Invoked(_failed(call, _told(tool, error)), bound.repairs, error)
+        return Invoked(_failed(call, tool.render(_told(tool, error))), bound.repairs, error)
 
 
 async def _call(

@@ -393,6 +393,14 @@ async def test_what_is_packed_in_a_way_not_asked_for_is_refused_unread(coding):
         await gate.was_left()
 
 
+@pytest.mark.parametrize("name", ["content-type", "content-encoding"])
+async def test_a_server_does_not_say_much_in_an_error(name):
+    async with Loopback([Reply(headers={name: "words " * 1_000}, content_type="text/html")]) as server:
+        said = await refusal(local(content_types=("text/*",)), url_of(server))
+    assert "words words" in said
+    assert len(said) < 500
+
+
 # --- what kinds, and whose ---
 
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from agentloop import Tally, ToolContext, tool
+from agentloop import Tally, ToolContext, ToolError, tool
 from agentloop.invoke import Invoked, invoke
 from agentloop.items import ToolCall
 
@@ -35,6 +35,18 @@ async def test_a_timeout_of_the_tools_own_is_not_taken_for_the_limit():
 
     invoked, _ = await call(next_one, 5)
     assert invoked.result.content == "next_one failed: TimeoutError: the database is slow"
+
+
+@pytest.mark.parametrize("kind", [ToolError, ValueError])
+async def test_an_error_is_no_longer_than_a_result_may_be(kind):
+    @tool(max_output=1_000)
+    def next_one() -> str:
+        """Return the next one."""
+        raise kind("x" * 1_000_000)
+
+    invoked = await invoke(next_one, CALL, CONTEXT, 5, print)
+    assert len(invoked.result.content) <= 1_000
+    assert "x" * 300 in invoked.result.content
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit])

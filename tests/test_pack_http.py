@@ -128,6 +128,8 @@ def test_parts_are_picked():
         "items.x": "the list has 2",
         "items.0.id.x": "the value is int",
         "items.²": "the list has 2",
+        "items.0000000005": "the list has 2",
+        f"items.{'0' * 5_000}": "the list has 2",
     }.items():
         with pytest.raises(ToolError, match=why):
             pick(value, path)
@@ -333,6 +335,27 @@ def test_whatever_the_secret_it_is_taken_out(value, before, after):
     assert value not in repr(secrets)
 
 
+@pytest.mark.parametrize("before", ["", "u", "u:", "me:"])
+@pytest.mark.parametrize("pack", [base64.b64encode, base64.urlsafe_b64encode])
+async def test_a_secret_is_not_shown_within_a_text_in_base64(before, pack):
+    secrets = Secrets(["{A}"], {"A": TOKEN + "~~~???"})
+    said = secrets.redact(pack(f"{before}{TOKEN}~~~???, and more".encode()).decode())
+    (first, last) = said.split("[A]")
+    assert len(first) <= len(before) + 2
+    assert len(last) < 20
+
+
+async def test_a_name_in_a_secret_is_part_of_it():
+    secrets = Secrets(["{A} {B}"], {"A": "first{B}", "B": "second"})
+    assert secrets.fill("{A} {B} {C}") == "first{B} second {C}"
+
+
+async def test_a_secret_is_not_shown_where_a_part_is_missing():
+    async with Loopback([json_reply({f"Bearer {TOKEN}": 1})]) as server, Tools(server) as tools:
+        said = await tools.refusal("get", "x", pick="you")
+    assert said == "there is no 'you': the object has Bearer [MY_TOKEN]"
+
+
 async def test_a_secret_is_in_no_error_repr_or_log(caplog):
     caplog.set_level(logging.DEBUG)
     leaky = Reply(status=302, headers={"location": f"http://evil.example/{quote(TOKEN)}?k={quote(TOKEN)}"})
@@ -502,6 +525,11 @@ async def test_a_server_that_stalls_is_left_in_time_and_a_cancel_leaves_nothing(
         ({"base_url": "https://"}, "no http or https URL"),
         ({"base_url": "https://me:hunter22@api.example"}, "secrets go into headers"),
         ({"base_url": "https://api.example?key=hunter22"}, "secrets go into headers"),
+        ({"base_url": "https://api.example:0"}, "a port that no URL has"),
+        ({"base_url": "https://api.example:x"}, "Port could not be"),
+        ({"base_url": "https://api.example:99999"}, "Port out of range"),
+        ({"base_url": "https://api.example/a b"}, "a character"),
+        ({"base_url": "https://api.example/a\nb"}, "a character"),
         ({"headers": {"X": "a\r\nHost: evil.example"}}, "no header of one line"),
         ({"headers": {"X: y": "a"}}, "no header of one line"),
         ({"headers": {"X": "ä"}}, "no header of one line"),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from contextlib import asynccontextmanager
 
 import psutil
@@ -235,6 +236,27 @@ async def test_a_cancelled_call_leaves_no_process_computing():
     assert not workers()
 
 
+LEAVE = """
+import asyncio
+from agentloop import Tally, ToolContext
+from agentloop_tools.python import Python
+async def main():
+    async with Python().open() as (run,):
+        context = ToolContext("run", "call", Tally(), None, ("echo",), None)
+        await run.function(context, "import asyncio\\nasyncio.gather(*[echo(x='a') for i in range(200)])")
+asyncio.run(main())
+"""
+
+
+async def test_a_program_that_ends_right_after_a_run_ends_well():
+    # Its threads are a moment behind the answer that they give; on an end that does not wait, every third breaks down.
+    async def leave():
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", LEAVE)
+        return await process.wait()
+
+    assert [await asyncio.wait_for(leave(), 30) for _ in range(8)] == [0] * 8
+
+
 async def test_opening_starts_nothing_before_the_first_call():
     async with opened():
         assert not workers()
@@ -280,10 +302,16 @@ class Others:
                 return ToolResult("1", "Not run: no.", ok=False)
             case "raising":
                 raise ToolError("no agent is running")
+            case "halves":
+                return ToolResult("1", '{"a": "\\ud800"}')
+            case "half":
+                return ToolResult("1", "a\ud800")
+            case "raising_half":
+                raise ToolError("a\ud800")
         return ToolResult("1", '{"found": [1, 2.5, null]}' if name == "find" else "plain text")
 
 
-NAMES = ("find", "say", "hang", "refuse", "raising")
+NAMES = ("find", "say", "hang", "refuse", "raising", "half", "halves", "raising_half")
 
 
 @pytest.mark.parametrize(
@@ -294,6 +322,9 @@ NAMES = ("find", "say", "hang", "refuse", "raising")
         ("await find(a=[1, {'b': (None, True)}])\n1", "1", [("find", {"a": [1, {"b": [None, True]}]})]),
         ("f = say\nawait f()", "'plain text'", [("say", {})]),
         ("try:\n  await refuse()\nexcept RuntimeError as e:\n  print(e)", "Not run: no.", [("refuse", {})]),
+        ("await half()", "'a?'", [("half", {})]),
+        ("await halves()", """'{"a": "\\\\ud800"}'""", [("halves", {})]),
+        ("try:\n  await raising_half()\nexcept RuntimeError as e:\n  print(e)", "a?", [("raising_half", {})]),
         ("try:\n  await raising()\nexcept RuntimeError as e:\n  print(e)", "no agent is running", [("raising", {})]),
     ],
 )

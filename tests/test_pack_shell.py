@@ -127,6 +127,8 @@ async def test_a_file_that_is_no_program_is_said_to_be_none(root):
         ([], ".", "argv is empty"),
         (["", "x"], ".", "argv is empty"),
         (["echo", "a\0b"], ".", "NUL"),
+        (["echo", "\ud800"], ".", "half a character"),
+        (["\udcff"], ".", "half a character"),
         (["echo", "x" * 100_001], ".", "too long"),
         (["pwd"], "..", "no folder '..'"),
         (["pwd"], "/", "no folder '/'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 from agentloop.errors import FetchError
+from agentloop.fetch.urls import SHOWN_CHARACTERS
 
 CODINGS = "gzip"
 _GZIP = frozenset({"gzip", "x-gzip"})
@@ -26,7 +27,8 @@ class Body:
     def __init__(self, coding: str, max_bytes: int, where: str) -> None:
         coding = coding.strip().lower()
         if coding not in _GZIP | _PLAIN:
-            raise FetchError(f"{where} sent a body compressed as {coding!r} though that was not asked for")
+            shown = coding[:SHOWN_CHARACTERS]
+            raise FetchError(f"{where} sent a body compressed as {shown!r} though that was not asked for")
         self._unzip = zlib.decompressobj(16 + zlib.MAX_WBITS) if coding in _GZIP else None
         self._max_bytes = max_bytes
         self._where = where

@@ -15,7 +15,7 @@ from agentloop.errors import FetchError
 from agentloop.fetch.addresses import Address, Resolve, is_public, look_up
 from agentloop.fetch.body import CODINGS, Body
 from agentloop.fetch.network import VettedNetwork
-from agentloop.fetch.urls import follow, origin, parse, show
+from agentloop.fetch.urls import SHOWN_CHARACTERS, follow, origin, parse, show
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOLLOWED = frozenset({"GET", "HEAD"})
@@ -160,4 +160,4 @@ class Fetcher:
             raise FetchError(f"{show(at)} answered with status {status}")
         kind = content_type.partition(";")[0].strip().lower()
         if kind and self.content_types and not any(fnmatchcase(kind, pattern) for pattern in self.content_types):
-            raise FetchError(f"{show(at)} is {kind}, which is not taken")
+            raise FetchError(f"{show(at)} is {kind[:SHOWN_CHARACTERS]}, which is not taken")

@@ -7,7 +7,7 @@ import httpx2
 from agentloop.errors import FetchError
 
 _LAST_PORT = 65_535
-_SHOWN_CHARACTERS = 200
+SHOWN_CHARACTERS = 200
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -58,4 +58,4 @@ def _check(url: httpx2.URL) -> httpx2.URL:
 
 def _without_secrets(text: str) -> str:
     """Return as much as may be shown of what is no URL."""
-    return text.partition("?")[0].rpartition("@")[2][:_SHOWN_CHARACTERS]
+    return text.partition("?")[0].rpartition("@")[2][:SHOWN_CHARACTERS]

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from agentloop import PackConfig
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+NAMES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET_NAME = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
 
@@ -32,6 +33,8 @@ def _read_lines(value: Any) -> Any:
 
 def _check_base(url: str) -> str:
     parts = urlsplit(url)
+    if " " in url or not url.isprintable() or parts.port == 0:  # a port that is no number raises
+        raise ValueError("it has a character or a port that no URL has")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("it is no http or https URL")
     if "@" in parts.netloc or parts.query or parts.fragment:
@@ -57,7 +60,7 @@ def _check_literals(values: dict[str, str]) -> dict[str, str]:
 
 def names_in(template: str) -> list[str]:
     """Return the names of the environment variables that a template is filled from."""
-    return re.findall(r"\{([A-Za-z_][A-Za-z0-9_]*)\}", template)
+    return NAMES.findall(template)
 
 
 class HttpConfig(PackConfig):

@@ -180,7 +180,10 @@ class OpenApi:
             raise ToolError(f"the API did not answer within {self._config.seconds:g} s") from None
         except FetchError as error:
             raise ToolError(secrets.redact(error.message)) from None  # what caused it may hold a header
-        text = secrets.redact(_write(method, answer, pick))
+        try:
+            text = secrets.redact(_write(method, answer, pick))
+        except ToolError as error:  # it tells what there is in the answer
+            raise ToolError(secrets.redact(error.message)) from None
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise ToolError(text)
         return text

@@ -25,7 +25,7 @@ def pick(value: Any, path: str) -> Any:
         entries = cast("Sequence[Any]", value)
         if step == "*":
             return [pick(entry, rest) for entry in entries]
-        if step.isascii() and step.isdigit() and int(step[:9]) < len(entries):
+        if step in map(str, range(len(entries))):
             return pick(entries[int(step)], rest)
     raise ToolError(f"there is no {step!r}: {_describe(value)}")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agentloop import ConfigurationError
-from agentloop_tools.http.config import names_in
+from agentloop_tools.http.config import NAMES, names_in
 
 _LEAST_CHARACTERS = 6
 
@@ -41,9 +41,7 @@ class Secrets:
 
     def fill(self, template: str) -> str:
         """Return a template with its secrets put in."""
-        for name, value in self._values.items():
-            template = template.replace(f"{{{name}}}", value)
-        return template
+        return NAMES.sub(lambda found: self._values.get(found[1], found[0]), template)
 
     def redact(self, text: str) -> str:
         """Return a text with names in place of secrets, also where those are escaped or in base64."""
@@ -54,8 +52,14 @@ class Secrets:
 
 def _spellings(value: str) -> str:
     """Return a pattern of a secret as JSON, URLs, HTML and base64 may spell it."""
-    packed = base64.b64encode(value.encode()).decode().rstrip("=")
-    return "|".join(("".join(map(_spell, value)), re.escape(packed)))
+    return "|".join(("".join(map(_spell, value)), *(_pack(value.encode(), before) for before in range(3))))
+
+
+def _pack(value: bytes, before: int) -> str:
+    """Return a pattern of base64 with so many bytes before the value; its ends depend on what stands beside it."""
+    first, end = -(-8 * before // 6), 8 * (before + len(value)) // 6
+    packed = base64.b64encode(bytes(before) + value).decode()[first:end]
+    return re.escape(packed).replace(r"\+", "[+-]").replace("/", "[/_]")
 
 
 def _spell(character: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentloop import ToolError, ToolResult
-from agentloop_tools.python.values import cut, read_arguments, read_result, show
+from agentloop_tools.python.values import cut, make_whole, read_arguments, read_result, show
 
 if TYPE_CHECKING:
     from pydantic_monty import (
@@ -29,6 +29,9 @@ MAX_OUTPUT = 16_000
 _STOPS_PER_CALL = 3
 _STOPS_OF_ITS_OWN = 500
 _WORKERS = 4
+# A thread of pydantic-monty still has a word with the interpreter after it has handed over its last answer, and aborts
+# the process where that ends meanwhile.
+_LAST_WORD_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class Sandbox:
         async with self._starting:
             if self._pool is None:
                 pool = AsyncMonty(min_processes=0, max_processes=_WORKERS)
+                self._stack.push_async_callback(asyncio.sleep, _LAST_WORD_SECONDS)  # called when the pool has closed
                 self._pool = await self._stack.enter_async_context(pool)
             return self._pool
 
@@ -207,7 +211,7 @@ class _Printed:
 
 
 def _raising(kind: ExcType, message: str) -> ExternalSettledResult:
-    return {"exc_type": kind, "message": cut(message, MAX_OUTPUT)}
+    return {"exc_type": kind, "message": cut(make_whole(message), MAX_OUTPUT)}
 
 
 def _never_called() -> None:

@@ -28,11 +28,18 @@ def cut(text: str, most: int) -> str:
 
 
 def read_result(text: str) -> Any:
-    """Return a tool's result as values where it is JSON, else as the text it is."""
+    """Return a tool's result as values where it is JSON, else as the text it is; half characters do not get through."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        return text
+        return make_whole(text)
+    return value
+
+
+def make_whole(text: str) -> str:
+    """Return text without half characters, which the sandbox does not take."""
+    return text.encode(errors="replace").decode()
 
 
 def read_arguments(values: dict[str, Any]) -> dict[str, Any]:

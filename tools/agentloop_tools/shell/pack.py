@@ -24,6 +24,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
 _FOR_NETWORK = ("/etc/ssl", "/etc/ca-certificates", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
 _MOST_ARGUMENTS = 100_000
+_NO_ARGUMENT = re.compile(r"[\0\ud800-\udfff]")
 _GRACE_SECONDS = 30.0
 
 
@@ -102,8 +103,8 @@ class _OpenShell:
         """
         if not argv or not argv[0]:
             raise ToolError("argv is empty: give the program and its arguments")
-        if any("\0" in word for word in argv) or sum(map(len, argv)) > _MOST_ARGUMENTS:
-            raise ToolError("argv has a NUL character or is too long: write a file instead")
+        if _NO_ARGUMENT.search(" ".join(argv)) or sum(map(len, argv)) > _MOST_ARGUMENTS:
+            raise ToolError("argv has a NUL or half a character, or is too long: write a file instead")
         return await run_command(self._order(argv, self._find_folder(folder)))
 
     def _find_folder(self, folder: str) -> str:
