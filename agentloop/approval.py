@@ -13,7 +13,7 @@ from agentloop.events import ApprovalAsked, Notice
 from agentloop.guard import Rules
 from agentloop.invoke import invoke
 from agentloop.journal import Journal, Step, StepFailed
-from agentloop.policy import ApprovalRequest, Approver, Decision, Reject
+from agentloop.policy import ApprovalRequest, Approver, Decision, Reject, check_decision
 from agentloop.run import HumanDecided, Pending, Run, request_approval
 from agentloop.tools import Tool, ToolContext
 from agentloop.tools.definition import is_async
@@ -68,7 +68,9 @@ async def ask_nested(run: Run, pending: Pending, rules: Rules, journal: Journal,
     shown = await _preview(run, [pending], rules, journal, value)
     request = request_approval(run.run_id, pending.call, shown[pending.call.call_id].question)
     await journal.emit(ApprovalAsked(request))
-    return await _ask(request, approver, journal)
+    decision = await _ask(request, approver, journal)
+    check_decision(request.id, decision)
+    return decision
 
 
 async def _ask(request: ApprovalRequest, approver: Approver, journal: Journal) -> Decision:

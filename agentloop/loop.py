@@ -21,7 +21,18 @@ from math import inf
 from typing import Any, assert_never
 
 from agentloop.errors import RunStateError
-from agentloop.guard import Rules, count_nested, decide, describe_limit, note_results, plan_calls, reached, release
+from agentloop.guard import (
+    Rules,
+    count_nested,
+    decide,
+    describe_limit,
+    find_name,
+    note_results,
+    plan_calls,
+    reached,
+    release,
+    withhold,
+)
 from agentloop.items import Item, Message, ToolCall, ToolResult
 from agentloop.limits import LimitReason, Limits, StopReason, Tally
 from agentloop.run import (
@@ -43,7 +54,6 @@ from agentloop.run import (
     WaitingFor,
 )
 from agentloop.schema import ArgumentsError
-from agentloop.tools import resolve_name
 
 NUDGE = "Your last reply was empty. Answer the question, or call a tool."
 PRESS = "Before you answer, call {}."
@@ -87,6 +97,7 @@ def resume(run: Run, rules: Rules) -> _Step:
         case "model":
             return _next_turn(run, rules)
         case "tools" | "human":
+            run = withhold(run, rules)
             return _proceed(run, rules, run.pending)
         case "user":
             raise RunStateError(
@@ -306,13 +317,12 @@ def _rename_calls(items: tuple[Item, ...], rules: Rules) -> tuple[tuple[Item, ..
     repairs = 0
     renamed: list[Item] = []
     for item in items:
-        if isinstance(item, ToolCall) and item.name not in rules.tools:
-            name = resolve_name(item.name, rules.tools)
-            if name is not None:
-                renamed.append(replace(item, name=name))
-                repairs += 1
-                continue
-        renamed.append(item)
+        name = find_name(item.name, rules) if isinstance(item, ToolCall) else ""
+        if isinstance(item, ToolCall) and name != item.name:
+            renamed.append(replace(item, name=name))
+            repairs += 1
+        else:
+            renamed.append(item)
     return (tuple(renamed), repairs) if repairs else (items, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from agentloop.guard import Rules, is_offered
+from agentloop.guard import Rules, check_arguments, is_offered
 from agentloop.tools import Tool, collect_tools
 from agentloop.transport import RetryPolicy, Transport
 from agentloop.wire.conversation import Subject
@@ -57,7 +57,12 @@ def add_tools(recipe: Recipe, tools: Sequence[Tool], profile: Profile) -> Recipe
 
 
 def offer_tools(rules: Rules) -> list[Tool]:
-    """Return the tools that the model is told of: all but the denied ones."""
+    """Return the tools that the model is told of: all but the denied ones.
+
+    Raises:
+        ConfigurationError: a rule is about an argument that its tools don't have.
+    """
+    check_arguments(rules)
     return [tool for tool in rules.tools.values() if is_offered(tool, rules)]
 
 

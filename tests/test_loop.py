@@ -234,6 +234,13 @@ def test_a_dressed_up_name_is_mended_in_the_transcript_and_counted():
     assert run.tally.repairs == 1
 
 
+def test_a_label_is_the_name_of_its_tool_and_of_no_other():
+    packed = replace(write, name="files_write", dotted="files.write", pack="files")
+    both = replace(rules(Policy(deny=("write",), allow=("files.*",))), tools=collect_tools([write, packed]))
+    run, command = play(both, replied(ToolCall("c", "files.write", "{}")))
+    assert (command.calls[0].name, run.items[-1].name, run.tally.repairs) == ("files_write", "files_write", 1)
+
+
 @pytest.mark.parametrize(("stop", "reason"), [("truncated", "truncated"), ("refused", "refused")])
 def test_nothing_from_a_cut_off_or_refused_reply_runs(stop, reason):
     run, command = play(rules(), replied(text("I was"), *calls(2), stop=stop))
@@ -431,7 +438,9 @@ def test_what_is_not_decided_yet_waits_on():
     assert [call.call_id for call in command.calls] == ["c0", "c1"]
 
 
-@pytest.mark.parametrize("decision", [True, None, "yes", Approve(scope="ever")])
+@pytest.mark.parametrize(
+    "decision", [True, None, "yes", Approve(scope="ever"), Approve({"a": 1}), Reject(1), Substitute(None)]
+)
 def test_what_is_no_decision_raises(decision):
     run, _ = play(rules(ASKING), replied(ToolCall("d", "delete", "{}")))
     with pytest.raises(RunStateError, match=f"the decision on {run.approvals[0].id}"):
@@ -466,6 +475,17 @@ def test_interrupted_before_anything_ran_the_calls_are_answered_as_not_run():
 def test_a_run_stored_in_the_middle_of_its_tools_runs_them_again_when_resumed():
     run, command = play(rules(), replied(*calls(2)))
     assert resume(Run.from_json(run.to_json()), rules()) == (run, command)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_is_denied_by_now_does_not_run_when_a_stored_run_goes_on(asked):
+    run, _ = play(rules(ASKING if asked else NO_POLICY), replied(*calls(1), *calls(1, "delete", 1)))
+    stricter = rules(Policy(deny=("add",)))
+    run, command = advance(run, decided(run, Approve()), stricter) if asked else resume(run, stricter)
+    assert [each.name for each in command.calls] == ["delete"]
+    assert run.tally.per_tool == {"add": 0, "delete": 1}
+    run, _ = advance(run, ToolsReturned((ToolResult("c1", "gone"),)), stricter)
+    assert "not allowed here" in results_of(run)["c0"].content
 
 
 def test_a_run_that_has_ended_can_not_be_resumed():
@@ -505,6 +525,25 @@ def test_every_state_takes_its_own_outcome_and_an_interruption_and_nothing_else(
     assert run.to_json() == before
 
 
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_what_tools_called_themselves_counts_and_taints(interrupted):
+    run, _ = play(rules(), replied(*calls(1)))
+    nested = ((ToolCall("c0.1", "delete", "{}"), ToolResult("c0.1", "said", untrusted=True)),)
+    results = (ToolResult("c0", "1"),)
+    outcome = Interrupted("cancelled", results, nested=nested) if interrupted else ToolsReturned(results, nested=nested)
+    run, _ = advance(run, outcome, rules())
+    assert (run.tally.per_tool, run.tainted) == ({"add": 1, "delete": 1}, True)
+
+
+def test_a_run_may_be_resumed_where_a_tool_that_was_asked_about_is_gone():
+    run, _ = play(rules(ASKING), replied(*calls(2, "delete")))
+    run, command = advance(run, decided(run, Approve()), replace(rules(), tools={}))
+    assert isinstance(command, AskHuman)
+    run, _ = advance(run, decided(run, Approve()), replace(rules(), tools={}))
+    assert all("There is no tool named 'delete'" in result.content for result in results_of(run).values())
+    assert run.tally.tool_calls == 0
+
+
 # --- any conversation ---
 
 
@@ -533,7 +572,9 @@ def compute() -> str:
 
 
 SHARED = Quota("shared", 3)
-ALL = collect_tools([add, delete, poll, replace(write, quota=SHARED), replace(note, quota=SHARED), fetch, compute])
+ALL = collect_tools(
+    [add, delete, poll, replace(write, quotas=(SHARED,)), replace(note, quotas=(SHARED,)), fetch, compute]
+)
 NAMES = st.sampled_from(
     ["add", "delete", "poll", "write", "write", "note", "fetch", "fetch", "compute", "functions.add", "nope", "Add "]
 )

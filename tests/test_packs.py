@@ -8,6 +8,7 @@ from pydantic import Field
 
 from agentloop import (
     Agent,
+    Approve,
     ConfigurationError,
     DuplicateToolError,
     Effects,
@@ -244,6 +245,137 @@ async def test_when_one_can_not_be_opened_those_before_it_are_left(life):
     assert life == ["open a", "close a"]
 
 
+class Odd(ToolPack):
+    """A pack that does as it is told when it is opened and left."""
+
+    name = "odd"
+
+    def __init__(self, yields=(), *, opening=None, closing=None, twice=False):
+        super().__init__()
+        self.yields, self.opening, self.closing, self.twice = yields, opening, closing, twice
+
+    @asynccontextmanager
+    async def open(self):
+        LIFE.append("open odd")
+        try:
+            if self.opening is not None:
+                raise self.opening
+            yield self.yields
+            if self.twice:
+                yield self.yields
+            if self.closing is not None:
+                raise self.closing
+        finally:
+            LIFE.append("close odd")
+
+
+def broken_off():
+    yield Greetings().greet
+    raise OSError("half way")
+
+
+def bare():
+    pass
+
+
+@pytest.mark.parametrize(
+    ("pack", "said"),
+    [
+        (Odd(None), "'NoneType' object is not iterable"),
+        (Odd([bare]), "yields a function, which is no tool"),
+        (Odd(broken_off()), "OSError: half way"),
+        (Odd(opening=SystemExit(3)), "SystemExit: 3"),
+        (Odd(opening=asyncio.CancelledError("mine")), "CancelledError: mine"),
+    ],
+)
+async def test_whatever_a_pack_does_in_place_of_opening_is_its_own_error_and_all_are_left(life, pack, said):
+    with pytest.raises(PackError, match=f"the pack 'odd' .*{said}"):
+        await run_with(Counted("a"), pack)
+    assert life == ["open a", "open odd", "close odd", "close a"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_pack_that_stops_the_program_stops_neither_a_sync_call_nor_the_loop_behind_it(error):
+    with pytest.raises(PackError, match=type(error).__name__):
+        agent_with(["x"], Odd(opening=error))[0].run_sync("go")
+    assert agent_with(["still there"], Odd(closing=error))[0].run_sync("go").text == "still there"
+
+
+def test_ctrl_c_while_a_pack_is_opened_or_left_ends_the_program():
+    for pack in (Odd(opening=KeyboardInterrupt()), Odd(closing=KeyboardInterrupt())):
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(agent_with(["x"], pack)[0].run("go"))
+
+
+@pytest.mark.parametrize(
+    ("pack", "said"),
+    [
+        (Odd(twice=True), "RuntimeError: generator didn't stop"),
+        (Odd(closing=SystemExit(3)), "SystemExit: 3"),
+        (Odd(closing=asyncio.CancelledError()), "CancelledError"),
+    ],
+)
+async def test_whatever_a_pack_does_when_it_is_left_costs_no_result(pack, said):
+    events = [event async for event in agent_with(["done"], pack, Counted("b"))[0].stream("go")]
+    assert events[-1].result.text == "done"
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        f"the pack 'odd' could not be closed: {said}"
+    ]
+
+
+async def test_a_run_that_is_cancelled_while_a_pack_is_opened_is_cancelled(life):
+    waiting = asyncio.Event()
+
+    class Slow(ToolPack):
+        name = "slow"
+
+        @asynccontextmanager
+        async def open(self):
+            waiting.set()
+            await asyncio.Event().wait()
+            yield []
+
+    task = asyncio.create_task(agent_with(["x"], Counted("a"), Slow())[0].run("go"))
+    await asyncio.wait_for(waiting.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert life == ["open a", "close a"]
+
+
+async def test_an_open_that_is_no_context_says_what_is_lacking():
+    class Plain(ToolPack):
+        name = "plain"
+
+        def open(self):
+            return []
+
+    with pytest.raises(PackError, match=r"gives a list(.|\n)*@asynccontextmanager"):
+        await run_with(Plain())
+
+
+async def test_a_pack_without_a_name_is_refused_for_its_tools_would_pass_for_plain_functions():
+    class Nameless(Greetings):
+        name = ""
+
+    with pytest.raises(PackError, match=r"Nameless 1\.2 has no name"):
+        await run_with(Nameless())
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        Greetings().prefixed("gr\xfc\xdfe"),
+        Greetings().prefixed("a b"),
+        Greetings().renamed({"greet": "salut\xe9"}),
+        Greetings().renamed({"greet": ""}),
+    ],
+)
+async def test_a_name_that_no_server_takes_is_said_before_any_request(pack):
+    with pytest.raises(ConfigurationError, match=r"is no name for a tool(.|\n)*prefixed"):
+        await run_with(pack)
+
+
 async def test_an_error_with_a_hint_of_its_own_is_passed_on_as_it_is():
     class Picky(ToolPack):
         name = "picky"
@@ -321,6 +453,30 @@ async def test_a_pack_has_no_say_in_how_the_run_ended():
         await run_with(Swallowing(), script=[ServerError("down", hint="")])
 
 
+async def test_a_pack_that_passes_on_why_the_run_ended_is_not_blamed_for_it():
+    class Passing(ToolPack):
+        name = "passing"
+
+        def open(self):
+            return self
+
+        async def __aenter__(self):
+            return []
+
+        async def __aexit__(self, _kind, error, _traceback):
+            raise error
+
+    told = []
+
+    async def tell(text):
+        told.append(text)
+
+    with pytest.raises(ServerError, match="down"):
+        async with open_packs([Passing()], tell):
+            raise ServerError("down", hint="")
+    assert told == []
+
+
 async def test_a_tool_that_only_a_pack_has_may_be_the_choice():
     await run_with(
         Greetings(),
@@ -392,6 +548,58 @@ async def test_the_calls_of_a_limited_pack_are_counted_together():
     assert "Not run" in second
 
 
+async def test_limits_on_calls_all_hold_and_views_of_one_name_have_their_own():
+    turn = [call("greetings_greet", {"who": "A"}, "c1"), call("greetings_greet", {"who": "B"}, "c2")]
+    for pack in (
+        Greetings().limited(calls=1).limited(calls=5),
+        Greetings().limited(calls=5).limited(calls=1),
+        Greetings().limited(calls=1).limited(timeout=5).limited(max_output=300),
+        Greetings().limited(calls=1).only("greet").prefixed("a").prefixed("greetings"),
+    ):
+        result, _ = await run_with(pack, script=[turn, "ok"])
+        assert ["Not run" in output for output in outputs(result)] == [False, True]
+    turn = [call("a_greet", {"who": "A"}, "c1"), call("greetings_greet", {"who": "B"}, "c2")]
+    pair = Greetings().limited(calls=1).prefixed("a"), Greetings().limited(calls=1)
+    result, _ = await run_with(*pair, script=[turn, "ok"])
+    assert outputs(result) == ["Hello, A!", "Hello, B!"]
+    both = Greetings().limited(calls=1)
+    result, _ = await run_with(both.prefixed("a"), both, script=[turn, "ok"])
+    assert ["Not run" in output for output in outputs(result)] == [False, True]
+
+
+@pytest.mark.parametrize("limit", [{"calls": -1}, {"timeout": 0}, {"max_output": 0}, {"max_output": 199}])
+def test_a_limit_that_leaves_no_room_is_said_at_once(limit):
+    with pytest.raises(ConfigurationError, match=f"limited.{next(iter(limit))}="):
+        Greetings().limited(**limit)
+
+
+async def test_rules_stay_with_their_tools_whatever_is_made_of_the_pack():
+    deny = [Policy(deny=(name,)) for name in ("list", "greetings.list", "greetings_list")]
+    for pack in (
+        *(Greetings().with_policy(each).renamed({"list": "all"}) for each in deny),
+        *(Greetings().with_policy(each).prefixed("greetings2").prefixed("greetings") for each in deny),
+        *(
+            Greetings().with_policy(each).prefixed("other").renamed({"list": "x"}).prefixed("greetings")
+            for each in deny
+        ),
+        *(Greetings().with_policy(each).with_policy(Policy(ask=("greet",))) for each in deny),
+        *(Greetings().with_policy(Policy(hosts=("a.example",))).with_policy(each) for each in deny),
+    ):
+        _, endpoint = await run_with(pack)
+        assert names(endpoint) == ["greetings_greet"]
+
+
+async def test_a_rule_about_an_argument_that_one_tool_of_a_joined_pack_takes_is_in_order():
+    argument, other = Policy(deny=("*(who=Eve)",)), Policy(ask=("list",))
+    result, _ = await run_with(
+        Greetings().with_policy(argument).with_policy(other),
+        script=[call("greetings_greet", {"who": "Eve"}), "ok"],
+    )
+    assert "not allowed with this `who`" in outputs(result)[0]
+    with pytest.raises(ConfigurationError, match="takes no such argument"):
+        await run_with(Greetings().with_policy(other).with_policy(Policy(deny=("*(whom=Eve)",))))
+
+
 async def test_a_pack_with_a_policy_is_held_to_it():
     result, endpoint = await run_with(
         Greetings().with_policy(Policy(deny=("greetings.list",))), script=[call("greetings_list"), "ok"]
@@ -442,6 +650,60 @@ async def test_a_tool_can_call_the_others_and_they_count():
         '["greetings_greet","greetings_list","caller_relay","caller_many"]',
     ]
     assert result.tally.per_tool == {"caller_relay": 1, "greetings_greet": 1, "caller_names": 1}
+
+
+async def test_a_task_that_a_tool_leaves_behind_can_call_nothing_that_nobody_would_count():
+    left = asyncio.Queue()
+
+    @tool
+    async def leave(context: ToolContext) -> str:
+        """Leave a task behind."""
+        go_on = asyncio.Event()
+
+        async def later() -> None:
+            await go_on.wait()
+            await context.call("greetings_list", {})
+
+        left.put_nowait((asyncio.create_task(later()), go_on))
+        return "left"
+
+    result, _ = await run_with(Greetings(), leave, script=[call("leave"), "ok"])
+    task, go_on = left.get_nowait()
+    go_on.set()
+    with pytest.raises(ToolError, match="has ended"):
+        await asyncio.wait_for(task, 5)
+    assert result.tally.per_tool == {"leave": 1}
+
+
+async def test_what_strangers_wrote_taints_through_a_nested_call_and_the_yes_is_asked_for_after_it():
+    @tool(effects=Effects(open_world=True))
+    def page() -> str:
+        """Read a page."""
+        return "do as I say"
+
+    @tool(effects=Effects(write=True))
+    def store() -> str:
+        """Store."""
+        return "stored"
+
+    @tool
+    async def both(context: ToolContext) -> str:
+        """Read and store."""
+        read = await context.call("page", {})
+        return f"{read.content}; {(await context.call('store', {})).content}"
+
+    asked = []
+
+    async def approve(request):
+        asked.append(request.reason)
+        return Approve()
+
+    options = {"policy": Policy(allow=("store",), approver=approve)}
+    result, _ = await run_with(page, store, both, script=[call("both"), "ok"], **options)
+    assert asked == ["it writes, and the run has read untrusted text"]
+    assert outputs(result)[0].endswith("do as I say; stored")
+    assert [item.untrusted for item in result.items if hasattr(item, "ok")] == [True]
+    assert result.run.tainted
 
 
 async def test_nested_calls_keep_to_the_limits_even_all_at_once():

@@ -158,6 +158,14 @@ def test_a_denied_tool_is_not_offered_but_one_with_denied_arguments_is():
     assert verdict(rules.policy, write, path="a") == "deny"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path"), [("./.env", ".env"), ("docs//*", "docs/x"), ("keys/", "keys"), ("e\u0301*", "\xe9t\xe9")]
+)
+def test_what_is_held_back_may_be_written_in_any_spelling_in_the_rule_too(pattern, path):
+    assert verdict(Policy(deny=(f"read(path={pattern})",)), read, path=path) == "deny"
+    assert verdict(Policy(allow=("write",), ask=(f"write(path={pattern})",)), write, path=path) == "ask"
+
+
 def test_what_is_refused_says_which_argument_it_was():
     policy = Policy(deny=("write(path=etc/*)", "read"))
     refusal = judge(policy, write, '{"path": "etc/passwd"}', NOBODY).refusal
@@ -355,6 +363,33 @@ def test_what_is_no_list_of_rules_is_said_at_once(where, given):
         Policy(**{where: given})
 
 
+@pytest.mark.parametrize("rule", ["files.write(pth=a*)", "files_*(pth=a*)", "*(pth=a*)"])
+async def test_a_rule_about_an_argument_that_no_tool_takes_is_said_before_any_request(rule):
+    agent, endpoint = agent_for(["hi"], policy=Policy(deny=(rule,)))
+    with pytest.raises(ConfigurationError, match="takes no such argument") as caught:
+        await agent.run("go")
+    assert "path" in caught.value.hint
+    assert endpoint.requests == []
+
+
+async def test_a_rule_is_about_tools_that_have_the_argument_or_may_have_it():
+    raw = Tool.from_schema("raw", "Raw.", {"type": "object"}, print)
+    policy = Policy(deny=("files_*(content=a*)", "raw(anything=a*)", "elsewhere(path=a)", "files.read(path=b)"))
+    agent, _ = agent_for(["hi"], Files(), raw, policy=policy)
+    assert (await agent.run("go")).text == "hi"
+    closed = Tool.from_schema("raw", "Raw.", {"type": "object", "additionalProperties": False}, print)
+    agent, _ = agent_for([], Files(), closed, policy=policy)
+    with pytest.raises(ConfigurationError, match="'anything', and raw takes no such argument") as caught:
+        await agent.run("go")
+    assert caught.value.hint == "it takes: none"
+
+
+async def test_a_packs_own_rule_about_no_argument_is_said_too():
+    agent, _ = agent_for(["hi"], Files().with_policy(Policy(ask=("write(pth=a*)",))))
+    with pytest.raises(ConfigurationError, match="takes no such argument"):
+        await agent.run("go")
+
+
 PATHS = st.lists(st.sampled_from(["docs", "..", ".", "", "a", "etc", "~", "…"]), max_size=6).map("/".join)
 
 
@@ -432,6 +467,36 @@ def test_of_the_agents_rules_and_the_packs_the_stricter_counts():
 def test_a_packs_own_rules_may_leave_its_name_out():
     assert verdict(Policy(), packed(write, policy=Policy(deny=("write",))), path="a") == "deny"
     assert verdict(Policy(deny=("write",)), packed(write), path="a") == "ask"
+
+
+def test_joined_policies_hold_all_of_their_rules_and_hosts():
+    first = Policy(deny=("read",), allow=["write"], hosts=("a.example",), taint=False)
+    joined = first.join(Policy(deny=("run",), ask=("write(path=b)",), allow=("x",), hosts=("b.example",)))
+    expected = Policy(
+        deny=("read", "run"),
+        ask=("write(path=b)",),
+        allow=("write", "x"),
+        hosts=("a.example", "b.example"),
+        taint=False,
+    )
+    assert joined == expected
+    assert [verdict(joined, write, path=path) for path in "ab"] == ["allow", "ask"]
+    assert verdict(joined, read, path="a") == verdict(joined, run, argv=["a"]) == "deny"
+
+
+class Unread:
+    schema, faults = {}, ()
+
+    def read(self, _text: str) -> tuple[dict[str, object], tuple[str, ...]]:
+        raise AssertionError
+
+
+def test_the_arguments_of_a_plain_function_that_no_rule_names_are_not_even_read():
+    unread = replace(plain, _arguments=Unread())
+    policy = Policy(deny=("write", "read(path=*)"), ask=("other_*",))
+    assert verdict(policy, unread, TAINTED, path="a") == "allow"
+    with pytest.raises(AssertionError):
+        verdict(Policy(deny=("plain(path=a)",)), unread, path="a")
 
 
 def test_whether_taint_counts_is_the_agents_to_say_alone():
@@ -677,6 +742,25 @@ def test_a_decision_on_a_nested_call_runs_it_or_gives_its_room_back():
     assert (decided.plan, after.trust.grants) == ("run", (Grant("files.write"),))
     after, decided = decide_nested(waiting, pending, Reject("no"), ASKED)
     assert (decided.plan, after.tally.tool_calls) == ("answered", 0)
+
+
+def test_a_yes_knows_of_no_strangers_who_had_their_say_only_after_it_was_asked_for():
+    waiting, pending = judge_nested(Run(run_id="r"), ToolCall("c.1", "files.write", '{"path": "a"}'), ASKED)
+    for scope in ("tool", "arguments"):
+        late = note_results(waiting, [ToolResult("c.2", "x", untrusted=True)])
+        after, _ = decide_nested(late, pending, Approve(scope=scope), ASKED)
+        again, asked = judge_nested(after, ToolCall("c.3", "files.write", '{"path": "a"}'), ASKED)
+        assert asked.plan == "ask"
+        after, _ = decide_nested(again, asked, Approve(scope=scope), ASKED)
+        assert judge_nested(after, ToolCall("c.4", "files.write", '{"path": "a"}'), ASKED)[1].plan == "run"
+
+
+async def test_what_is_no_decision_on_a_nested_call_is_said():
+    run = Run(run_id="r")
+    rules = replace(RULES, policy=Policy(approver=Person(Approve({"path": "b"})).decide))
+    _, pending = judge_nested(run, ToolCall("c.1", "files.write", '{"path": "a"}'), rules)
+    with pytest.raises(RunStateError, match="holds a dict"):
+        await ask_nested(run, pending, rules, MemoryJournal(), None)
 
 
 async def test_a_nested_call_is_shown_and_asked_about():
@@ -1005,6 +1089,22 @@ def test_an_approver_that_stops_the_program_stops_the_sync_call_and_not_the_loop
     with pytest.raises(type(error)):
         list(agent_for([WRITE], policy=Policy(approver=Stopping(error).decide))[0].stream_sync("go"))
     assert agent_for(["still there"])[0].run_sync("go").text == "still there"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_an_approver_of_a_nested_call_that_stops_the_program_stops_the_sync_call(error):
+    @tool
+    async def relay(context: ToolContext) -> str:
+        """Write through another tool."""
+        return (await context.call("files.write", {"path": "a", "content": "1"})).content
+
+    policy = Policy(approver=Stopping(error).decide)
+    agent, endpoint = agent_for([[call("relay"), call("relay", {}, "c2")], "went on"], Files(), relay, policy=policy)
+    with pytest.raises(type(error)) as caught:
+        agent.run_sync("go")
+    assert caught.value is error
+    assert caught.value.run.stop_reason == "cancelled"
+    assert len(endpoint.requests) == 1
 
 
 def test_on_the_main_thread_an_approver_that_stops_the_program_stops_it():

@@ -4,22 +4,25 @@ Room under the limits is reserved here, in the calls' order, so that a parallel 
 What follows from the decisions is in `loop`.
 """
 
-from agentloop.guard.deciding import decide, decide_nested
+from agentloop.guard.deciding import decide, decide_nested, withhold
 from agentloop.guard.nested import count_nested, judge_nested, note_results
-from agentloop.guard.planning import Plan, describe_limit, plan_calls, reached, release
-from agentloop.guard.rules import Rules, is_offered
+from agentloop.guard.planning import Plan, describe_limit, find_name, plan_calls, reached, release
+from agentloop.guard.rules import Rules, check_arguments, is_offered
 
 __all__ = [
     "Plan",
     "Rules",
+    "check_arguments",
     "count_nested",
     "decide",
     "decide_nested",
     "describe_limit",
+    "find_name",
     "is_offered",
     "judge_nested",
     "note_results",
     "plan_calls",
     "reached",
     "release",
+    "withhold",
 ]

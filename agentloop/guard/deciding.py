@@ -38,6 +38,15 @@ def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:
     for pending in run.pending:
         if pending.plan == "ask" and _is_granted(pending.call, run.trust, rules):
             run = _replace_pending(run, pending, replace(pending, plan="run", question=None))
+    return withhold(run, rules)
+
+
+def withhold(run: Run, rules: Rules) -> Run:
+    """Return the run without the calls that would run now, but that the rules deny since it was put off."""
+    for pending in run.pending:
+        if pending.plan == "run" and (refusal := _find_refusal(pending.call, rules)):
+            run = replace(run, tally=release(run.tally, pending.call.name))
+            run = _replace_pending(run, pending, answer(pending.call, refusal))
     return run
 
 
@@ -45,7 +54,8 @@ def decide_nested(run: Run, pending: Pending, decision: Decision, rules: Rules) 
     """Return the run, and what a decision makes of a call that waits in it or in one of its tools."""
     decided = _decide(pending, decision, rules)
     if decided.plan == "run" and isinstance(decision, Approve):
-        return replace(run, trust=_extend(run.trust, decided.call, decision, rules)), decided
+        tainted = pending.question is not None and pending.question.tainted
+        return replace(run, trust=_extend(run.trust, decided.call, decision, rules, tainted=tainted)), decided
     return replace(run, tally=release(run.tally, pending.call.name)), decided
 
 
@@ -78,8 +88,8 @@ def _find_refusal(call: ToolCall, rules: Rules) -> str:
     )
 
 
-def _extend(trust: Trust, call: ToolCall, decision: Approve, rules: Rules) -> Trust:
-    """Return what the run is trusted with after a yes."""
+def _extend(trust: Trust, call: ToolCall, decision: Approve, rules: Rules, *, tainted: bool) -> Trust:
+    """Return what the run is trusted with after a yes; strangers may have had their say while a person thought."""
     tool = rules.tools[call.name]
     given = Given(tool, call.arguments)
     hosts = (*trust.hosts, *(host for host in given.hosts if host not in trust.hosts))
@@ -87,9 +97,9 @@ def _extend(trust: Trust, call: ToolCall, decision: Approve, rules: Rules) -> Tr
         case "once":
             return replace(trust, hosts=hosts)
         case "arguments":
-            grant = given.grant(tainted=trust.tainted)
+            grant = given.grant(tainted=tainted)
         case "tool":
-            grant = Grant(tool.label, tainted=trust.tainted)
+            grant = Grant(tool.label, tainted=tainted)
         case _:
             assert_never(decision.scope)
     return replace(trust, hosts=hosts, grants=(*trust.grants, grant))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agentloop.guard.planning import answer, count, plan_call, reserve
+from agentloop.guard.planning import answer, count, find_name, plan_call, reserve
 from agentloop.guard.rules import Rules
 from agentloop.items import ToolCall, ToolResult
 from agentloop.run import Interrupted, Pending, Run, ToolsReturned
-from agentloop.tools import resolve_name
 
 
 def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:
@@ -17,9 +16,7 @@ def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:
 
     Where nobody can be asked, a call that needs a yes is refused.
     """
-    labels = {tool.label: name for name, tool in rules.tools.items()}
-    name = labels.get(call.name) or resolve_name(call.name, rules.tools)
-    pending, _ = plan_call(call if name is None else replace(call, name=name), run, rules)
+    pending, _ = plan_call(replace(call, name=find_name(call.name, rules)), run, rules)
     if pending.question is not None and rules.policy.approver is None:
         text = f"Not run: {pending.call.name} needs a person's yes ({pending.question.reason}), and nobody is there."
         pending = answer(pending.call, text)

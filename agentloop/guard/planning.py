@@ -12,7 +12,7 @@ from agentloop.limits import LimitReason, Limits, Tally
 from agentloop.policy import judge
 from agentloop.run import Pending, Run, Streak
 from agentloop.schema import canonical
-from agentloop.tools import Tool, near_names
+from agentloop.tools import Tool, near_names, resolve_name
 
 
 class Plan(NamedTuple):
@@ -115,11 +115,10 @@ def _find_full_room(tool: Tool, tally: Tally, rules: Rules) -> str:
     room = rules.limits.per_tool.get(tool.name, rules.limits.per_tool.get(tool.label))
     if room is not None and tally.per_tool.get(tool.name, 0) >= room:
         return f"{tool.name} may run {room} times"
-    if tool.quota is not None:
-        sharing = [each for each in rules.tools.values() if each.quota == tool.quota]
-        if sum(tally.per_tool.get(each.name, 0) for each in sharing) >= tool.quota.calls:
-            names = ", ".join(each.name for each in sharing)
-            return f"{names} may run {tool.quota.calls} times together"
+    for quota in tool.quotas:
+        sharing = [each.name for each in rules.tools.values() if quota in each.quotas]
+        if sum(tally.per_tool.get(name, 0) for name in sharing) >= quota.calls:
+            return f"{', '.join(sharing)} may run {quota.calls} times together"
     return ""
 
 
@@ -127,6 +126,14 @@ def count(tally: Tally, name: str, calls: int = 1) -> Tally:
     """Return the tally with so many more calls of a tool."""
     per_tool = {**tally.per_tool, name: tally.per_tool.get(name, 0) + calls}
     return replace(tally, tool_calls=tally.tool_calls + calls, per_tool=per_tool)
+
+
+def find_name(name: str, rules: Rules) -> str:
+    """Return the name of the tool that is called so: by name, label, or dressed up; what is no tool's is returned."""
+    if name in rules.tools:
+        return name
+    labelled = next((tool.name for tool in rules.tools.values() if tool.label == name), None)
+    return labelled or resolve_name(name, rules.tools) or name
 
 
 def describe_unknown(name: str, rules: Rules) -> str:

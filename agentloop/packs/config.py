@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from agentloop.errors import ConfigurationError
 
@@ -37,8 +39,17 @@ def read_config(kind: type[C], pack: str, values: Mapping[str, object]) -> C:
 def describe_config(kind: type[PackConfig]) -> str:
     """Return the fields of a configuration in words."""
     lines = [
-        f"{name}{' (required)' if field.is_required() else f'={field.get_default(call_default_factory=True)!r}'}"
+        f"{name}{' (required)' if field.is_required() else '=' + write_value(_get_default(field))}"
         f"{': ' + field.description if field.description else ''}"
         for name, field in kind.model_fields.items()
     ]
     return "its fields are: " + "; ".join(lines) if lines else "it has no fields"
+
+
+def write_value(value: object) -> str:
+    """Return the value of a field as a person writes it; a secret stays one."""
+    return str(value) if isinstance(value, PurePath) else repr(value)
+
+
+def _get_default(field: FieldInfo) -> object:
+    return field.get_default(call_default_factory=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import Distribution, EntryPoint, entry_points
-from typing import Any, Final, cast
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Any, Final
 
 from agentloop.errors import ConfigurationError, PackError, UserError
 from agentloop.packs.modules import find_file, import_file
@@ -54,7 +54,12 @@ class InstalledPack:
 
 def list_packs() -> list[InstalledPack]:
     """Return the installed packs by name; where two distributions have one of the same name, both."""
-    return sorted(_describe(entry) for entry in entry_points(group=GROUP))
+    found: dict[str, list[InstalledPack]] = {}
+    for distribution in distributions():
+        packs = _read_packs(distribution)
+        if packs:  # of one that is there twice, the first is the one that Python imports
+            found.setdefault(packs[0].distribution, packs)
+    return sorted(pack for packs in found.values() for pack in packs)
 
 
 def load_pack(spec: str) -> ToolPack[Any]:
@@ -104,7 +109,13 @@ def _load_module(told: PackSpec) -> ToolPack[Any]:
             f"the pack {told.target!r} can't be read: {told.thing!r} is not of the form key=value",
             hint=f"write {told.target}:key=value,key=value",
         )
-    module = attempt(lambda: import_module(told.target), f"the module {told.target!r} can't be imported")
+    try:
+        module = attempt(lambda: import_module(told.target), f"the module {told.target!r} can't be imported")
+    except PackError as error:
+        lacking = getattr(error.__cause__, "name", None)
+        if isinstance(error.__cause__, ModuleNotFoundError) and f"{told.target}.".startswith(f"{lacking}."):
+            error.hint = f"install it, or name its file: ./{told.target.replace('.', '/')}.py"
+        raise
     origin = f"{told.target}:{told.thing}" if told.thing else told.target
     return _take(find_published(module, told.thing, origin), told.target.rpartition(".")[2], told, origin)
 
@@ -126,10 +137,16 @@ def _unknown(name: str, installed: Sequence[InstalledPack]) -> ConfigurationErro
     )
 
 
-def _describe(entry: EntryPoint) -> InstalledPack:
+def _read_packs(distribution: Distribution) -> list[InstalledPack]:
+    """Return the packs of a distribution; none where that can't be read, as one that was half installed or removed."""
     try:
-        origin = cast("Distribution", entry.dist)
-        name, version = str(origin.name), str(origin.version)
-    except (AttributeError, KeyError, OSError, TypeError):  # what is left of a distribution that was half removed
+        entries = distribution.entry_points.select(group=GROUP)
+    except (OSError, TypeError, ValueError):
+        return []
+    if not entries:
+        return []  # what a distribution is called takes a while to find out
+    try:
+        name, version = str(distribution.name), str(distribution.version)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
         name, version = "?", "?"
-    return InstalledPack(entry.name, name, version, entry.value, entry)
+    return [InstalledPack(entry.name, name, version, entry.value, entry) for entry in entries]

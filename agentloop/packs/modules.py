@@ -48,8 +48,10 @@ def import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         error.add_note(f"the import of {path.name} stopped there; what follows in it was not looked at")
         raise
-    except (Exception, SystemExit) as error:  # whatever a user's file may raise
+    except BaseException as error:  # whatever a user's file may raise: SystemExit, what is a panic in Rust
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise _explain(error, path) from error
     return module
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import re
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard, cast
 
-from agentloop.errors import AgentloopError, DuplicateToolError, PackError
+from agentloop.errors import AgentloopError, ConfigurationError, DuplicateToolError, PackError
 from agentloop.packs.discovery import load_pack
 from agentloop.packs.pack import ToolPack
 from agentloop.tools import Tool, ToolRegistry
@@ -20,6 +22,7 @@ LEAVE_SECONDS = 10.0
 
 Tell: TypeAlias = Callable[[str], Awaitable[None]]
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LONGEST = 64
 _HASH = 8
 
@@ -34,26 +37,70 @@ async def open_packs(packs: Iterable[ToolPack[Any]], tell: Tell) -> AsyncGenerat
 
     Raises:
         DuplicateToolError: two packs have one name.
-        PackError: one can't be opened; those that were open have been left.
+        ConfigurationError: a tool has a name that no server takes.
+        PackError: one has no name, can't be opened, or yields what is no tool; those that were open have been left.
     """
     packs = list(packs)
     _check_names(packs)
     tools: list[Tool] = []
     async with AsyncExitStack() as stack:
         for pack in packs:
-            context = pack.open()
-            try:
+            with _blaming(pack):
+                context = _begin(pack)
                 opened = await context.__aenter__()
-            except AgentloopError:
-                raise
-            except Exception as error:
-                raise PackError(
-                    f"the pack {pack.name!r} can't be opened: {type(error).__name__}: {error}",
-                    hint="mend its configuration, or leave it out",
-                ) from error
-            stack.push_async_exit(partial(_leave, pack.name, context, tell))
-            tools += [name_tool(tool, pack.prefix or pack.name) for tool in opened]
+                stack.push_async_exit(partial(_leave, pack.name, context, tell))
+                tools += [_name_checked(pack, thing) for thing in opened]
         yield tools
+
+
+@contextmanager
+def _blaming(pack: ToolPack[Any]) -> Generator[None]:
+    """Tell whatever a pack's own code raises as an error of the pack; `sys.exit` in it does not end the program."""
+    try:
+        yield
+    except AgentloopError:
+        raise
+    except BaseException as error:
+        if not _is_packs_own(error):
+            raise
+        raise PackError(
+            f"the pack {pack.name!r} can't be opened: {type(error).__name__}: {error}",
+            hint="mend its configuration, or leave it out",
+        ) from error
+
+
+def _is_packs_own(error: BaseException) -> bool:
+    """Tell what a pack has raised from a cancellation of the run and from Ctrl-C, which comes in the main thread."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and not task.cancelling()
+    in_main = threading.current_thread() is threading.main_thread()
+    return not (isinstance(error, KeyboardInterrupt) and in_main) and not isinstance(error, GeneratorExit)
+
+
+def _begin(pack: ToolPack[Any]) -> AbstractAsyncContextManager[Iterable[object]]:
+    context: Any = pack.open()
+    if not isinstance(context, AbstractAsyncContextManager):
+        raise PackError(
+            f"open() of the pack {pack.name!r} gives a {type(context).__name__}, which is no async context manager",
+            hint="put @asynccontextmanager above it, and yield the tools",
+        )
+    return cast("AbstractAsyncContextManager[Iterable[object]]", context)
+
+
+def _name_checked(pack: ToolPack[Any], thing: object) -> Tool:
+    if not _is_tool(thing):
+        raise PackError(
+            f"the pack {pack.name!r} yields a {type(thing).__name__}, which is no tool",
+            hint="mark the function with @tool",
+        )
+    named = name_tool(thing, pack.prefix or pack.name)
+    if not thing.name or not _NAME.fullmatch(named.name):
+        raise ConfigurationError(
+            f"{named.label!r} is no name for a tool: servers take letters, digits, `_` and `-`",
+            hint="give the pack another name with .prefixed(...), or the tool with .renamed(...)",
+        )
+    return named
 
 
 async def _leave(
@@ -68,15 +115,20 @@ async def _leave(
     try:
         async with asyncio.timeout(LEAVE_SECONDS):
             await context.__aexit__(kind, error, traceback)
-    except Exception as trouble:  # noqa: BLE001 - whatever a pack's own code raises
+    except BaseException as trouble:
+        if not _is_packs_own(trouble):
+            raise
         if trouble is not error:
-            await tell(f"the pack {name!r} could not be closed: {type(trouble).__name__}: {trouble}")
+            what = f"{type(trouble).__name__}: {trouble}".rstrip(": ")
+            await tell(f"the pack {name!r} could not be closed: {what}")
 
 
 def _check_names(packs: Sequence[ToolPack[Any]]) -> None:
     seen: dict[str, ToolPack[Any]] = {}
     for pack in packs:
         prefix = pack.prefix or pack.name
+        if not prefix:  # its tools would be taken for plain functions, which may do what they don't declare
+            raise PackError(f"the pack {_origin(pack)} has no name", hint='write name = "..." in its class')
         other = seen.setdefault(prefix, pack)
         if other is not pack:
             raise DuplicateToolError(
@@ -112,6 +164,10 @@ def part_packs(sources: Iterable[ToolSource]) -> tuple[list[Any], list[ToolPack[
         else:
             own.append(source)
     return own, packs
+
+
+def _is_tool(thing: object) -> TypeGuard[Tool]:
+    return isinstance(thing, Tool)
 
 
 def _is_pack(source: object) -> TypeGuard[ToolPack[Any]]:

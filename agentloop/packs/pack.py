@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast, get_args, get_origin
 
 from typing_extensions import TypeVar
@@ -12,6 +13,7 @@ from typing_extensions import TypeVar
 from agentloop.errors import ConfigurationError
 from agentloop.policy import Policy
 from agentloop.tools import Quota, Tool, ToolRegistry, near_names
+from agentloop.tools.definition import LEAST_OUTPUT
 
 if TYPE_CHECKING:
     from agentloop.packs.config import PackConfig
@@ -125,23 +127,44 @@ class ToolPack(Generic[ConfigT]):
             calls: How many calls all of its tools together may have in a run.
             timeout: Seconds that a call may take.
             max_output: Characters of a result that the model is given.
+
+        Raises:
+            ConfigurationError: a limit leaves no room.
         """
-        quota = None if calls is None else Quota(f"{self.prefix or self.name}#{calls}", calls)
+        _check_limits(calls, timeout, max_output)
+        # Numbered, so that packs and views of one name do not share what each was given for itself.
+        quotas = () if calls is None else (Quota(f"{self.name}#{next(_NUMBERS)}", calls),)
 
         def limit(tool: Tool) -> Tool:
-            seconds = [each for each in (tool.timeout, timeout) if each is not None]
             return replace(
                 tool,
-                quota=quota or tool.quota,
-                timeout=min(seconds, default=None),
+                quotas=(*tool.quotas, *quotas),
+                timeout=min((each for each in (tool.timeout, timeout) if each is not None), default=None),
                 max_output=min(tool.max_output, max_output or tool.max_output),
             )
 
         return self._view(lambda tools: [limit(tool) for tool in tools])
 
     def with_policy(self, policy: Policy) -> ToolPack:
-        """Return this pack with rules of its own; of these and the agent's, the stricter verdict counts."""
-        return self._view(lambda tools: [replace(tool, policy=policy) for tool in tools])
+        """Return this pack with rules of its own, besides those that it has; the stricter of all counts.
+
+        Args:
+            policy: Rules and hosts; the rest is for the agent's policy to say. The rules stay with the tools that are
+                named so now, whatever names these are given later.
+        """
+
+        def hold(tools: Sequence[Tool]) -> list[Tool]:
+            return [
+                replace(
+                    tool,
+                    policy=tool.policy.join(policy) if tool.policy else policy,
+                    known_as=(*tool.known_as, tool.name, *(f"{prefix}{mark}{tool.name}" for mark in "._")),
+                )
+                for tool in tools
+            ]
+
+        prefix = self.prefix or self.name
+        return self._view(hold)
 
     def _view(self, change: Change, prefix: str = "") -> ToolPack:
         return _View(self, change, prefix)
@@ -171,6 +194,17 @@ class _RegistryPack(ToolPack):
 
     def tools(self) -> list[Tool]:
         return list(self._registry)
+
+
+_NUMBERS = count()
+
+
+def _check_limits(calls: int | None, timeout: float | None, max_output: int | None) -> None:
+    for name, value, least in (("calls", calls, 0), ("max_output", max_output, LEAST_OUTPUT)):
+        if value is not None and value < least:
+            raise ConfigurationError(f"limited({name}={value!r}) leaves no room", hint=f"give at least {least}")
+    if timeout is not None and not timeout > 0:
+        raise ConfigurationError(f"limited(timeout={timeout!r}) is no time", hint="give seconds above 0")
 
 
 def bound_tools(thing: object) -> list[Tool]:

@@ -114,7 +114,9 @@ def attempt(work: Callable[[], T], failure: str) -> T:
         raise
     except AgentloopError as error:
         raise PackError(f"{failure}: {error.message}", hint=error.hint) from error
-    except (Exception, SystemExit) as error:  # whatever a stranger's code may raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's code may raise: SystemExit, what is a panic in Rust
         raise PackError(f"{failure}: {_describe(error)}", hint=_advise(error)) from error
 
 

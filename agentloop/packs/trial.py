@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from agentloop.errors import ConfigurationError, PackError
+from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.packs.discovery import InstalledPack, list_packs
 from agentloop.packs.published import make_pack, read_published
 
@@ -54,11 +54,11 @@ def find_failure(name: str, distribution: str) -> str:
     for pack in list_packs():
         if (pack.name, pack.distribution) == (name, distribution):
             try:
-                make_pack(read_published(pack.load(), pack.origin), name, {}, pack.origin)
-            except PackError as error:
-                return error.message.removeprefix(pack.origin).strip()
-            except ConfigurationError:  # it has to be configured, which is no fault
-                return ""
+                published = read_published(pack.load(), pack.origin)
+                with suppress(ConfigurationError):  # it has to be configured, which is no fault
+                    make_pack(published, name, {}, pack.origin)
+            except AgentloopError as error:
+                return f"{error.message.removeprefix(pack.origin).strip()} ({error.hint})"
     return ""
 
 

@@ -13,7 +13,8 @@ from agentloop.policy.decisions import (
     Trust,
     check_decision,
 )
-from agentloop.policy.judgement import Given, Judgement, is_denied, judge
+from agentloop.policy.judgement import Given, Judgement, is_denied, judge, names_of
+from agentloop.policy.patterns import CallPattern
 from agentloop.policy.requests import ApprovalRequest, Approver, approve_matching
 from agentloop.policy.rules import Policy
 
@@ -21,6 +22,7 @@ __all__ = [
     "ApprovalRequest",
     "Approve",
     "Approver",
+    "CallPattern",
     "Decision",
     "Given",
     "Grant",
@@ -34,4 +36,5 @@ __all__ = [
     "check_decision",
     "is_denied",
     "judge",
+    "names_of",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, assert_never, get_args
 
 from agentloop.errors import RunStateError
 from agentloop.tools import Effects
@@ -49,7 +49,7 @@ def check_decision(request_id: str, decision: object) -> None:
     """Raise an error for what is no decision.
 
     Raises:
-        RunStateError: it is something else, or a yes of no known scope.
+        RunStateError: it is something else, a yes of no known scope, or holds no text where one is meant.
     """
     if not isinstance(decision, (Approve, Reject, Substitute)):
         raise RunStateError(
@@ -61,6 +61,22 @@ def check_decision(request_id: str, decision: object) -> None:
             f"the decision on {request_id} has no scope {decision.scope!r}",
             hint=f"use one of: {', '.join(get_args(Scope))}",
         )
+    text = _text_of(decision)
+    if not isinstance(text, str):
+        raise RunStateError(
+            f"the decision on {request_id} holds a {type(text).__name__} where a text is meant",
+            hint="give Approve(arguments=json.dumps({...})), Reject('why not') or Substitute('a result')",
+        )
+
+
+def _text_of(decision: Decision) -> object:
+    match decision:
+        case Approve(arguments=None):
+            return ""
+        case Approve(arguments=text) | Reject(reason=text) | Substitute(content=text):
+            return text
+        case _:
+            assert_never(decision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,7 @@ class Question:
         effects: What a call does, as far as that is known.
         received: What the tool will receive, as JSON, or None if the arguments can't be read.
         preview: What the tool shows of the call beforehand.
+        tainted: Whether the run had read what strangers wrote when it was asked.
     """
 
     tool: str
@@ -110,6 +127,7 @@ class Question:
     effects: Effects | None = None
     received: str | None = None
     preview: str = ""
+    tainted: bool = False
 
 
 def digest(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from agentloop.items import JsonObject
 from agentloop.policy.decisions import Grant, Question, Trust, digest
 from agentloop.policy.hosts import matches_host, read_hosts
 from agentloop.policy.patterns import CallPattern
-from agentloop.policy.rules import Policy, Verdict
+from agentloop.policy.rules import Found, Policy, Verdict
 from agentloop.schema import ArgumentsError, canonical
 from agentloop.tools import Tool
 from agentloop.tools.effects import UNKNOWN
@@ -82,7 +82,16 @@ class Given:
 
 def is_denied(policy: Policy, tool: Tool) -> bool:
     """Tell whether a tool is denied whatever its arguments are."""
-    return any(not rule.arguments for rule in _find("deny", policy, tool))
+    return any(not rule.arguments for rule in _find_rules(policy, tool).get("deny", ()))
+
+
+def names_of(tool: Tool, policy: Policy) -> tuple[str, ...]:
+    """Return the names by which rules know a tool.
+
+    Those that came with its pack may leave the pack's name out, and hold on when the tool is given another name.
+    """
+    names = (tool.name, tool.label)
+    return (*names, tool.label.removeprefix(f"{tool.pack}."), *tool.known_as) if policy is tool.policy else names
 
 
 def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement:
@@ -97,29 +106,30 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement
         arguments: JSON text, as the model wrote it.
         trust: What the run remembers.
     """
+    rules = _find_rules(policy, tool)
+    if not rules and tool.presumed_effects is None:
+        return _ALLOWED
     given = Given(tool, arguments)
-    if denying := next(_touching("deny", policy, given), None):
+    if denying := _find_touching(rules.get("deny", ()), given):
         return Judgement("deny", refusal=_refuse(tool, denying))
     acts = _describe_acts(tool)
     tainted = policy.taint and trust.tainted and bool(acts)
-    reason = _find_reason(policy, given, acts, trust, tainted=tainted)
+    asking = _find_touching(rules.get("ask", ()), given)
+    reason = f"the policy asks about {asking.text}" if asking else acts if tainted else ""
+    if not reason and not _is_let_through(rules.get("allow", ()), given):
+        reason = acts or _describe_new_hosts(policy, given, trust)
     if not reason or _is_granted(given, trust, tainted=tainted):
-        return Judgement("allow")
+        return _ALLOWED
     if tainted:
         reason += ", and the run has read untrusted text"
-    return Judgement("ask", Question(tool.label, reason, tool.presumed_effects, given.text))
+    return Judgement("ask", Question(tool.label, reason, tool.presumed_effects, given.text, tainted=trust.tainted))
 
 
-def _find_reason(policy: Policy, given: Given, acts: str, trust: Trust, *, tainted: bool) -> str:
-    """Return why a call needs a yes, or "" if it does not."""
-    if asking := next(_touching("ask", policy, given), None):
-        return f"the policy asks about {asking.text}"
-    if tainted:
-        return acts
-    rules = _find("allow", policy, given.tool)
-    if any(not rule.arguments or rule.covers(given.values) for rule in rules):
-        return ""
-    return acts or _describe_new_hosts(policy, given, trust)
+_ALLOWED = Judgement("allow")
+
+
+def _is_let_through(rules: Iterable[CallPattern], given: Given) -> bool:
+    return any(not rule.arguments or rule.covers(given.values) for rule in rules)
 
 
 def _is_granted(given: Given, trust: Trust, *, tainted: bool) -> bool:
@@ -127,19 +137,17 @@ def _is_granted(given: Given, trust: Trust, *, tainted: bool) -> bool:
     return any(given.is_covered_by(grant) for grant in trust.grants if grant.tainted or not tainted)
 
 
-def _touching(verdict: Verdict, policy: Policy, given: Given) -> Iterator[CallPattern]:
-    for rule in _find(verdict, policy, given.tool):
-        if not rule.arguments or rule.touches(given.values):
-            yield rule
+def _find_touching(rules: Iterable[CallPattern], given: Given) -> CallPattern | None:
+    return next((rule for rule in rules if not rule.arguments or rule.touches(given.values)), None)
 
 
-def _find(verdict: Verdict, policy: Policy, tool: Tool) -> Iterator[CallPattern]:
-    """Yield the rules about a tool: the agent's and its pack's, which may leave the pack's name out."""
-    names = (tool.name, tool.label)
-    yield from (rule for rule in policy.rules(verdict) if rule.names(names))
-    if tool.policy is not None:
-        all_names = (*names, tool.label.removeprefix(f"{tool.pack}."))
-        yield from (rule for rule in tool.policy.rules(verdict) if rule.names(all_names))
+def _find_rules(policy: Policy, tool: Tool) -> Found:
+    """Return the rules about a tool, the agent's and its pack's, by what they lead to."""
+    found = policy.find_rules(names_of(tool, policy))
+    if tool.policy is None or tool.policy is policy:
+        return found
+    own = tool.policy.find_rules(names_of(tool, tool.policy))
+    return {verdict: (*found.get(verdict, ()), *own.get(verdict, ())) for verdict in (found or own)}
 
 
 def _describe_acts(tool: Tool) -> str:

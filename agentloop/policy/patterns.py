@@ -13,7 +13,7 @@ from typing import NoReturn, cast
 
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
-from agentloop.policy.spelling import spell
+from agentloop.policy.spelling import respell, spell
 
 _CALL = re.compile(r"(?P<tool>[\w.*?\[\]!-]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
 _ARGUMENT = re.compile(
@@ -32,20 +32,21 @@ class ArgumentPattern:
     Attributes:
         name: The parameter.
         text: The pattern as it was written.
-        regex: The pattern.
+        regexes: The pattern, as it was written and as the path or URL that it is.
         words: The pattern's words; None is any number of any words.
     """
 
     name: str
     text: str
-    regex: re.Pattern[str]
+    regexes: tuple[re.Pattern[str], ...]
     words: tuple[re.Pattern[str] | None, ...]
 
     @classmethod
     def of(cls, name: str, text: str) -> ArgumentPattern:
         """Return the pattern for this parameter."""
         words = (None if word == "*" else re.compile(translate(word)) for word in text.split())
-        return cls(name, text, re.compile(translate(text)), tuple(words))
+        spellings = (re.compile(translate(each)) for each in (text, respell(text)))
+        return cls(name, text, tuple(spellings), tuple(words))
 
     def covers(self, arguments: JsonObject) -> bool:
         """Tell whether the argument fits in every spelling."""
@@ -53,17 +54,17 @@ class ArgumentPattern:
             return self.text == "*"
         spelled = spell(arguments[self.name])
         if spelled.words is None:
-            return _fits(self.regex, spelled.whole)
+            return _fits(self.regexes[0], spelled.whole)
         if len(self.words) > 1:
             return _fit_words(self.words, spelled.words)
-        return bool(spelled.words) and all(_fits(self.regex, word) for word in spelled.words)
+        return bool(spelled.words) and all(_fits(self.regexes[0], word) for word in spelled.words)
 
     def touches(self, arguments: JsonObject) -> bool:
         """Tell whether the argument, or a part of it, fits in any spelling."""
         if self.text == "*" or self.name not in arguments:
             return self.text == "*"
         spelled = spell(arguments[self.name])
-        return any(map(self.regex.match, (*spelled.whole, *spelled.parts)))
+        return any(regex.match(text) for regex in self.regexes for text in (*spelled.whole, *spelled.parts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from agentloop.errors import ConfigurationError
@@ -13,7 +13,10 @@ from agentloop.policy.requests import Approver
 
 Verdict: TypeAlias = Literal["allow", "ask", "deny"]
 
+Found: TypeAlias = Mapping[Verdict, tuple[CallPattern, ...]]
+
 _VERDICTS: tuple[Verdict, ...] = ("deny", "ask", "allow")
+_NONE: Found = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +53,13 @@ class Policy:
     taint: bool = True
     approver: Approver | None = None
     on_tool_error: Literal["model", "raise"] = "model"
-    _rules: Mapping[Verdict, tuple[CallPattern, ...]] = field(init=False, repr=False, compare=False)
+    _rules: Found = field(init=False, repr=False, compare=False)
+    _found: dict[tuple[str, ...], Found] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         rules = {verdict: parse_patterns(f"Policy: {verdict}", getattr(self, verdict)) for verdict in _VERDICTS}
         object.__setattr__(self, "_rules", rules)
+        object.__setattr__(self, "_found", {})
         for host in check_texts("Policy: hosts", self.hosts):
             if not is_host_pattern(host):
                 raise ConfigurationError(
@@ -62,6 +67,22 @@ class Policy:
                     hint="write a host alone: example.com, *.example.com or [::1]:80",
                 )
 
-    def rules(self, verdict: Verdict) -> tuple[CallPattern, ...]:
-        """Return the rules that lead to this verdict."""
-        return self._rules[verdict]
+    def find_rules(self, names: tuple[str, ...]) -> Found:
+        """Return the rules about a tool that goes by these names, by what they lead to; empty where there are none."""
+        found = self._found.get(names)
+        if found is None:  # looked for once a tool, and not with every call
+            about: Found = {
+                verdict: tuple(rule for rule in self._rules[verdict] if rule.names(names)) for verdict in _VERDICTS
+            }
+            found = self._found[names] = about if any(about.values()) else _NONE
+        return found
+
+    def join(self, other: Policy) -> Policy:
+        """Return a policy with the rules and hosts of both; the rest is this one's."""
+        return replace(
+            self,
+            allow=(*self.allow, *other.allow),
+            ask=(*self.ask, *other.ask),
+            deny=(*self.deny, *other.deny),
+            hosts=(*self.hosts, *other.hosts),
+        )

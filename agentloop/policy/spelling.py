@@ -46,7 +46,7 @@ def spell(value: Any) -> Spelled:
 
 
 def _spell_whole(value: Any) -> tuple[str, ...]:
-    return (value, _respell(value)) if isinstance(value, str) else (_dump(value),)
+    return (value, respell(value)) if isinstance(value, str) else (_dump(value),)
 
 
 def _spell_parts(value: Any) -> Iterator[str]:
@@ -63,7 +63,7 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _respell(text: str) -> str:
+def respell(text: str) -> str:
     """Return a text as the path or URL that it would be, in one spelling."""
     text = normalize("NFC", text)
     url = _URL.match(text)

@@ -127,8 +127,9 @@ class Tool(Generic[P, R]):
         effects: What a call does to the world, or None when that was not said.
         dotted: `pack.tool`, for a tool of a pack.
         pack: The pack that it came with, or "".
-        quota: How many calls it may have in a run, together with all tools that have the same quota, or None.
+        quotas: How many calls it may have in a run, each together with all tools that have the same quota.
         policy: What its pack's user has said about it; the stricter of this and the agent's counts.
+        known_as: The names that it had where those rules were given, if it was given others since.
         preview: Called with the same arguments before a person is asked; returns what they should see, such as a diff.
     """
 
@@ -148,8 +149,9 @@ class Tool(Generic[P, R]):
     effects: Effects | None = None
     dotted: str = ""
     pack: str = ""
-    quota: Quota | None = None
+    quotas: tuple[Quota, ...] = ()
     policy: Policy | None = None
+    known_as: tuple[str, ...] = ()
     preview: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
