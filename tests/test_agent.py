@@ -670,7 +670,7 @@ async def test_an_approver_decides_while_the_run_goes_on():
     agent, endpoint = agent_for(ONE_CALL, policy=Policy(ask=("add",), approver=approver))
     assert (await agent.run("go")).stop_reason == "answered"
     assert asked == [("add", {"a": 1, "b": 2}, "the policy asks about add")]
-    assert endpoint.requests[1]["input"][-1]["output"] == "A person declined this call: not today"
+    assert endpoint.requests[1]["input"][-1]["output"] == "This call was declined: not today"
 
 
 async def test_what_an_approver_raises_ends_the_run_which_is_on_the_error():

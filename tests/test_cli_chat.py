@@ -4,15 +4,13 @@ import asyncio
 import io
 import json
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+import threading
 from dataclasses import replace
-from time import monotonic
+from pathlib import Path
 
 import pytest
 
@@ -23,8 +21,8 @@ from agentloop.items import ToolCall
 from agentloop.policy import ApprovalRequest, Approve, Reject
 from agentloop.testing import call
 from loopback import Gate, Loopback, call_body, error_reply, events_of, sse_reply, text_body
+from person import PATIENCE_SECONDS, at_terminal
 
-PATIENCE_SECONDS = 60
 ASKS = "[e]dit the arguments? "
 DESK = '''
 from contextlib import asynccontextmanager
@@ -84,79 +82,6 @@ def invoke(capfd, monkeypatch, tmp_path):
         return exited.value.code, *capfd.readouterr()
 
     return invoke
-
-
-class Person:
-    """Somebody at the terminal of a process."""
-
-    def __init__(self, terminal, process):
-        self._terminal = terminal
-        self.process = process
-        self.shown = ""
-        self._seen = 0
-
-    def sees(self, words, seconds=PATIENCE_SECONDS):
-        """Wait for words, and return what has come since those before."""
-        until = monotonic() + seconds
-        while (at := self.shown.find(words, self._seen)) < 0:
-            assert self._read(until), f"{words!r} is not in {self.shown[self._seen :]!r}"
-        begin, self._seen = self._seen, at + len(words)
-        return self.shown[begin : self._seen]
-
-    def interrupts(self, words):
-        """Press Ctrl-C at a prompt until it is noticed: readline misses one that comes right after the prompt."""
-        self.types("\x03")
-        try:
-            self.sees(words, 5)
-        except AssertionError:
-            self.types("\x03")
-            self.sees(words)
-
-    def types(self, text):
-        os.write(self._terminal, text.encode())
-
-    def leaves_with(self, status):
-        """Wait until the process has ended, and return what was shown last."""
-        until = monotonic() + PATIENCE_SECONDS
-        while self._read(until):
-            pass
-        assert self.process.wait(PATIENCE_SECONDS) == status, self.shown
-        return self.shown[self._seen :]
-
-    def _read(self, until):
-        if not select.select([self._terminal], [], [], max(0, until - monotonic()))[0]:
-            return False
-        try:
-            piece = os.read(self._terminal, 65_536)
-        except OSError:  # how Linux says that nobody has it open any more
-            return False
-        self.shown += piece.decode()
-        return bool(piece)
-
-
-@contextmanager
-def at_terminal(arguments, redirected='<"$0" >"$0" 2>&1', **environment):
-    """Start a command line in a process with a terminal of its own, and yield the person who sits there."""
-    ours, theirs = pty.openpty()
-    # The first terminal that the leader of a session opens becomes the terminal of that session.
-    shell = f'exec 3<>"$0"; printf . >&3; exec "$@" {redirected}'
-    command = ["sh", "-c", shell, os.ttyname(theirs), sys.executable, "-m", "agentloop"]
-    process = subprocess.Popen(
-        [*command, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, "TERM": "dumb", "NO_COLOR": "1", **environment},
-    )
-    with closing(os.fdopen(ours, "rb", 0)), process:
-        person = Person(ours, process)
-        try:
-            with closing(os.fdopen(theirs, "rb", 0)):  # until the process has it open too
-                person.sees(".")
-            yield person
-        finally:
-            process.kill()
 
 
 def outputs(server):
@@ -242,7 +167,7 @@ def test_ctrl_c_at_the_question_ends_the_run(desk):
 def test_a_person_is_asked_although_input_and_output_are_files(desk):
     with (
         Loopback.in_thread([call_body(WRITE), text_body("Done.")]) as server,
-        at_terminal(on(server, "run", "-", desk), redirected="") as person,
+        at_terminal(on(server, "run", "-", desk), redirected=True) as person,
     ):
         person.process.stdin.write(b"Write hello.")
         person.process.stdin.close()
@@ -278,8 +203,8 @@ def test_without_a_terminal_a_call_that_needs_a_yes_is_refused_and_the_model_tol
         status, out, err = invoke(on(server, "run", "Write.", desk))
     assert (status, out) == (0, "I can't.\n")
     assert "--yes 'desk.write'" in err
-    assert "desk.write" in outputs(server)[0]
-    assert "wrote" not in outputs(server)[0]
+    [told] = outputs(server)
+    assert told == "This call was declined: nobody can be asked here; --yes 'desk.write' would allow it"
 
 
 def test_a_pattern_is_a_yes_to_the_calls_that_it_covers(desk, invoke):
@@ -326,11 +251,13 @@ def decide(typed, request=REQUEST):
         ("y\n", Approve()),
         (" Yes \n", Approve()),
         ("a\n", Approve(scope="tool")),
+        ("always\n", Approve(scope="tool")),
         ("\n?\ny\n", Approve()),
+        ("abort\nyikes\nexit\nnever\nno\n\n", Reject()),
         ("n\nnot now\n", Reject("not now")),
         ("n\n", Reject()),
         ("n", Reject()),
-        ("", Reject("the terminal was closed before anybody answered")),
+        ("", Reject("the input ended without an answer")),
     ],
 )
 def test_what_a_person_types_is_a_decision(typed, decision):
@@ -358,32 +285,116 @@ EDITS = {
     "fails": ("exit 3", "nothing was changed: "),
     "no JSON": ("echo oops > $1", "nothing was changed: Expecting value"),
     "no object": ("echo [] > $1", "nothing was changed: the arguments have to be a JSON object"),
+    "is left without saving": ("true", "nothing was changed: the file is as it was"),
+    "only saves": ("echo >> $1", "nothing was changed: the file is as it was"),
+    "is interrupted": ("kill -INT $$", "nothing was changed: "),
 }
 
 
+@pytest.fixture
+def edit(tmp_path, monkeypatch):
+    """Return a function that answers with `e`, then with `y`, and has a shell script for its editor."""
+
+    def edit(script, request):
+        editor = tmp_path / "editor"
+        editor.write_text(f"#!/bin/sh\n{script}\n")
+        editor.chmod(0o700)
+        monkeypatch.setenv("VISUAL", str(editor))
+        with (tmp_path / "typed").open("w+") as read, (tmp_path / "shown").open("w+", errors="replace") as shown:
+            read.write("e\ny\n")
+            read.seek(0)
+            decision = Dialog(read, shown).decide(request)
+            shown.seek(0)
+            return decision, shown.read()
+
+    return edit
+
+
 @pytest.mark.parametrize("case", EDITS)
-def test_edited_arguments_that_make_no_sense_are_asked_for_again(case, tmp_path, monkeypatch):
-    source, words = EDITS[case]
-    editor = tmp_path / "editor"
-    editor.write_text(f"#!/bin/sh\n{source}\n")
-    editor.chmod(0o700)
-    monkeypatch.setenv("VISUAL", str(editor))
-    with (tmp_path / "typed").open("w+") as read, (tmp_path / "shown").open("w+") as shown:
-        read.write("e\ny\n")
-        read.seek(0)
-        assert Dialog(read, shown).decide(replace(REQUEST, received=None)) == Approve()
-        shown.seek(0)
-        assert words in shown.read()
+def test_edited_arguments_that_make_no_sense_or_are_the_same_are_asked_for_again(case, edit):
+    script, words = EDITS[case]
+    decision, shown = edit(script, REQUEST)
+    assert decision == Approve()  # by the `y` that follows
+    assert words in shown
 
 
-async def test_a_decision_that_nobody_waits_for_any_more_is_dropped():
-    approvals = Approvals(["desk.*"])
+def test_arguments_that_can_not_be_read_can_be_edited(edit):
+    unread = replace(REQUEST, call=call("desk_write", "{oops"), received=None)
+    assert edit("""echo '{"path": "é"}' > $1""", unread)[0] == Approve('{"path": "é"}')
+
+
+def test_an_editor_that_is_not_there_or_no_room_for_its_file_changes_nothing(edit, monkeypatch, tmp_path):
+    assert edit("rm $1", REQUEST)[0] == Approve()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    decision, shown = edit("true", REQUEST)
+    assert decision == Approve()
+    assert "nothing was changed: [Errno 2]" in shown
+
+
+def test_what_no_file_can_hold_and_nobody_sees_is_an_escape_in_the_editor(edit):
+    hostile = replace(REQUEST, received=json.dumps({"path": "\ud800\u202e"}))
+    script = """grep -q 'ud800.u202e' "$1" && sed -i 's/path/file/' "$1" """
+    decision, _ = edit(script, hostile)
+    assert decision == Approve('{"file": "\\ud800\u202e"}')
+
+
+def test_ctrl_c_in_an_editor_is_for_the_editor_alone(edit):
+    script = f"""trap 'echo "{{}}" > "$1"' INT\nkill -INT {os.getpid()} $$\n"""
+    assert edit(script, REQUEST)[0] == Approve("{}")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# --- who decides ---
+
+
+def test_a_terminal_that_is_gone_is_nobody(monkeypatch, tmp_path):
+    monkeypatch.setattr("agentloop.cli.dialog.TERMINAL", Path("/dev/full"))
+    approvals = Approvals(())
+    approvals.settle(REQUEST)
+    assert approvals._decision_on(REQUEST).result() == Reject("the terminal was closed before an answer came")
+
+
+async def test_a_question_that_the_run_has_dropped_is_not_asked_and_another_like_it_is(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(Approvals, "_decide", lambda self, request: asked.append(request) or Approve())
+    approvals = Approvals(())
     waiting = asyncio.create_task(approvals.approve(REQUEST))
     await asyncio.sleep(0)
-    approvals._decision_on(REQUEST).cancel()
-    await asyncio.to_thread(approvals.settle, REQUEST)
+    waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    await asyncio.to_thread(approvals.settle, REQUEST)
+    assert asked == []
+    assert "note: the run has not waited for a decision on desk.write\n" in capsys.readouterr().err
+    waiting = asyncio.create_task(approvals.approve(REQUEST))
+    await asyncio.to_thread(approvals.settle, REQUEST)
+    assert await waiting == Approve()
+    assert asked == [REQUEST]
+
+
+async def test_a_yes_that_comes_too_late_is_none_to_the_next_question_of_that_kind(monkeypatch):
+    asked, late = threading.Event(), threading.Event()
+    decisions = iter([Approve(), Reject("no")])
+
+    def decide(self, request):
+        asked.set()
+        assert late.wait(PATIENCE_SECONDS)
+        return next(decisions)
+
+    monkeypatch.setattr(Approvals, "_decide", decide)
+    approvals = Approvals(())
+    waiting = asyncio.create_task(approvals.approve(REQUEST))
+    settling = asyncio.create_task(asyncio.to_thread(approvals.settle, REQUEST))
+    await asyncio.to_thread(asked.wait, PATIENCE_SECONDS)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    late.set()
+    await settling
+    waiting = asyncio.create_task(approvals.approve(REQUEST))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(approvals.settle, REQUEST)
+    assert await waiting == Reject("no")
 
 
 # --- tools call ---
@@ -573,6 +584,31 @@ def test_ctrl_c_at_a_question_stops_the_turn_only(desk):
         person.leaves_with(0)
     [told] = outputs(server)
     assert "wrote" not in told
+
+
+def test_ctrl_c_at_any_other_moment_keeps_the_conversation_too(desk, invoke, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agentloop.cli.chat_command.print_table", interrupt)
+    with Loopback.in_thread([text_body("Hello."), text_body("Ada.")]) as server:
+        status, out, err = invoke(on(server, "chat", desk), b"I am Ada\n/tools\nWho am I?\n")
+    assert (status, out) == (0, "Hello.\nAda.\n")
+    assert err.endswith("error: interrupted\n")
+    assert said_to(server.requests[-1]) == ["I am Ada", "Hello.", "Who am I?"]
+
+
+@pytest.mark.parametrize("moment", ["make_agent", "_Lines.read"])
+def test_ctrl_c_before_and_between_the_lines_of_a_file_leaves(moment, desk, invoke, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"agentloop.cli.chat_command.{moment}", interrupt)
+    assert invoke(["chat", desk, "--model", "any", "--base-url", "http://127.0.0.1:9/v1"], b"Hello\n") == (
+        130,
+        "",
+        "error: interrupted\n",
+    )
 
 
 def test_a_signal_in_the_middle_of_a_piped_turn_ends_that_turn(desk):

@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import re
@@ -5,8 +6,11 @@ import resource
 import select
 import subprocess
 import sys
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -125,14 +129,17 @@ def test_two_distributions_with_one_name_are_two_rows_and_a_note(invoke, install
     assert "2 distributions have a pack 'shop'" in err
 
 
-def test_what_is_left_of_a_distribution_breaks_nothing(invoke, tmp_path, monkeypatch):
+@pytest.mark.parametrize("metadata", [None, b"Name: \xff\n"])
+def test_what_is_left_of_a_distribution_breaks_nothing(metadata, invoke, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     info = tmp_path / "gone-1.0.dist-info"
     info.mkdir()
     (info / "entry_points.txt").write_text("[agentloop.packs]\ngone = gone:Gone\n")
+    if metadata:
+        (info / "METADATA").write_bytes(metadata)
     status, out, _ = invoke("packs")
     assert status == 0
-    assert re.search(r"^gone ", out, re.MULTILINE)
+    assert re.search(r"^gone +\? +\? *$", out, re.MULTILINE)
 
 
 def test_where_no_pack_is_installed_the_list_is_empty(invoke, monkeypatch):
@@ -184,7 +191,10 @@ with open({str(pid)!r}, "w") as file:
 time.sleep(600)
 """,
     )
-    assert try_pack(pack, 3) == "its import takes more than 3 s"
+    for seconds in (1, 5, 30):  # until the machine is fast enough for the child to be there
+        assert try_pack(pack, seconds) == f"its import takes more than {seconds} s"
+        if pid.exists() and pid.read_text():
+            break
     assert has_ended(int(pid.read_text()))
 
 
@@ -206,7 +216,7 @@ def test_what_a_check_asks_the_other_process(install):
 def test_a_pack_is_shown_with_its_configuration_tools_effects_and_schemas(invoke, write):
     status, out, err = invoke("packs", "show", f"{write(SHOP)}:name=Ada")
     assert (status, err) == (0, "")
-    assert re.search(r"^name +required +Whose shop\. *$", out, re.MULTILINE)
+    assert re.search(r"^name +'Ada' +Whose shop\. *$", out, re.MULTILINE)
     assert re.search(r"^token +SecretStr\(.\*+.\) +For the till\.", out, re.MULTILINE)
     assert re.search(r"^shop\.price +reads +Tell a price\. *$", out, re.MULTILINE)
     assert re.search(r"^shop\.sell .*destructive, untrusted results \(not said\) +Sell something", out, re.MULTILINE)
@@ -220,7 +230,9 @@ def test_a_pack_is_shown_as_json(invoke, write):
     price, sell = shown["tools"]
     assert status == 0
     assert (shown["name"], shown["version"]) == ("stall", "3.1")
-    assert [field["name"] for field in shown["configuration"]] == ["name", "token"]
+    name, token = shown["configuration"]
+    assert (name["name"], name["value"], token["name"]) == ("name", "'Ada'", "token")
+    assert "never shown" not in token["value"]
     assert (price["name"], price["label"], price["timeout"]) == ("stall_price", "stall.price", 5)
     assert price["effects"]["read"]
     assert price["parameters"]["properties"]["of"] == {"type": "string", "description": "What it is."}
@@ -286,22 +298,73 @@ def test_effects_in_words():
 # --- one's own ---
 
 
-def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monkeypatch):
+def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     status, out, err = invoke("packs", "new", "word-counts")
     folder = tmp_path / "agentloop-word-counts"
     assert (status, err) == (0, "")
     assert out == (
-        "agentloop-word-counts/ has a pack of its own; next: cd agentloop-word-counts && pip install -e . && pytest\n"
+        "agentloop-word-counts/ has a pack of its own; next: cd agentloop-word-counts && pip install -e '.[dev]'"
+        " && pytest\n"
     )
-    commands = (["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
-    for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    commands = (["mypy"], ["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"])
+    # What mypy finds out about agentloop itself is kept for the next time; that takes longer than all the rest.
+    known = request.config.cache.mkdir("new_package") if hasattr(request.config, "cache") else tmp_path / "cache"
+    environment = {**os.environ, "MYPY_CACHE_DIR": str(known)}
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(lambda command: run_module(command, folder, environment), commands):
+            assert done.returncode == 0, done.stdout + done.stderr
     shown = json.loads(invoke("packs", "show", f"{folder}/agentloop_word_counts/__init__.py", "--json")[1])
     assert [tool["label"] for tool in shown["tools"]] == ["word-counts.count"]
+
+
+def run_module(command, folder, environment):
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_what_a_new_package_needs_for_its_test_is_installed_by_the_command_that_is_told(invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    invoke("packs", "new", "counts")
+    project = tomllib.loads((tmp_path / "agentloop-counts" / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"] == {"dev": ["pytest>=8"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("files", "agentloop has a pack of this name"),
+        ("tools", "there is a module agentloop_tools already"),
+        ("none", "its Python code needs the name for something else"),
+        ("tool_pack", "its Python code needs the name for something else"),
+    ],
+)
+def test_a_new_package_is_in_the_way_of_nothing(name, words, invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = invoke("packs", "new", name)
+    assert (status, out) == (2, "")
+    assert err == f"error: {name!r} is no name for a new pack: {words}\nhint: give another name\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_that_a_new_package_uses_itself_are_refused(invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    invoke("packs", "new", "counts")
+    used = {"None", "True", "False"}
+    for file in (tmp_path / "agentloop-counts").glob("*/*.py"):
+        imports = [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ImportFrom)]
+        used |= {alias.name for node in imports for alias in node.names if "Counts" not in alias.name}
+    for word in sorted(used):
+        parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", word.removesuffix("Config") or word).lower()
+        if parted.title().replace("-", "") in {word, word.removesuffix("Config")}:
+            assert invoke("packs", "new", parted)[0] == 2, word
 
 
 def test_a_new_package_overwrites_nothing(invoke, tmp_path, monkeypatch):
@@ -371,7 +434,14 @@ finally:
         assert done.stderr == b""
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds() for _ in range(3)) < 0.5
+    assert any(seconds() < 0.5 for _ in range(3))
+
+
+def test_where_not_even_a_complaint_can_be_written_the_status_tells():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "agentloop", "packs"]
+        done = subprocess.run(command, stdout=full, stderr=full, timeout=PATIENCE_SECONDS, check=False)
+    assert done.returncode == 2
 
 
 def test_packs_are_served_over_mcp(invoke, monkeypatch):

@@ -379,7 +379,7 @@ def test_a_rejected_call_is_answered_with_the_reason_and_gives_its_room_back():
     assert run.tally.tool_calls == 1
     run, command = advance(run, decided(run, Reject("too late")), rules(ASKING))
     assert command == CallModel(tools=True)
-    assert results_of(run)["d"].content == "A person declined this call: too late"
+    assert results_of(run)["d"].content == "This call was declined: too late"
     assert (run.tally.tool_calls, run.tally.per_tool) == (0, {"delete": 0})
 
 

@@ -192,6 +192,28 @@ def test_a_list_of_packs_imports_none_of_them(install):
     assert "broken" not in sys.modules
 
 
+@pytest.mark.parametrize("entries", ["bad\n", "bad = \udcff\n"])
+def test_entry_points_that_can_not_be_read_break_no_list(entries, install, tmp_path):
+    install("first", {"greetings": "first:Greetings"}, GREETINGS)
+    install("bad", {})
+    text = f"[agentloop.packs]\n{entries}".encode(errors="surrogateescape")
+    (tmp_path / "bad-1.0.dist-info" / "entry_points.txt").write_bytes(text)
+    found = [pack.distribution for pack in list_packs()]
+    assert "first" in found
+    assert "bad" not in found
+
+
+def test_of_a_distribution_that_is_there_twice_the_first_counts(install, tmp_path, monkeypatch):
+    install("first", {"greetings": "first:Greetings"}, GREETINGS)
+    later = tmp_path / "later"
+    (later / "first-0.9.dist-info").mkdir(parents=True)
+    for name in ("METADATA", "entry_points.txt"):
+        text = (tmp_path / "first-1.0.dist-info" / name).read_text()
+        (later / "first-0.9.dist-info" / name).write_text(text.replace("Version: 1.0", "Version: 0.9"))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(later)])
+    assert [pack.version for pack in list_packs() if pack.name == "greetings"] == ["1.0"]
+
+
 def test_a_pack_is_found_by_its_name_and_configured_from_text(install):
     install("greetings", {"greetings": "greetings:Greetings"}, GREETINGS)
     pack = load_pack("greetings:word=Hi,loud=true")
@@ -289,6 +311,11 @@ BROKEN = {
     "lacks an extra": ("import not_there.at_all", "No module named 'not_there'", "install 'not_there'"),
     "lacks a name": ("from json import nothing_there", "cannot import name 'nothing_there'", "mend it"),
     "exits": ("import sys\nsys.exit(3)", "can't be imported: SystemExit: 3 (broken.py, line 2)", ""),
+    "panics": (
+        "class Panic(BaseException): ...\nraise Panic(3)",
+        "can't be imported: Panic: 3 (broken.py, line 2)",
+        "",
+    ),
     "has no such thing": ("x = 1", "can't be imported: AttributeError: ", ""),
     "a number": ("Broken = 1", "is no pack but a int", "publish a ToolPack"),
     "a tool": (
@@ -388,6 +415,7 @@ def test_a_module_gives_its_pack(write, monkeypatch):
         ("x = 1", ":Thing", PackError, "Thing of packs.py can't be found: AttributeError"),
         ("x = 1", ":x", PackError, "x of packs.py is no pack but a int"),
         ("1 / 0", "", PackError, "packs.py raised ZeroDivisionError: division by zero in line 1"),
+        ("class E(BaseException): ...\nraise E(3)", "", PackError, "packs.py raised E: 3 in line 2"),
         (f"{GREETINGS}\nclass Other(Greetings): pass", "", ConfigurationError, "several packs: Greetings, Other"),
     ],
 )
@@ -403,7 +431,21 @@ def test_a_file_or_module_that_is_not_there_is_told():
         load_pack("./nowhere.py")
     with pytest.raises(PackError, match=r"the module 'no\.where' can't be imported: ModuleNotFoundError") as told:
         load_pack("no.where:Thing")
-    assert told.value.hint == "install 'no', perhaps with one of the extras of the pack's distribution"
+    assert told.value.hint == "install it, or name its file: ./no/where.py"
+
+
+def test_a_module_that_lacks_another_one_says_which(write, monkeypatch):
+    monkeypatch.syspath_prepend(Path(write("import not_there", "lacking_module.py")).parent)
+    with pytest.raises(PackError, match="No module named 'not_there'") as told:
+        load_pack("lacking_module:Thing")
+    assert "install 'not_there'" in told.value.hint
+
+
+def test_ctrl_c_during_an_import_is_no_fault_of_the_pack(write, install):
+    install("broken", {"broken": "broken:Broken"}, "raise KeyboardInterrupt")
+    for spec in ("broken", write("raise KeyboardInterrupt", "packs.py")):
+        with pytest.raises(KeyboardInterrupt):
+            load_pack(spec)
 
 
 def test_a_list_of_packs_needs_neither_pydantic_nor_openai():

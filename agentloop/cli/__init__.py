@@ -245,7 +245,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments, prog_name="agentloop")
     except OSError as error:  # commands explain their own; this is standard output, as on a full disk
-        typer.echo(f"error: the output can't be written: {error.strerror}", err=True)
+        with suppress(OSError):
+            typer.echo(f"error: the output can't be written: {error.strerror}", err=True)
         with suppress(OSError):  # what is left of it would fail once more, and loudly, when Python ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_MISTAKE)

@@ -8,8 +8,13 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 
 from agentloop.cli.dialog import open_terminal
-from agentloop.policy import ApprovalRequest, Decision, Reject, approve_matching
+from agentloop.cli.terminal import say
+from agentloop.policy import ApprovalRequest, Approve, Decision, Reject, approve_matching
 from agentloop.portal import PORTAL
+
+# The model reads these after "This call was declined: ".
+_NOBODY = "nobody can be asked here; --yes {!r} would allow it"
+_GONE = "the terminal was closed before an answer came"
 
 
 class Approvals:
@@ -31,19 +36,39 @@ class Approvals:
 
     async def approve(self, request: ApprovalRequest) -> Decision:
         """Return what was decided."""
+        decision = self._decision_on(request)
         try:
-            return await asyncio.wrap_future(self._decision_on(request))
-        finally:
-            del self._decisions[request.id]
+            decided = await asyncio.wrap_future(decision)
+        except asyncio.CancelledError:
+            decision.cancel()
+            raise
+        del self._decisions[request.id]
+        return decided
 
     def settle(self, request: ApprovalRequest) -> None:
-        """Decide, asking a person where no pattern does."""
+        """Decide, asking a person where no pattern does.
+
+        A question that the run has dropped, as when the tool that asked took too long, is not asked; and an answer
+        that comes too late is none to the next question of that kind.
+        """
+        decision = self._decision_on(request)
+        if not decision.cancelled():
+            decided = self._decide(request)
+            with suppress(InvalidStateError):
+                decision.set_result(decided)
+        if decision.cancelled():
+            del self._decisions[request.id]
+            say("note", f"the run has not waited for a decision on {request.tool}")
+
+    def _decide(self, request: ApprovalRequest) -> Decision:
         decision = PORTAL.call(lambda: self._match(request))
-        if isinstance(decision, Reject):
+        if isinstance(decision, Approve):
+            return decision
+        try:
             with open_terminal() as dialog:
-                decision = dialog.decide(request) if dialog else decision
-        with suppress(InvalidStateError):  # nobody waits any more: the run has ended meanwhile
-            self._decision_on(request).set_result(decision)
+                return dialog.decide(request) if dialog else Reject(_NOBODY.format(request.tool))
+        except OSError:  # it is gone, as after a hang-up
+            return Reject(_GONE)
 
     async def _match(self, request: ApprovalRequest) -> Decision:
         return await self._allow(request)

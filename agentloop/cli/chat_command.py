@@ -42,12 +42,12 @@ def chat(setup: Setup) -> int:
         try:
             approvals = Approvals(setup.yes)
             conversation = _Conversation(make_agent(setup, approvals), setup, approvals, stdout, watched=watched)
-        except AgentloopError as failure:
+            try:
+                return conversation.hold()
+            finally:
+                conversation.close()
+        except (AgentloopError, KeyboardInterrupt) as failure:
             return report(failure)
-        try:
-            return conversation.hold()
-        finally:
-            conversation.close()
 
 
 class _Conversation:
@@ -65,25 +65,29 @@ class _Conversation:
         lines = _Lines()
         if lines.asks:
             say("note", "a line is a turn; /help has the rest")
-        while (line := lines.read()) is not None:
-            match line.split():
-                case []:
-                    pass
-                case ["/exit"]:
-                    break
-                case ["/help"]:
-                    print(_HELP, file=self._stdout)
-                case ["/clear"]:
-                    self._history = ()
-                    say("note", "the conversation begins anew")
-                case ["/tools"]:
-                    self._show_tools()
-                case [word] if word.startswith("/"):
-                    say("error", f"there is no command {word}")
-                    say("hint", "/help lists them")
-                case _:
-                    self._status = self._take_turn(line.strip())
+        while (line := lines.read()) is not None and line.split() != ["/exit"]:
+            try:
+                self._heed(line)
+            except KeyboardInterrupt as interrupt:  # whatever was going on, the conversation is kept
+                self._status = report(interrupt)
         return INTERRUPTED if lines.interrupted else self._status
+
+    def _heed(self, line: str) -> None:
+        match line.split():
+            case []:
+                pass
+            case ["/help"]:
+                print(_HELP, file=self._stdout)
+            case ["/clear"]:
+                self._history = ()
+                say("note", "the conversation begins anew")
+            case ["/tools"]:
+                self._show_tools()
+            case [word] if word.startswith("/"):
+                say("error", f"there is no command {word}")
+                say("hint", "/help lists them")
+            case _:
+                self._status = self._take_turn(line.strip())
 
     def close(self) -> None:
         self._agent.close()
@@ -114,7 +118,7 @@ class _Conversation:
 
         try:
             tools = PORTAL.call(look)
-        except (AgentloopError, KeyboardInterrupt) as failure:
+        except AgentloopError as failure:
             report(failure)
             return
         rows = [(tool.label, describe_effects(tool.presumed_effects)) for tool in tools]

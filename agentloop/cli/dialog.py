@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from signal import SIGINT, signal
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import TextIO
 
 from agentloop.policy import ApprovalRequest, Approve, Decision, Reject
@@ -18,7 +20,8 @@ from agentloop.schema.visible import show_invisible
 TERMINAL = Path("/dev/tty")  # standard input may be a file, and standard error too
 
 _CHOICES = "[y]es, [n]o, [a]lways in this run, [e]dit the arguments? "
-_CLOSED = "the terminal was closed before anybody answered"
+_ESCAPED = "backslashreplace"  # makes JSON escapes of lone surrogates, which no file can hold
+_CLOSED = "the input ended without an answer"
 
 
 @contextmanager
@@ -27,7 +30,7 @@ def open_terminal() -> Generator[Dialog | None]:
     with ExitStack() as stack:
         try:
             read = stack.enter_context(TERMINAL.open(encoding="utf-8", errors="replace"))
-            write = stack.enter_context(TERMINAL.open("w", encoding="utf-8", errors="replace"))
+            write = stack.enter_context(TERMINAL.open("w", encoding="utf-8", errors=_ESCAPED))
         except OSError:
             yield None
             return
@@ -57,14 +60,14 @@ class Dialog:
             answer = self._ask(_CHOICES)
             if answer is None:
                 return Reject(_CLOSED)
-            match answer.strip().lower()[:1]:
-                case "y":
+            match answer.strip().lower():  # whole words: "abort" is no "always"
+                case "y" | "yes":
                     return Approve()
-                case "a":
+                case "a" | "always":
                     return Approve(scope="tool")
-                case "n":
+                case "n" | "no":
                     return Reject((self._ask("why, for the model (may be empty)? ") or "").strip())
-                case "e":
+                case "e" | "edit":
                     edited = self._edit(request)
                     if edited is not None:
                         return Approve(edited)
@@ -72,22 +75,21 @@ class Dialog:
                     pass
 
     def _edit(self, request: ApprovalRequest) -> str | None:
-        """Return other arguments, from the person's editor, or None when they make no sense."""
-        with TemporaryDirectory(prefix="agentloop-") as folder:
-            file = Path(folder, "arguments.json")
-            file.write_text(_as_json(request), encoding="utf-8")
-            editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-            try:
-                command = [*shlex.split(editor), str(file)]
-                subprocess.run(command, stdin=self._read, stdout=self._write, stderr=self._write, check=True)  # noqa: S603 - the editor that the person has named
-                edited: object = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError, subprocess.CalledProcessError) as error:
-                self._say(f"nothing was changed: {error}\n")
-                return None
-        if not isinstance(edited, dict):
-            self._say("nothing was changed: the arguments have to be a JSON object\n")
+        """Return other arguments, from the person's editor, or None when they are the same or make no sense."""
+        given = _as_json(request)
+        try:
+            return _check_edited(given, self._open_editor(given))
+        except (OSError, ValueError, RecursionError, subprocess.CalledProcessError) as error:
+            self._say(f"nothing was changed: {error}\n")
             return None
-        return json.dumps(edited, ensure_ascii=False)
+
+    def _open_editor(self, text: str) -> str:
+        command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+        with TemporaryDirectory(prefix="agentloop-") as folder, _leave_ctrl_c_to_others():
+            file = Path(folder, "arguments.json")
+            file.write_text(text, encoding="utf-8", errors=_ESCAPED)
+            subprocess.run([*command, str(file)], stdin=self._read, stdout=self._write, stderr=self._write, check=True)  # noqa: S603 - the editor that the person has named
+            return file.read_text(encoding="utf-8")
 
     def _ask(self, question: str) -> str | None:
         self._say(question)
@@ -130,4 +132,33 @@ def _indent(text: str) -> str:
 
 def _as_json(request: ApprovalRequest) -> str:
     arguments: Mapping[str, object] | None = request.arguments
-    return request.call.arguments if arguments is None else json.dumps(arguments, indent=2, ensure_ascii=False)
+    if arguments is None:
+        return request.call.arguments
+    return show_invisible(json.dumps(arguments, indent=2, ensure_ascii=False))
+
+
+def _check_edited(given: str, text: str) -> str:
+    """Return edited arguments on one line.
+
+    Raises:
+        ValueError: they are no JSON object, or what was given: whoever leaves an editor without saving says no yes.
+    """
+    if text.strip() == given.strip():
+        raise ValueError("the file is as it was")
+    edited: object = json.loads(text)
+    if not isinstance(edited, dict):
+        raise ValueError("the arguments have to be a JSON object")  # noqa: TRY004 - as other text that makes no sense
+    return json.dumps(edited, ensure_ascii=False).encode("utf-8", _ESCAPED).decode()
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None: ...
+
+
+@contextmanager
+def _leave_ctrl_c_to_others() -> Generator[None]:
+    """Let Ctrl-C reach the program that has the terminal, as editors have a use for it, and not this one."""
+    before = signal(SIGINT, _do_nothing)  # SIG_IGN would be handed on to that program
+    try:
+        yield
+    finally:
+        signal(SIGINT, before)

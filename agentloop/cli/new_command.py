@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from agentloop.cli.failure import DONE, report
 from agentloop.cli.terminal import keep_stdout
 from agentloop.errors import ConfigurationError, UserError
+from agentloop.packs.discovery import list_packs
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _LONGEST: Final = 40
+_MEANT_OTHERWISE: Final = frozenset(  # where the pack's class or its configuration would be called as something else
+    ["agent", "effects", "false", "field", "none", "pack", "scripted-endpoint", "tool-error", "tool-pack", "true"]
+)
 
 _PYPROJECT = """\
 [build-system]
@@ -26,6 +31,9 @@ description = "The tool pack {name} for agentloop."
 readme = "README.md"
 requires-python = ">=3.11"
 dependencies = ["agentloop>=0.1", "pydantic>=2"]
+
+[project.optional-dependencies]
+dev = ["pytest>=8"]
 
 # What users name: --pack {name}
 [project.entry-points."agentloop.packs"]
@@ -66,7 +74,7 @@ agentloop run --pack {name} "How often does the word to occur in: to be or not t
 |---|---|
 | `{name}.count` | computes |
 
-The pack is in `{module}/__init__.py`; `pytest` tests it.
+The pack is in `{module}/__init__.py`; `pip install -e '.[dev]'` and `pytest` test it.
 """
 
 _PACK = '''\
@@ -144,7 +152,7 @@ def write_package(name: str) -> int:
             folder = _write(name)
         except UserError as error:
             return report(error)
-        print(f"{folder}/ has a pack of its own; next: cd {folder} && pip install -e . && pytest", file=stdout)
+        print(f"{folder}/ has a pack of its own; next: cd {folder} && pip install -e '.[dev]' && pytest", file=stdout)
         return DONE
 
 
@@ -155,6 +163,7 @@ def _write(name: str) -> str:
             hint="give small letters and digits, words parted by `_` or `-`, 40 characters at the most",
         )
     under, dashed = name.replace("-", "_"), name.replace("_", "-")
+    _check_free(name, dashed, f"agentloop_{under}")
     words = {
         "name": name,
         "under": under,
@@ -176,3 +185,18 @@ def _write(name: str) -> str:
             f"{folder} can't be written: {error.strerror}", hint="change to a folder in which you may write"
         ) from None
     return str(folder)
+
+
+def _check_free(name: str, dashed: str, module: str) -> None:
+    """Raise an error where the name would be in the way of something else.
+
+    Raises:
+        ConfigurationError: it would.
+    """
+    taken = [f"{pack.distribution} has a pack of this name" for pack in list_packs() if pack.name == name]
+    if dashed in _MEANT_OTHERWISE:
+        taken.append("its Python code needs the name for something else")
+    if find_spec(module) is not None:
+        taken.append(f"there is a module {module} already")
+    if taken:
+        raise ConfigurationError(f"{name!r} is no name for a new pack: {taken[0]}", hint="give another name")

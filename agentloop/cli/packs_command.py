@@ -101,13 +101,15 @@ def _open(pack: ToolPack[Any]) -> list[Tool]:
 
 
 def _describe_fields(pack: ToolPack[Any]) -> Iterator[JsonObject]:
+    from agentloop.packs.config import write_value  # noqa: PLC0415 - a list alone needs no pydantic
+
     kind = cast("type[PackConfig]", type(pack.config))
     for name, field in kind.model_fields.items():
         yield {
             "name": name,
             "type": str(getattr(field.annotation, "__name__", field.annotation)),
             "required": field.is_required(),
-            "default": None if field.is_required() else repr(field.get_default(call_default_factory=True)),
+            "value": write_value(getattr(pack.config, name)),
             "description": field.description or "",
         }
 
@@ -129,8 +131,8 @@ def _describe_tool(tool: Tool) -> JsonObject:
 
 def _print_pack(pack: ToolPack[Any], tools: list[Tool], fields: list[JsonObject], stdout: TextIO) -> None:
     if fields:
-        rows = [(row["name"], "required" if row["required"] else row["default"], row["description"]) for row in fields]
-        print_table(("field", "default", "description"), rows, stdout)
+        titles = ("name", "value", "description")
+        print_table(titles, [[row[title] for title in titles] for row in fields], stdout)
         print(file=stdout)
     print_table(("tool", "effects", "description"), [_cells(tool) for tool in tools], stdout)
     for tool in tools:

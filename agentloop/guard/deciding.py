@@ -71,7 +71,7 @@ def _decide(pending: Pending, decision: Decision, rules: Rules) -> Pending:
             refusal = _find_refusal(edited, rules)
             return answer(call, note + refusal) if refusal else Pending(edited, "run", note=note)
         case Reject(reason=reason):
-            return answer(call, f"A person declined this call{': ' + reason if reason else '.'}")
+            return answer(call, f"This call was declined{': ' + reason if reason else '.'}")
         case Substitute(content=content):
             return Pending(call, "answered", ToolResult(call.call_id, content))
         case _:

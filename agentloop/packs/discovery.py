@@ -146,7 +146,7 @@ def _read_packs(distribution: Distribution) -> list[InstalledPack]:
     if not entries:
         return []  # what a distribution is called takes a while to find out
     try:
-        name, version = str(distribution.name), str(distribution.version)
+        name, version = (str(each or "?") for each in (distribution.name, distribution.version))
     except (AttributeError, KeyError, OSError, TypeError, ValueError):
         name, version = "?", "?"
     return [InstalledPack(entry.name, name, version, entry.value, entry) for entry in entries]
