@@ -1,7 +1,8 @@
 """An MCP server on standard input and output that needs nothing but Python, and misbehaves on request.
 
 The words after its name say how: `mute` never answers, `listless` not when asked for its tools, `dies` ends at once,
-`endless` lists pages without end, `many` large ones, `stubborn` does not end. A word that begins with `{` is JSON whose
+`leaves` ends then, `endless` lists pages without end, `many` large ones, `few` small ones, `stubborn` does not end, nor
+at a polite signal when `deaf`. A word that begins with `{` is JSON whose
 fields replace those of the tool `echo`; one that begins with `@` is a file with one further word.
 """
 
@@ -72,6 +73,13 @@ def babble(_):
     return text("done")
 
 
+def ping(_):
+    """Ask without end, and take no answer."""
+    for number in range(6_000):
+        say(json.dumps({"jsonrpc": "2.0", "id": f"ping {number}", "method": "ping"}))
+    time.sleep(600)
+
+
 TOOLS = {
     "echo": lambda arguments: text(arguments["text"]),
     "add": add,
@@ -84,6 +92,7 @@ TOOLS = {
     "environment": lambda _: text(json.dumps(dict(os.environ))),
     "cancellations": lambda _: text(json.dumps(cancelled)),
     "babbles": babble,
+    "pings": ping,
     "misses": lambda _: {"contents": 3},
     "refuses": lambda _: {"error": {"code": -32000, "message": "not \u200btoday"}},
     "asks": lambda _: {"resultType": "input_required", "requestState": "x", "inputRequests": {}},
@@ -107,11 +116,11 @@ def list_page(params):
     tools = list(list_tools())
     start_at = int(params.get("cursor") or 0)
     if "endless" in WORDS:
-        if "many" in WORDS:
+        if {"many", "few"} & {*WORDS}:
             pages.append(start_at)
         if len(pages) > 5:
             os._exit(1)  # nobody needed so many
-        return {"tools": tools * (20 if "many" in WORDS else 0), "nextCursor": "0"} | CACHED
+        return {"tools": tools * 20 if "many" in WORDS else tools * ("few" in WORDS), "nextCursor": "0"} | CACHED
     more = {"nextCursor": str(start_at + 5)} if start_at + 5 < len(tools) else {}
     return {"tools": tools[start_at : start_at + 5]} | more | CACHED
 
@@ -125,6 +134,8 @@ def answer(message):
         case "server/discover" if "modern" in WORDS:
             return {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}} | CACHED
         case "tools/list":
+            if "leaves" in WORDS:
+                sys.exit("not today")
             return None if "listless" in WORDS else list_page(params)
         case "tools/call":
             return TOOLS[params["name"]](params.get("arguments", {}))
@@ -151,7 +162,7 @@ def main():
             key = "error" if "error" in result else "result"
             say(json.dumps({"jsonrpc": "2.0", "id": message["id"], key: result.get("error", result)}))
     if "stubborn" in WORDS:
-        signal.signal(signal.SIGTERM, lambda *_: say_farewell())
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if "deaf" in WORDS else lambda *_: say_farewell())
         time.sleep(600)
 
 

@@ -21,7 +21,7 @@ async def open_address(config: McpConfig) -> AsyncGenerator[Any]:
     """Yield the messages from and to the server at the configured address; redirects to elsewhere are not followed.
 
     Raises:
-        ConfigurationError: the variable that should hold the token is not set.
+        ConfigurationError: the variable that should hold the token is not set, or a header is none.
     """
     timeout = httpx2.Timeout(_CONNECT_SECONDS, read=config.timeout)
     transport = _Bounded(httpx2.AsyncHTTPTransport(), config.max_message)
@@ -34,7 +34,7 @@ async def open_address(config: McpConfig) -> AsyncGenerator[Any]:
 
 
 def _make_headers(config: McpConfig) -> dict[str, str]:
-    headers = {name: value.get_secret_value() for name, value in config.headers.items()}
+    headers = {name: value.get_secret_value().strip() for name, value in config.headers.items()}
     if config.token_env:
         token = os.environ.get(config.token_env)
         if not token:
@@ -42,7 +42,13 @@ def _make_headers(config: McpConfig) -> dict[str, str]:
                 f"the MCP server {config.name!r} needs a token, but {config.token_env} is not set",
                 hint=f"export {config.token_env}=..., or leave token_env out",
             )
-        headers["Authorization"] = f"Bearer {token}"
+        headers["Authorization"] = f"Bearer {token.strip()}"
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):  # else it is quoted in the error of the one who sends it
+            raise ConfigurationError(
+                f"the header {name} for the MCP server {config.name!r} holds what no header can",
+                hint="give it one line of ASCII",
+            )
     return headers | {"Accept-Encoding": "identity"}
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import mcp_types as types
 from mcp import Client, ClientSession, MCPError
@@ -19,11 +19,10 @@ from pydantic import TypeAdapter, ValidationError
 from agentloop.errors import AgentloopError, PackError, ToolError
 from agentloop.ext.mcp.address import open_address
 from agentloop.ext.mcp.config import McpConfig
+from agentloop.ext.mcp.definitions import canonize
 from agentloop.ext.mcp.process import Complaints, run_process
 from agentloop.items import JsonObject
 from agentloop.schema.visible import strip_invisible
-
-_T = TypeVar("_T")
 
 _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
     types.CallToolResult | types.InputRequiredResult
@@ -38,32 +37,16 @@ for _name in ("mcp", "client"):  # what the SDK logs of a server's nonsense is n
 
 
 class Connection:
-    """A server that has been greeted."""
+    """A server that has been greeted, and has said what it offers.
 
-    def __init__(self, config: McpConfig, session: ClientSession) -> None:
+    Attributes:
+        told: What it says of each of its tools, as canonical text.
+    """
+
+    def __init__(self, config: McpConfig, session: ClientSession, told: Sequence[str]) -> None:
+        self.told = told
         self._config = config
         self._session = session
-
-    async def list_tools(self) -> list[types.Tool]:
-        """Return the server's tools, of all pages.
-
-        Raises:
-            PackError: it lists them without end.
-        """
-        tools: list[types.Tool] = []
-        cursor: str | None = None
-        for _ in range(_MOST_PAGES):
-            page = await self._session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
-            tools += page.tools
-            cursor = page.next_cursor
-            if len(tools) > _MOST_TOOLS:
-                break
-            if cursor is None:
-                return tools
-        raise PackError(
-            f"the MCP server {self._config.name!r} lists more than {_MOST_TOOLS:,} tools or {_MOST_PAGES} pages",
-            hint="an agent can't choose among so many",
-        )
 
     async def call(self, name: str, arguments: JsonObject) -> types.CallToolResult:
         """Return what the server answered to a call.
@@ -100,7 +83,7 @@ async def connect(config: McpConfig) -> AsyncGenerator[Connection]:
         ConfigurationError: a token is missing.
         PackError: the server can't be started or reached, or does not answer as one.
     """
-    ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
     leave = asyncio.Event()
     complaints = Complaints()
     holder = asyncio.create_task(_hold(config, complaints, ready, leave))
@@ -109,37 +92,43 @@ async def connect(config: McpConfig) -> AsyncGenerator[Connection]:
         await asyncio.wait(first, timeout=config.start_timeout, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             raise _explain(config, complaints, holder.exception() if holder.done() else None)
-        yield Connection(config, ready.result())
+        yield ready.result()
     finally:
         leave.set()
         if not ready.done():
             holder.cancel()
-        await asyncio.wait({holder}, timeout=_CLOSE_SECONDS)
-        holder.cancel()
+        for _ in range(2):  # first at its leisure, then because it must
+            await asyncio.wait({holder}, timeout=_CLOSE_SECONDS)
+            holder.cancel()
 
 
 async def _hold(
-    config: McpConfig, complaints: Complaints, ready: asyncio.Future[ClientSession], leave: asyncio.Event
+    config: McpConfig, complaints: Complaints, ready: asyncio.Future[Connection], leave: asyncio.Event
 ) -> None:
     streams = open_address(config) if config.url else run_process(config, complaints)
     async with Client(streams, cache=None) as client:
-        ready.set_result(client.session)
+        ready.set_result(Connection(config, client.session, await _list_tools(config, client.session)))
         await leave.wait()
 
 
-async def bounded(config: McpConfig, asked: Awaitable[_T]) -> _T:
-    """Return what a server answers while it is being opened.
-
-    Raises:
-        PackError: it does not, or not in time.
-    """
-    try:
-        async with asyncio.timeout(config.start_timeout):
-            return await asked
-    except AgentloopError:
-        raise
-    except Exception as error:  # whatever the SDK makes of what a server sends
-        raise _explain(config, Complaints(), error) from error
+async def _list_tools(config: McpConfig, session: ClientSession) -> list[str]:
+    """Return what a server says of its tools, of all pages."""
+    told: list[str] = []
+    length = 0
+    cursor: str | None = None
+    for _ in range(_MOST_PAGES):
+        page = await session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
+        told += [canonize(tool) for tool in page.tools]
+        length += sum(len(tool.model_dump_json()) for tool in page.tools)
+        cursor = page.next_cursor
+        if len(told) > _MOST_TOOLS or length > config.max_message:
+            break
+        if cursor is None:
+            return told
+    most = f"{_MOST_TOOLS:,} tools or {_MOST_PAGES} pages or {config.max_message:,} characters"
+    raise PackError(
+        f"the MCP server {config.name!r} lists more than {most}", hint="an agent can't choose among so many"
+    )
 
 
 def _explain(config: McpConfig, complaints: Complaints, error: BaseException | None) -> AgentloopError:
@@ -151,9 +140,10 @@ def _explain(config: McpConfig, complaints: Complaints, error: BaseException | N
     if error is None or isinstance(error, TimeoutError):
         why = f"it did not answer within {config.start_timeout:g} s"
     else:
-        why = f"{type(error).__name__}: {strip_invisible(str(error))[:_TOLD]}"
+        why = f"{type(error).__name__}: {strip_invisible(str(error))[:_TOLD]}".removesuffix(": ")
     said = strip_invisible(str(complaints))
+    check = "does it speak streamable HTTP?" if config.url else "does it run when it is started by hand?"
     return PackError(
         f"the MCP server {config.name!r} can't be opened: {why}",
-        hint=f"it said last: {said}" if said else "does it run when it is started by hand?",
+        hint=f"it said last: {said}" if said else check,
     )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import mcp_types as types
 
@@ -24,6 +24,7 @@ from agentloop.tools import Effects
 from agentloop.tools.effects import UNKNOWN
 
 _LONGEST_NAME = 64
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ class Definition:
     def bare(self) -> Definition:
         """Return it without any of the server's words, names aside."""
         words = "A tool that nobody has looked at yet."
-        return Definition(self.said, self.original, self.name, words, clean_schema(self.schema, 0), {})
+        given = cast("JsonObject", properties) if isinstance(properties := self.schema.get("properties"), dict) else {}
+        names: JsonObject = {name: {} for name in given if _WORD.fullmatch(name)}
+        return Definition(self.said, self.original, self.name, words, {"type": "object", "properties": names}, {})
 
 
 def digest(said: str) -> str:

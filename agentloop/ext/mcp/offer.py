@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
-from agentloop.errors import ConfigurationError, PackError, ToolDefinitionError
+from agentloop.errors import ConfigurationError, PackError, ToolDefinitionError, ToolError
 from agentloop.ext.mcp.config import McpConfig
 from agentloop.ext.mcp.connection import Connection
-from agentloop.ext.mcp.definitions import Definition, canonize, check_names, digest, presume_effects, read_definition
+from agentloop.ext.mcp.definitions import Definition, check_names, digest, presume_effects, read_definition
 from agentloop.ext.mcp.pins import Pin, add_pins, make_pin, read_pins
 from agentloop.ext.mcp.results import read_result
 from agentloop.items import Image
@@ -19,6 +19,7 @@ from agentloop.policy import Policy
 from agentloop.tools import Tool
 from agentloop.tools.effects import UNKNOWN
 
+_AROUND = 3  # lines that are shown around a change
 _SPARE_SECONDS = 2.0  # what the tool's own limit has beyond that of a call, which tells the truth about servers
 
 
@@ -31,21 +32,34 @@ class _Change:
 
     def describe(self) -> str:
         """Return what has changed, for the person who is asked."""
-        before = self.pin.said.splitlines() if self.pin else []
-        lines = difflib.unified_diff(before, self.now.said.splitlines(), "accepted", "now", lineterm="", n=100)
         since = f"what it says of this tool since {self.pin.since}" if self.pin else "this tool since it was first used"
         verb = "changed" if self.pin else "added"
+        lines = _compare(self.pin.said.splitlines() if self.pin else [], self.now.said.splitlines())
         return "\n".join([f"Its MCP server has {verb} {since}. A yes to the call accepts it.", *lines])
 
 
-async def make_tools(config: McpConfig, connection: Connection) -> list[Tool]:
+def _compare(before: list[str], now: list[str]) -> Iterable[str]:
+    """Return the lines from the first that differs to the last, in a time that no server can draw out."""
+    start = _count_common(before, now)
+    end = _count_common(before[start:][::-1], now[start:][::-1])
+    yield from (f" {line}" for line in now[max(0, start - _AROUND) : start])
+    yield from (f"-{line}" for line in before[start : len(before) - end])
+    yield from (f"+{line}" for line in now[start : len(now) - end])
+    yield from (f" {line}" for line in now[len(now) - end :][:_AROUND])
+
+
+def _count_common(ones: list[str], others: list[str]) -> int:
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(ones, others, strict=False))))
+
+
+def make_tools(config: McpConfig, connection: Connection) -> list[Tool]:
     """Return a server's tools.
 
     Raises:
         ConfigurationError: what was accepted can't be read, or kept.
         PackError: they are not those of the configured fingerprint, or two would bear one name.
     """
-    listed = [read_definition(canonize(tool), config.max_description) for tool in await connection.list_tools()]
+    listed = [read_definition(said, config.max_description) for said in connection.told]
     check_names(listed)
     changes = _find_changes(config, listed)
     return [_make_tool(config, connection, each, changes.get(each.original)) for each in listed]
@@ -70,16 +84,16 @@ def _find_changes(config: McpConfig, listed: list[Definition]) -> dict[str, _Cha
         add_pins(config.identity, {each.original: make_pin(each.said) for each in listed})
         return {}
     return {
-        each.original: _Change(each, pins.get(each.original))
+        each.original: _Change(each, pin if pin.said else None)
         for each in listed
-        if each.original not in pins or pins[each.original].said != each.said
+        if (pin := pins.get(each.original, Pin())).said != each.said
     }
 
 
 def _make_tool(config: McpConfig, connection: Connection, definition: Definition, change: _Change | None) -> Tool:
     async def _call(**arguments: Any) -> str | list[str | Image]:
         if change is not None:
-            _accept(config, definition)  # that it came to the call is the yes
+            _accept(config, definition)
         return read_result(await connection.call(definition.original, arguments))
 
     if change is None:
@@ -89,14 +103,31 @@ def _make_tool(config: McpConfig, connection: Connection, definition: Definition
     tool = _shape(config, replace(shown, name=definition.name), _call)
 
     def _preview(**_: Any) -> str:
+        with suppress(ConfigurationError):
+            seen = replace(_read_pin(config, definition), shown=definition.fingerprint)
+            add_pins(config.identity, {definition.original: seen})
         return change.describe()
 
     return replace(tool, effects=UNKNOWN, policy=Policy(ask=("*",)), preview=_preview)
 
 
 def _accept(config: McpConfig, definition: Definition) -> None:
+    """Accept a definition; that it came to the call is a yes, to what was shown before it, maybe in another process.
+
+    Raises:
+        ToolError: something else was shown; the text is for the model.
+    """
     with suppress(ConfigurationError):  # then it is asked again the next time
+        if _read_pin(config, definition).shown != definition.fingerprint:
+            raise ToolError(
+                f"Not run: the MCP server {config.name} has changed what it says of this tool since a person was asked."
+                " Call it again, and they are asked again."
+            )
         add_pins(config.identity, {definition.original: make_pin(definition.said)})
+
+
+def _read_pin(config: McpConfig, definition: Definition) -> Pin:
+    return (read_pins(config.identity) or {}).get(definition.original, Pin())
 
 
 def _shape(config: McpConfig, definition: Definition, call: Any) -> Tool:

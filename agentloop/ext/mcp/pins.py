@@ -28,10 +28,17 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What a server said of a tool, as canonical text, and the day on which that was accepted."""
+    """What a person has accepted of a tool, and what they have seen of it.
 
-    said: str
-    since: str
+    Attributes:
+        said: What its server said of it, as canonical text, or "" while nothing is accepted.
+        since: The day on which that was accepted.
+        shown: The digest of what they were shown last, so that a yes is to nothing else.
+    """
+
+    said: str = ""
+    since: str = ""
+    shown: str = ""
 
 
 Pins: TypeAlias = Mapping[str, Pin]
@@ -83,10 +90,7 @@ def _read(path: Path) -> dict[str, Pins]:
     try:
         content: JsonObject = json.loads(path.read_text("utf-8"))
         servers: Any = content["servers"] if content["version"] == VERSION else None
-        return {
-            identity: {name: Pin(said=pin["said"], since=pin["since"]) for name, pin in pins.items()}
-            for identity, pins in servers.items()
-        }
+        return {identity: {name: Pin(**pin) for name, pin in pins.items()} for identity, pins in servers.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -26,10 +25,15 @@ Incoming: TypeAlias = SessionMessage | Exception
 Streams: TypeAlias = tuple[MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[SessionMessage]]
 
 MARK = "AGENTLOOP_MCP_SERVER"
-"""A variable that a server's children inherit, by which they are found again when they have left its group."""
+"""A variable that a server's children inherit, by which they are found again when they have left its group.
+
+It holds the marks of all servers above, so that one that serves others takes theirs along. A program that leaves the
+group and clears its environment as well is not found.
+"""
 
 _INHERITED = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 _QUEUED = 1_000  # messages to a server that does not read; the courtesy of a cancellation must not wait for it
+_MOST_ASKED = 5_000  # requests of a server, each of which is a task of the SDK until it has taken the answer
 _COMPLAINTS = 2_000
 _CHUNK = 65_536
 _GRACE_SECONDS = 1.0
@@ -40,14 +44,14 @@ class Complaints:
     """The end of what a server has written to its standard error."""
 
     def __init__(self) -> None:
-        self._bytes = deque[int](maxlen=_COMPLAINTS)
+        self._bytes = b""
 
     def add(self, data: bytes) -> None:
         """Take more of it."""
-        self._bytes.extend(data)
+        self._bytes = (self._bytes + data)[-_COMPLAINTS:]
 
     def __str__(self) -> str:
-        return bytes(self._bytes).decode(errors="replace").strip()
+        return self._bytes.decode(errors="replace").strip()
 
 
 @asynccontextmanager
@@ -64,7 +68,7 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=config.cwd or None,
-        env=_make_environment(config) | {MARK: mark},
+        env=_make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()},
         start_new_session=True,
         limit=config.max_message,
     )
@@ -95,11 +99,14 @@ def _make_environment(config: McpConfig) -> dict[str, str]:
 
 
 async def _hear(process: asyncio.subprocess.Process, heard: MemoryObjectSendStream[Incoming]) -> None:
-    """Pass on what the server says until it ends, or says more at once than it may."""
+    """Pass on what the server says until it ends, or says more at once, or asks more, than it may."""
     assert process.stdout is not None  # noqa: S101 - it was asked for
     with heard, suppress(anyio.BrokenResourceError, ValueError):  # nobody listens any more; a line that is too long
-        while line := await process.stdout.readline():
-            await heard.send(_read(line))
+        asked = 0
+        while asked < _MOST_ASKED and (line := await process.stdout.readline()):
+            message = _read(line)
+            asked += isinstance(message, SessionMessage) and isinstance(message.message, types.JSONRPCRequest)
+            await heard.send(message)
     while await process.stdout.read(_CHUNK):  # else it would wait for a reader, and never see that it is to end
         pass
 
@@ -150,8 +157,8 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 def _find_marked(mark: str) -> list[int]:
     """Return the living processes whose environment bears the mark; only Linux tells of it."""
-    sign = f"{MARK}={mark}".encode()
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if sign in _read_environment(folder)]
+    folders = Path("/proc").glob("[0-9]*")
+    return [int(folder.name) for folder in folders if mark.encode() in _read_environment(folder)]
 
 
 def _read_environment(folder: Path) -> bytes:

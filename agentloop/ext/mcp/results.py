@@ -13,6 +13,7 @@ from agentloop.errors import ConfigurationError, ToolError
 from agentloop.items import Image
 
 _LONGEST_ERROR = 4_000
+_MOST_IMAGES = 20
 
 
 def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
@@ -21,7 +22,7 @@ def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
     Raises:
         ToolError: the server says that the tool failed.
     """
-    parts = [_read_block(block) for block in answer.content]
+    parts = _leave_out([_read_block(block) for block in answer.content])
     texts = [part for part in parts if isinstance(part, str)]
     if answer.is_error:
         raise ToolError("\n".join(texts)[:_LONGEST_ERROR] or "The tool failed and does not say why.")
@@ -30,6 +31,14 @@ def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
         texts.append(json.dumps(structured, ensure_ascii=False))
         parts.append(texts[-1])
     return "\n".join(texts) if len(texts) == len(parts) else parts
+
+
+def _leave_out(parts: list[str | Image]) -> list[str | Image]:
+    """Return the parts without the images that are too many: text is cut later on, images are not."""
+    images = [at for at, part in enumerate(parts) if isinstance(part, Image)]
+    more = set(images[_MOST_IMAGES:])
+    kept = [part for at, part in enumerate(parts) if at not in more]
+    return [*kept, f"[{len(more):,} more images, which are left out]"] if more else kept
 
 
 def _read_block(block: types.ContentBlock) -> str | Image:

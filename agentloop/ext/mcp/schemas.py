@@ -15,8 +15,8 @@ from agentloop.schema.visible import strip_invisible
 _LONGEST = 50_000
 _MOST_PARTS = 20_000
 _WORDS = ("description", "title")
+_KEYWORDS = ("$ref", "$defs")  # of those with a dollar: others lead references elsewhere, or choose another dialect
 _VALUES = ("const", "default", "enum", "example", "examples")  # parts of a schema that are none
-_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
 def clean_schema(schema: JsonObject, longest: int) -> JsonObject:
@@ -24,11 +24,13 @@ def clean_schema(schema: JsonObject, longest: int) -> JsonObject:
 
     Args:
         schema: What the server sent.
-        longest: Characters that each description may have; with 0, there are none.
+        longest: Characters that each description may have.
     """
-    if len(json.dumps(schema)) > _LONGEST or _count_parts(schema) > _MOST_PARTS:
+    if len(json.dumps(schema)) > _LONGEST:
         return {"type": "object"}
-    return cast("JsonObject", _clean(schema, longest))
+    cleaned = cast("JsonObject", _clean(_strip(schema), longest))
+    cleaned.pop("$schema", None)
+    return cleaned if _count_parts(cleaned) <= _MOST_PARTS else {"type": "object"}
 
 
 def shorten(text: str, longest: int) -> str:
@@ -37,8 +39,19 @@ def shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
+def _strip(value: Any) -> Any:
+    """Return a value without what can't be seen, in its values and names too: a model reads all of them."""
+    if isinstance(value, str):
+        return strip_invisible(value)
+    if isinstance(value, list):
+        return [_strip(each) for each in cast("Iterable[Any]", value)]
+    if isinstance(value, dict):
+        return {strip_invisible(name): _strip(each) for name, each in cast("JsonObject", value).items()}
+    return value
+
+
 def _clean(schema: Any, longest: int) -> Any:
-    """Return a schema whose words are visible and short, or gone where `longest` is 0, and whose patterns are words.
+    """Return a schema whose words are short, whose patterns are words, and whose references lead where they say.
 
     A pattern is a program that the server writes and this process would run: some take hours over thirty letters.
     """
@@ -54,9 +67,11 @@ def _clean(schema: Any, longest: int) -> Any:
     dropped = {*words, "pattern"} if isinstance(pattern, str) else set(words)
     if isinstance(given.get("patternProperties"), dict):
         dropped |= {"patternProperties", "additionalProperties"}
-    cleaned: JsonObject = {key: shorten(text, longest) for key, text in words.items() if longest}
+    cleaned: JsonObject = {key: shorten(text, longest) for key, text in words.items()}
     for key, value in given.items():
-        if key not in dropped:
+        # What has a dollar and is no dictionary, as a property would be, is a keyword.
+        leads = key.startswith("$") and key not in _KEYWORDS and not isinstance(value, dict)
+        if key not in dropped and not leads:
             cleaned[key] = value if key in _VALUES and not isinstance(value, dict) else _clean(value, longest)
     return cleaned
 
@@ -67,7 +82,7 @@ def _count_parts(schema: JsonObject) -> int:
 
     def follow(reference: object) -> int:
         target: Any = schema
-        if not isinstance(reference, str) or not reference.startswith("#"):
+        if not isinstance(reference, str) or not f"{reference}/".startswith("#/"):
             return _MOST_PARTS + 1
         if reference not in counted:
             counted[reference] = 0  # a circle ends with the arguments
@@ -82,6 +97,6 @@ def _count_parts(schema: JsonObject) -> int:
         if not isinstance(part, dict):
             return 0
         held = cast("JsonObject", part)
-        return 1 + sum(map(count, held.values())) + sum(follow(held[key]) for key in _REFERENCES if key in held)
+        return 1 + sum(map(count, held.values())) + (follow(held["$ref"]) if "$ref" in held else 0)
 
     return count(schema)

@@ -39,11 +39,11 @@ class McpServer(ToolPack[McpConfig]):
             PackError: the server can't be opened, or offers something else than it should.
         """
         await asyncio.to_thread(_load_sdk)
-        from agentloop.ext.mcp.connection import bounded, connect
+        from agentloop.ext.mcp.connection import connect
         from agentloop.ext.mcp.offer import make_tools
 
         async with connect(self.config) as connection:
-            yield await bounded(self.config, make_tools(self.config, connection))
+            yield make_tools(self.config, connection)
 
 
 def _load_sdk() -> None:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -33,7 +33,7 @@ from agentloop.run import Pending, Run
 from agentloop.tools import Tool, ToolContext
 from agentloop.tools.effects import UNKNOWN
 
-_LONGEST_LINE = 2**26
+_LONGEST_LINE = 2**24
 _CHUNK = 2**16
 _UNLIMITED = Limits(tool_calls=None, turns=None, repeats=None)
 
@@ -46,7 +46,7 @@ async def serve_on_stdio(tools: Sequence[Tool], approver: Approver) -> None:
         approver: Asked for each call that needs a yes.
     """
     server = make_server(tools, Policy(approver=approver))
-    async with stdio_server(stdin=cast("Any", _take_stdin())) as (incoming, outgoing):
+    async with stdio_server(stdin=cast("Any", _read_lines(_take_stdin()))) as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
 
 
@@ -124,6 +124,13 @@ def _take_stdin() -> asyncio.StreamReader:
 
     threading.Thread(target=read, name="agentloop-stdin", daemon=True).start()
     return reader
+
+
+async def _read_lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of the input, which ends with one that is beyond all measure."""
+    with suppress(ValueError):
+        while line := await reader.readline():
+            yield line
 
 
 def _describe(tool: Tool) -> types.Tool:
