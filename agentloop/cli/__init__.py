@@ -50,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"default_map": {**_NOT_ASKED_FOR, "packs": _NOT_ASKED_FOR}},
 )
-_tools = typer.Typer(help="Look at tools.", no_args_is_help=True, rich_markup_mode=None)
+_tools = typer.Typer(help="Look at tools, or call one.", no_args_is_help=True, rich_markup_mode=None)
 _packs = typer.Typer(invoke_without_command=True, rich_markup_mode=None, epilog=_STATUSES)
 _profile = typer.Typer(help="What is known about endpoints.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(_tools, name="tools")
@@ -77,7 +77,7 @@ def _start(
 
 @app.command("run", epilog=_STATUSES)
 def _run(**options: Any) -> None:
-    """Let a model answer a prompt, with tools from your files.
+    """Let a model answer a prompt, with tools from packs and from your files.
 
     The answer goes to standard output, everything else to standard error.
     """
