@@ -144,6 +144,13 @@ def lambda_free() -> str:
     return ""
 
 
+async def test_a_pack_may_be_given_as_text_to_an_agent(tmp_path):
+    (tmp_path / "a.txt").write_text("first\nsecond\n")
+    result, endpoint = await run_with(f"files:root={tmp_path}", script=[call("files_read", {"path": "a.txt"}), "ok"])
+    assert "files_read" in names(endpoint)
+    assert outputs(result) == ["1\tfirst\n2\tsecond"]
+
+
 async def test_a_name_too_long_for_servers_is_cut_and_stays_its_own():
     registry = ToolRegistry()
     for letter in "ab":

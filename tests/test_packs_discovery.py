@@ -203,6 +203,13 @@ def test_entry_points_that_can_not_be_read_break_no_list(entries, install, tmp_p
     assert "bad" not in found
 
 
+def test_a_distribution_whose_metadata_can_not_be_read_still_has_its_packs(install, tmp_path):
+    install("first", {"greetings": "first:Greetings"}, GREETINGS)
+    (tmp_path / "first-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\n")
+    [found] = [pack for pack in list_packs() if pack.name == "greetings"]
+    assert (found.distribution, found.version) == ("?", "?")
+
+
 def test_of_a_distribution_that_is_there_twice_the_first_counts(install, tmp_path, monkeypatch):
     install("first", {"greetings": "first:Greetings"}, GREETINGS)
     later = tmp_path / "later"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
@@ -47,7 +48,10 @@ async def serve_on_stdio(tools: Sequence[Tool], approver: Approver) -> None:
     """
     server = make_server(tools, Policy(approver=approver))
     async with stdio_server(stdin=cast("Any", _read_lines(_take_stdin()))) as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        try:
+            await server.run(incoming, outgoing, server.create_initialization_options())
+        finally:
+            sys.stdout.flush()  # what was printed and is still in Python's buffer, while it leads to standard error
 
 
 def make_server(tools: Sequence[Tool], policy: Policy) -> Server:
