@@ -1,6 +1,7 @@
 """The files pack: what it finds and changes below its root, and that nothing leads out of it."""
 
 import asyncio
+import errno
 import os
 import re
 import stat
@@ -27,7 +28,7 @@ from agentloop_tools.files.ignore import IgnoreRules
 from agentloop_tools.files.ignore import _read as read_ignore_lines
 from agentloop_tools.files.pack import DENIED
 from agentloop_tools.files.patterns import read_pattern
-from agentloop_tools.files.root import Root, compile_denial
+from agentloop_tools.files.root import Folder, Root, compile_denial
 from agentloop_tools.files.saving import save
 from agentloop_tools.files.text import FileText, decode
 from agentloop_tools.files.walk import Walk
@@ -445,6 +446,11 @@ def test_a_name_is_denied_however_it_is_composed():
     assert not is_denied("Schlussel.txt")
 
 
+@pytest.mark.parametrize("name", [".g\u200cit", ".git\ufe0f", "\ufeff.ENV", ".s\u034fsh"])
+def test_a_name_is_denied_whatever_unseen_is_in_it(name):
+    assert compile_denial(DENIED)(name)
+
+
 def test_an_empty_deny_list_denies_nothing(tree, opener):
     with work_in(tree, opener, deny=()) as files:
         assert files.read(".env") == "1\tTOKEN=hidden"
@@ -718,6 +724,33 @@ def test_a_walk_that_runs_out_of_time_says_so(tree):
         assert files.find_files("*").endswith("[not all was looked at: time was up]")
 
 
+def test_time_is_looked_at_where_there_are_folders_only(tree, monkeypatch):
+    for number in range(50):
+        (tree / "many" / str(number)).mkdir(parents=True)
+    opened = []
+    with work_in(tree) as files:
+        real = Folder.open_folder
+        monkeypatch.setattr(Folder, "open_folder", lambda self, names: opened.append(names) or real(self, names))
+        monkeypatch.setattr(Walk, "is_over", lambda self: len(opened) > 10)
+        files.search("x", glob="*.nope")
+    assert len(opened) == 11
+
+
+def test_many_rules_in_many_folders_do_not_make_a_walk_slow(tree):
+    rules = "\n".join(f"*a{number}*b{number}*" for number in range(1_000))
+    folder = tree
+    for _ in range(8):
+        folder /= "n"
+        folder.mkdir()
+        (folder / ".gitignore").write_text(rules)
+    for number in range(900):
+        (folder / f"{'a' * 100}{number}").touch()
+    with work_in(tree, seconds=0.5) as files:
+        began = time.monotonic()
+        assert "time was up" in files.list_folder("/".join("n" * 8))
+        assert time.monotonic() - began < 5
+
+
 def test_many_matches_are_cut_and_said_to_be(files, tree):
     (tree / "many.txt").write_text("match\n" * 1_000)
     *lines, note = files.search("match").split("\n")
@@ -864,6 +897,46 @@ def test_permissions_are_kept_and_special_ones_are_not(files, tree):
     assert stat.S_IMODE((tree / "a.txt").stat().st_mode) == 0o751
 
 
+def test_what_only_its_owner_may_read_is_never_open_to_others(files, tree, monkeypatch):
+    (tree / "a.txt").chmod(0o600)
+    files.read("a.txt")
+    modes, real = [], os.write
+
+    def look(descriptor, data):
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", look)
+    files.write("a.txt", "secret")
+    assert modes == [0o600]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_the_owner_of_a_file_is_kept(files, tree):
+    os.chown(tree / "a.txt", 12_345, 23_456)
+    files.read("a.txt")
+    files.write("a.txt", "x")
+    status = (tree / "a.txt").stat()
+    assert (status.st_uid, status.st_gid) == (12_345, 23_456)
+
+
+def test_an_owner_that_can_not_be_kept_and_a_folder_that_can_not_be_synced_stop_no_write(files, tree, monkeypatch):
+    real = os.fsync
+
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no")
+        real(descriptor)
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "fchown", refuse)
+    files.read("a.txt")
+    assert files.write("a.txt", "x") == "wrote 1 bytes to a.txt"
+
+
 def test_a_write_protected_file_stays(files, tree):
     (tree / "a.txt").chmod(0o444)
     files.read("a.txt")
@@ -1003,6 +1076,41 @@ def test_a_preview_tells_what_lines_do_not_show():
         == "f: only line ends, the last one, or the encoding would change"
     )
     assert make_diff("f", FileText("a"), FileText("a")) == "f: nothing would change"
+
+
+def test_a_preview_shows_the_line_ends_and_the_encoding_that_change(files, tree):
+    (tree / "a.txt").write_bytes("one\r\ntwo\r\n".encode("utf-16"))
+    assert files.preview_write("a.txt", "one\n2\n") == snapshot("""\
+(the encoding would change from utf-16-le with a mark to utf-8)
+--- a.txt
++++ a.txt
+@@ -1,2 +1,2 @@
+-one\\r
+-two\\r
++one
++2\
+""")
+    assert "\\r" not in files.preview_edit("a.txt", "two", "2")
+    assert make_diff("f", FileText(""), FileText("a\r\nb\nc")).split("\n")[3:] == ["+a\\r", "+b", "+c"]
+
+
+def test_a_preview_says_where_a_line_is_cut():
+    shown = make_diff("f", FileText("a" * 600), FileText("a" * 600 + "hidden"))
+    assert re.findall(r"… .*", shown) == ["… [601 characters]", "… [607 characters]"]
+
+
+def test_a_preview_tells_what_will_fail(files, tree):
+    (tree / "binary").write_bytes(b"\0\1")
+    (tree / "large").write_bytes(b"x" * (LARGEST + 1))
+    for path, why in {"binary": "is binary", "large": "is larger", "dangling": "is a link"}.items():
+        assert re.match(f"this call will fail: {path} {why}", files.preview_write(path, "x"))
+    assert files.preview_write("a.txt", "x" * (LARGEST + 1)).startswith("this call will fail: that would be")
+    assert files.preview_edit("a.txt", "two", "x" * LARGEST).startswith("this call will fail: that would be")
+
+
+def test_no_path_feigns_lines_of_a_preview(files):
+    assert "\n" not in make_diff("a\nb", FileText("x"), FileText("x"))
+    assert len(files.preview_edit("no\nfile", "a", "b").split("\n")) == 1
 
 
 def test_a_preview_hides_no_escape_sequences():

@@ -173,7 +173,7 @@ def test_links_pipes_devices_and_what_they_lead_to_are_left_out(root, tmp_path, 
     assert places(search()("needle")) == ["inside.txt:1-1"]
     assert search()("environment pipe link outside secret") == "Nothing fits."
     with open_tree(root) as opened:
-        assert [found.path for found in opened.walk(1_000, ignore=True)] == ["inside.txt"]
+        assert [found.path for found in opened.walk(1_000, ignore=True, is_over=lambda: False)] == ["inside.txt"]
 
 
 @pytest.mark.parametrize("opener", [open_by_kernel, open_by_name])
@@ -216,7 +216,7 @@ def test_a_folder_that_becomes_a_link_on_the_way_is_not_followed(root, tmp_path,
         return opener(*arguments)
 
     with open_tree(root) as opened:
-        walked = opened.walk(100, ignore=True)
+        walked = opened.walk(100, ignore=True, is_over=lambda: False)
         found = next(walked)
         assert found.path == "inside/deep/a.txt"
         monkeypatch.setattr(opened, "_opener", swap_first)
@@ -552,6 +552,30 @@ def test_a_large_tree_is_indexed_over_several_searches(root, search, monkeypatch
     answers = [find("needle00 needle59") for _ in range(3)]
     assert sorted(places(answers[-1])) == ["00.txt:1-1", "59.txt:1-1"]
     assert "not finished" not in answers[-1]
+
+
+def test_time_is_looked_at_where_no_file_is_found(root, search, monkeypatch):
+    for number in range(60):
+        put(root, f"{number:02}/.gitignore", "*")
+    clock = Clock(monkeypatch)
+    real, read = Ignored.deeper, []
+
+    def read_slowly(self, folder, text):
+        read.append(folder)
+        clock.pass_seconds(1)
+        return real(self, folder, text)
+
+    monkeypatch.setattr(Ignored, "deeper", read_slowly)
+    assert search(update_seconds=5)("needle").endswith("goes on with it and may find more.")
+    assert len(read) < 10
+
+
+def test_a_path_that_is_very_long_is_compared_with_no_pattern():
+    ignored = Ignored().deeper("", b"**/a/**/a/**/b\nx*\n")
+    began = time.monotonic()
+    assert not ignored.covers("a/" * 1_200 + "c")
+    assert time.monotonic() - began < 1
+    assert ignored.covers("xyz")
 
 
 class Clock:

@@ -407,6 +407,13 @@ async def test_what_grows_is_refused_before_it_has_grown(database, sql):
         tracemalloc.stop()
 
 
+async def test_a_query_that_fills_the_disk_is_stopped(database, monkeypatch):
+    free = iter(range(10**10, 0, -(10**8)))
+    monkeypatch.setattr("agentloop_tools.sql.guard._free_bytes", lambda: next(free))
+    monkeypatch.setattr("agentloop_tools.sql.guard._LOOK_SECONDS", 0)
+    assert "fills the disk" in await refused(database, f"{FOREVER} SELECT x FROM c ORDER BY -x", seconds=20)
+
+
 # --- what can't be opened ---
 
 

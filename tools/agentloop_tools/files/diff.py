@@ -23,11 +23,38 @@ def make_diff(path: str, old: FileText, new: FileText) -> str:
         old: What the file holds.
         new: What it would hold.
     """
+    path = escape(path)
     if old.lines == new.lines:
         return f"{path}: {'nothing' if old == new else 'only line ends, the last one, or the encoding'} would change"
-    lines = list(_diff(path, old.lines, new.lines))
+    lines = [*_recoding(old, new), *_diff(path, *_show_ends(old, new))]
     more = [f"({len(lines) - _MOST_SHOWN:,} more lines)"] if len(lines) > _MOST_SHOWN else []
-    return "\n".join([*(escape(line[:_LONGEST_LINE]) for line in lines[:_MOST_SHOWN]), *more])
+    return "\n".join([*(_cut(line) for line in lines[:_MOST_SHOWN]), *more])
+
+
+def _recoding(old: FileText, new: FileText) -> list[str]:
+    before, after = (f"{text.codec}{' with a mark' * bool(text.mark)}" for text in (old, new))
+    return [f"(the encoding would change from {before} to {after})"] if old.content and before != after else []
+
+
+def _show_ends(old: FileText, new: FileText) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the lines; where not all of them end alike, with the carriage returns at their ends."""
+    if len(_ends(old) | _ends(new)) <= 1:
+        return old.lines, new.lines
+    return _raw(old), _raw(new)
+
+
+def _raw(text: FileText) -> Sequence[str]:
+    return [line.removesuffix("\n") for line in re.findall(r".*\n|.+", text.content)]
+
+
+def _ends(text: FileText) -> set[str]:
+    every, windows = text.content.count("\n"), text.content.count("\r\n")
+    return {end for end, count in (("\r\n", windows), ("\n", every - windows)) if count}
+
+
+def _cut(line: str) -> str:
+    more = f"… [{len(line):,} characters]" if len(line) > _LONGEST_LINE else ""
+    return escape(line[:_LONGEST_LINE]) + more
 
 
 def _diff(path: str, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 100_000
 _MOST_LINES = 1_000
-_LONGEST_PATH = 1_000
+LONGEST_PATH = 1_000
 # Each run of stars is a loop within the others: for one name three take milliseconds, six take years.
 _MOST_STARS = 3
 _STARS = re.compile(r"\*+")
@@ -50,7 +50,7 @@ class IgnoreRules:
         """Tell whether a file or folder is ignored, given that its folder is not."""
         for depth, spec in reversed(self._specs):
             path = "/".join(names[depth:])
-            verdict = spec.check_file(path + "/" * folder).include if len(path) <= _LONGEST_PATH else None
+            verdict = spec.check_file(path + "/" * folder).include if len(path) <= LONGEST_PATH else None
             if verdict is not None:
                 return verdict
         return False

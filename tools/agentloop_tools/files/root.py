@@ -24,6 +24,8 @@ Names: TypeAlias = tuple[str, ...]
 
 _LONGEST = 4_096
 _MOST_LINKS = 20
+# What is passed by as format characters are: variation selectors and the like.
+_UNSEEN = frozenset(map(chr, (0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10))))
 _MOST_NEIGHBOURS = 1_000
 _OUT = "leads out of the root folder"
 _WHY = {
@@ -213,8 +215,11 @@ def compile_denial(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def _plain(name: str) -> str:
-    """Return a name as a file system that ignores case and composition compares it."""
-    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+    """Return a name as a file system compares it that ignores case, composition and what can't be seen."""
+    if name.isascii():
+        return name.lower()
+    seen = (each for each in name if unicodedata.category(each) != "Cf" and each not in _UNSEEN)
+    return unicodedata.normalize("NFC", "".join(seen)).casefold()
 
 
 def split_path(path: str) -> Names:

@@ -12,7 +12,7 @@ _PERMISSIONS = 0o777
 
 
 def save(folder: int, name: str, data: bytes, expected: os.stat_result | None) -> None:
-    """Put data under a name in an open folder; the permissions of the file that was there are kept.
+    """Put data under a name in an open folder; permissions and, if that may be, the owner are kept.
 
     Another name of the same file, a hard link, keeps the old content: nothing outside the root is reached through one.
 
@@ -27,12 +27,13 @@ def save(folder: int, name: str, data: bytes, expected: os.stat_result | None) -
         OSError: the system refuses.
     """
     temporary = f".{os.urandom(8).hex()}.tmp"
-    descriptor = os.open(temporary, NEW, 0o666, dir_fd=folder)
+    # What only some may read is for nobody else meanwhile.
+    descriptor = os.open(temporary, NEW, 0o666 if expected is None else 0o600, dir_fd=folder)
     try:
         try:
             _write_all(descriptor, data)
             if expected is not None:
-                os.fchmod(descriptor, expected.st_mode & _PERMISSIONS)
+                _give(descriptor, expected)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -42,7 +43,16 @@ def save(folder: int, name: str, data: bytes, expected: os.stat_result | None) -
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
-    os.fsync(folder)
+    with suppress(OSError):  # the file is in its place; some disks can't do this to a folder
+        os.fsync(folder)
+
+
+def _give(descriptor: int, like: os.stat_result) -> None:
+    """Let a file belong to whom another one does, as far as that may be done, and have its permissions."""
+    for owner, group in ((-1, like.st_gid), (like.st_uid, -1)):
+        with suppress(PermissionError):
+            os.fchown(descriptor, owner, group)
+    os.fchmod(descriptor, like.st_mode & _PERMISSIONS)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

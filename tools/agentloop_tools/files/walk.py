@@ -57,7 +57,7 @@ class Walk:
         """Yield the folder at `start` and, if asked for, those below it; what can't be opened below it is left out."""
         rules, places = self._enter(start)
         waiting = [(start, rules, places)]
-        while waiting:
+        while waiting and not self.is_over():
             names, rules, places = waiting.pop()
             try:
                 with self.folder.open_folder(names) as descriptor:
@@ -83,7 +83,7 @@ class Walk:
         """Return what holds in a folder by what lies above it; in one that is ignored and named, nothing is ignored."""
         rules, places = IgnoreRules(), self.wildcard.start
         for depth, name in enumerate(start):
-            if self.ignore:
+            if self.ignore and not self.is_over():
                 with self.folder.open_folder(start[:depth]) as descriptor:
                     rules = rules.joined_by(descriptor, depth)
                 if rules.ignore(start[: depth + 1], folder=True):
@@ -97,7 +97,8 @@ class Walk:
             for count, entry in enumerate(islice(entries, MOST_ENTRIES + 1)):
                 if count == MOST_ENTRIES:
                     self.cut = f"a folder has more than {MOST_ENTRIES:,} entries"
-                elif count % _LOOK_EVERY == _LOOK_EVERY - 1 and self.is_over():
+                # Many rules take long for each name.
+                elif (rules or count % _LOOK_EVERY == _LOOK_EVERY - 1) and self.is_over():
                     break
                 elif not self.folder.is_denied(entry.name):
                     self._sort(entry, visit, rules, places)

@@ -11,7 +11,7 @@ from agentloop_tools.files.diff import make_diff
 from agentloop_tools.files.reading import Reading, fingerprint
 from agentloop_tools.files.root import Folder, MissingFileError, Names, Opened, Root, show, split_path
 from agentloop_tools.files.saving import save
-from agentloop_tools.files.text import FileText, decode, read_bytes
+from agentloop_tools.files.text import FileText, escape
 
 _CHANGES = Effects(read=True, write=True, destructive=True)
 _WRITABLE = 0o222
@@ -44,8 +44,7 @@ class Writing(Reading):
                     return f"wrote {len(data)} bytes to {path}"
             except MissingFileError as missing:
                 names = missing.names
-            if names != split_path(path):
-                raise ToolError(f"{path} is a link, or goes through one: to make a new file, name {show(names)}")
+            _refuse_link(path, names)
             folder.make_folders(names[:-1])
             self._save(folder, names, data, None)
             return f"wrote {len(data)} bytes to the new file {path}"
@@ -66,24 +65,32 @@ class Writing(Reading):
 
     def preview_write(self, path: str, content: str) -> str:
         """Return what a write would change."""
+        new = FileText(content)
         try:
-            with self.root.enter(path) as folder, folder.open_file(path) as opened:
-                data = read_bytes(opened.descriptor, self.max_bytes) or b""
-            text = decode(data) or FileText("")
-        except MissingFileError:
-            text = FileText("")
+            self._encode(new)
+            return make_diff(path, self._load_old(path), new)
         except ToolError as error:
-            return f"this call will fail: {error.message}"
-        return make_diff(path, text, FileText(content))
+            return f"this call will fail: {escape(error.message)}"
 
     def preview_edit(self, path: str, old: str, new: str) -> str:
         """Return what an edit would change."""
         try:
             with self.root.enter(path) as folder, folder.open_file(path) as opened:
                 _, text = self.load(path, opened)
-            return make_diff(path, text, _edit(path, text, old, new)[0])
+            edited, _ = _edit(path, text, old, new)
+            self._encode(edited)
+            return make_diff(path, text, edited)
         except ToolError as error:
-            return f"this call will fail: {error.message}"
+            return f"this call will fail: {escape(error.message)}"
+
+    def _load_old(self, path: str) -> FileText:
+        """Return what a write would replace: nothing, where a new file can be made."""
+        try:
+            with self.root.enter(path) as folder, folder.open_file(path) as opened:
+                return self.load(path, opened)[1]
+        except MissingFileError as missing:
+            _refuse_link(path, missing.names)
+            return FileText("")
 
     def _check_seen(self, path: str, opened: Opened) -> FileText:
         """Return the text of a file that this run has read as it is."""
@@ -107,6 +114,11 @@ class Writing(Reading):
         if len(data) > self.max_bytes:
             raise ToolError(f"that would be {len(data):,} bytes; a file may have {self.max_bytes:,}")
         return data
+
+
+def _refuse_link(path: str, names: Names) -> None:
+    if names != split_path(path):
+        raise ToolError(f"{path} is a link, or goes through one: to make a new file, name {show(names)}")
 
 
 def _edit(path: str, text: FileText, old: str, new: str) -> tuple[FileText, int]:
@@ -136,8 +148,10 @@ def _edit(path: str, text: FileText, old: str, new: str) -> tuple[FileText, int]
 def _find_lines(content: str, piece: str) -> list[int]:
     """Return the lines where a piece begins; overlapping places count as well."""
     lines: list[int] = []
-    place = content.find(piece)
+    place, counted, line = content.find(piece), 0, 1
     while place >= 0 and len(lines) < _MOST_FOUND:
-        lines.append(content.count("\n", 0, place) + 1)
+        line += content.count("\n", counted, place)
+        counted = place
+        lines.append(line)
         place = content.find(piece, place + 1)
     return lines

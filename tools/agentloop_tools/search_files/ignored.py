@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentloop_tools.files.ignore import can_be_read, make_spec
+from agentloop_tools.files.ignore import LONGEST_PATH, can_be_read, make_spec
 from agentloop_tools.files.pack import DENIED
 from agentloop_tools.files.root import compile_denial
 
@@ -64,7 +64,7 @@ class Ignored:
     def covers(self, path: str) -> bool:
         """Tell whether a path is ignored; that of a folder ends with a slash."""
         for start, spec in self.rules:
-            verdict = spec.check_file(path[start:]).include
+            verdict = spec.check_file(path[start:]).include if len(path) <= LONGEST_PATH else None
             if verdict is not None:
                 return verdict
         return False

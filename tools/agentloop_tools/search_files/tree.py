@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -42,21 +42,24 @@ class Tree:
         self._root, self._opener = root, opener
         self._device = os.fstat(root).st_dev
 
-    def walk(self, most_entries: int, *, ignore: bool) -> Generator[Found]:
+    def walk(self, most_entries: int, *, ignore: bool, is_over: Callable[[], bool]) -> Generator[Found]:
         """Yield the files, folder by folder in the order of their names, without those that are left out.
 
         Args:
             most_entries: How many files and folders are looked at.
             ignore: Whether ignore files are heeded.
+            is_over: Whether to stop; many folders with many rules take long, even if no file is found.
         """
         self._left = most_entries
         waiting = deque([("", Ignored())])
-        while waiting:
+        while waiting and not is_over():
             folder, ignored = waiting.popleft()
             entries = self._list(folder)
             if ignore and IGNORE_FILE in entries:
                 ignored = ignored.deeper(folder, self.read(folder + IGNORE_FILE, MOST_BYTES))
             for name in sorted(entries):
+                if is_over():
+                    return
                 path = folder + name
                 if stat.S_ISDIR(entries[name].st_mode):
                     if not ignored.covers(f"{path}/") and path.count("/") < _DEEPEST:

@@ -67,10 +67,7 @@ class Update:
         """Return whether all of the tree is in the index now."""
         known = load_stamps(self.connection)
         gone, pdfs = set(known), list[Found]()
-        for found in self.tree.walk(self.scope.most_files, ignore=self.scope.ignore):
-            if self._is_over():
-                self._write()
-                return False
+        for found in self.tree.walk(self.scope.most_files, ignore=self.scope.ignore, is_over=self._is_over):
             if self.scope.include is not None and not self.scope.include.match_file(found.path):
                 continue
             gone.discard(found.path)
@@ -80,6 +77,9 @@ class Update:
                 pdfs.append(found)
             else:
                 self._add(self._read(found), found.size)
+        if self._is_over():
+            self._write()
+            return False
         self._write(gone)
         # Last of all, since one of them can take as long as a thousand others.
         return all([self._add_pdf(found) for found in pdfs])  # noqa: C419 - each of them, also after one that failed

@@ -31,10 +31,12 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._ends = time.monotonic() + seconds
+        self._why = f"the query took longer than {seconds:g} s and was stopped; ask for less"
 
-    def cancel(self) -> None:
-        """Let it end now."""
+    def cancel(self, why: str = "") -> None:
+        """Let it end now, maybe for another reason than that time is up."""
         self._ends = 0.0
+        self._why = why or self._why
 
     @property
     def passed(self) -> bool:
@@ -43,7 +45,7 @@ class Deadline:
 
     def error(self) -> ToolError:
         """Return what to tell the model about it."""
-        return ToolError(f"the query took longer than {self.seconds:g} s and was stopped; ask for less")
+        return ToolError(self._why)
 
 
 def check_columns(columns: Sequence[str]) -> None:

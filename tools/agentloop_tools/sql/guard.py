@@ -6,7 +6,10 @@ round is bounded by the size of values and of the query, and by functions that t
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 
 from agentloop_tools.sql.answer import Deadline
@@ -24,6 +27,10 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 _STEPS = 100  # virtual instructions between two looks at the clock
+# What does not fit in memory SQLite puts into files without a name, in the first of these folders.
+_TEMPORARY = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108
+_MOST_ON_DISK = 1_000_000_000
+_LOOK_SECONDS = 0.05
 _RECURSIVE = 33  # SQLITE_RECURSIVE, which the module does not name
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, _RECURSIVE})
 # What is not here is refused: it tells about the machine, makes large values of nothing, or is an extension's.
@@ -44,7 +51,7 @@ _DESCRIBING = frozenset({"table_xinfo", "foreign_key_list"})
 def guard(connection: sqlite3.Connection, deadline: Deadline) -> None:
     """Let a connection do nothing but read, until the deadline."""
     connection.text_factory = _decode
-    connection.set_progress_handler(lambda: int(deadline.passed), _STEPS)
+    connection.set_progress_handler(_watch(deadline), _STEPS)
     for name, (count, function) in _LINEAR.items():
         connection.create_function(name, count, function, deterministic=True)
     connection.execute("PRAGMA query_only = ON")
@@ -59,6 +66,27 @@ def guard(connection: sqlite3.Connection, deadline: Deadline) -> None:
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
     connection.set_authorizer(_authorize)
+
+
+def _watch(deadline: Deadline) -> Callable[[], int]:
+    """Return what looks at the clock, and now and then at the disk, which a sort without end would fill."""
+    before, next_look = _free_bytes(), 0.0
+
+    def look() -> int:
+        nonlocal next_look
+        now = time.monotonic()
+        if now >= next_look:
+            next_look = now + _LOOK_SECONDS
+            if before - _free_bytes() > _MOST_ON_DISK:
+                deadline.cancel("the query fills the disk with what it sorts or keeps, and was stopped; ask for less")
+        return int(deadline.passed)
+
+    return look
+
+
+def _free_bytes() -> int:
+    folder = next((each for each in _TEMPORARY if each and os.access(each, os.W_OK)), os.curdir)
+    return shutil.disk_usage(folder).free
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_where: str | None) -> int:
