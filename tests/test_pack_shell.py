@@ -78,6 +78,20 @@ def alive(mark):
     return found
 
 
+BEFORE: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def children_before():
+    """Other tests may have left processes that wait for their next task."""
+    BEFORE.clear()
+    BEFORE.update(child.pid for child in psutil.Process().children(recursive=True))
+
+
+def children_since():
+    return [child for child in psutil.Process().children(recursive=True) if child.pid not in BEFORE]
+
+
 async def until(true):
     """Wait until something is so that nobody tells about, as in another process."""
     async with asyncio.timeout(30):
@@ -173,7 +187,7 @@ async def test_a_command_that_takes_too_long_is_ended_with_all_it_has_started(ro
     told = await refusal(root, sandbox, "sh", "-c", script, seconds=1)
     assert told == "The command did not end within 1 s and was stopped, with everything it had started.\nbegun"
     assert not alive("98761")
-    assert not psutil.Process().children(recursive=True)
+    assert not children_since()
 
 
 @pytest.mark.parametrize("sandbox", EVERYWHERE)
@@ -192,7 +206,7 @@ async def test_a_cancelled_call_leaves_no_process(root, sandbox):
         with pytest.raises(asyncio.CancelledError):
             await running
     assert not alive("98763")
-    assert not psutil.Process().children(recursive=True)
+    assert not children_since()
 
 
 async def test_a_call_that_is_cancelled_twice_still_leaves_no_process(root):
@@ -248,7 +262,7 @@ async def test_a_fork_bomb_is_ended(root, sandbox):
             told = error.message
     assert "more than 20 processes" in told or "did not end within" in told
     await until(lambda: not alive(bomb))
-    assert not psutil.Process().children(recursive=True)
+    assert not children_since()
 
 
 @pytest.mark.parametrize("sandbox", EVERYWHERE)
@@ -497,7 +511,7 @@ async def test_a_keeper_that_does_not_leave_is_killed(root, monkeypatch):
     async with opened(root, "host") as run:
         running = asyncio.ensure_future(run(["sleep", "98767"]))
         await until(lambda: alive("98767"))
-        [keeper] = psutil.Process().children()
+        [keeper] = [child for child in psutil.Process().children() if child.pid not in BEFORE]
         keeper.send_signal(signal.SIGSTOP)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -245,8 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments, prog_name="agentloop")
     except OSError as error:  # commands explain their own; this is standard output, as on a full disk
-        with suppress(OSError):
+        full = [sys.stdout]
+        try:
             typer.echo(f"error: the output can't be written: {error.strerror}", err=True)
-        with suppress(OSError):  # what is left of it would fail once more, and loudly, when Python ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError:
+            full.append(sys.stderr)
+        for stream in full:
+            with suppress(OSError):  # what is left in it would fail once more, and loudly, when Python ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(_MISTAKE)
