@@ -28,7 +28,7 @@ _LIMITS = {
 }
 _STEPS = 100  # virtual instructions between two looks at the clock
 # What does not fit in memory SQLite puts into files without a name, in the first of these folders.
-_TEMPORARY = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108
+_TEMPORARY = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - SQLite's own list
 _MOST_ON_DISK = 1_000_000_000
 _LOOK_SECONDS = 0.05
 _RECURSIVE = 33  # SQLITE_RECURSIVE, which the module does not name
