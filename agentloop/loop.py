@@ -153,7 +153,7 @@ def _replied(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
     items, dialect = run.items + said, reply.dialect or run.dialect
     may_call = run.landing is None and not run.forming
     if calls and reply.stop == "complete" and may_call:
-        plan = plan_calls(calls, replace(run, tally=tally), rules)
+        plan = plan_calls(calls, run, tally, rules)
         return _proceed(run, rules, items=items, dialect=dialect, **plan._asdict())
     run = replace(run, items=items, tally=tally, dialect=dialect)
     if reply.stop != "complete":

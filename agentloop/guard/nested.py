@@ -16,19 +16,21 @@ def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:
 
     Where nobody can be asked, a call that needs a yes is refused.
     """
-    pending, _ = plan_call(replace(call, name=find_name(call.name, rules)), run, rules)
+    pending, _ = plan_call(replace(call, name=find_name(call.name, rules)), run.tally, run.trust, rules)
     if pending.question is not None and rules.policy.approver is None:
         text = f"Not run: {pending.call.name} needs a person's yes ({pending.question.reason}), and nobody is there."
         pending = answer(pending.call, text)
-    return reserve(run, pending), pending
+    return replace(run, tally=reserve(run.tally, pending)), pending
 
 
 def count_nested(run: Run, outcome: ToolsReturned | Interrupted) -> Run:
     """Return the run after the calls that tools made themselves: counted, and with what was allowed meanwhile."""
-    tally = run.tally
-    for call, _ in outcome.nested:
-        tally = count(tally, call.name)
-    run = replace(run, tally=tally, trust=outcome.trust or run.trust)
+    trust = outcome.trust or run.trust
+    if outcome.nested or trust is not run.trust:
+        tally = run.tally
+        for call, _ in outcome.nested:
+            tally = count(tally, call.name)
+        run = replace(run, tally=tally, trust=trust)
     return note_results(run, (*outcome.results, *(result for _, result in outcome.nested)))
 
 

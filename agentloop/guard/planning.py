@@ -9,7 +9,7 @@ from typing import NamedTuple
 from agentloop.guard.rules import Rules, is_offered
 from agentloop.items import ToolCall, ToolResult
 from agentloop.limits import LimitReason, Limits, Tally
-from agentloop.policy import judge
+from agentloop.policy import Trust, judge
 from agentloop.run import Pending, Run, Streak
 from agentloop.schema import canonical
 from agentloop.tools import Tool, near_names, resolve_name
@@ -24,8 +24,8 @@ class Plan(NamedTuple):
     landing: LimitReason | None
 
 
-def plan_calls(calls: Iterable[ToolCall], run: Run, rules: Rules) -> Plan:
-    """Return a plan for each call of a reply to the run, which has counted that reply."""
+def plan_calls(calls: Iterable[ToolCall], run: Run, tally: Tally, rules: Rules) -> Plan:
+    """Return a plan for each call of a reply to the run; the tally has counted that reply."""
     planned: list[Pending] = []
     landing: LimitReason | None = None
     streak, missed = run.streak, False
@@ -33,22 +33,22 @@ def plan_calls(calls: Iterable[ToolCall], run: Run, rules: Rules) -> Plan:
         is_known = _is_known(call, rules)
         if is_known or not missed:
             streak = _extend(streak, call, is_known=is_known)
-            pending, over = _plan_streak(call, run, streak, rules)
+            pending, over = _plan_streak(call, tally, run.trust, streak, rules)
         else:  # a reply that guesses at several names has missed once
-            pending, over = plan_call(call, run, rules)
+            pending, over = plan_call(call, tally, run.trust, rules)
         missed = missed or not is_known
-        run = reserve(run, pending)
+        tally = reserve(tally, pending)
         planned.append(pending)
         landing = landing or over
-    return Plan(tuple(planned), run.tally, streak, landing)
+    return Plan(tuple(planned), tally, streak, landing)
 
 
-def plan_call(call: ToolCall, run: Run, rules: Rules) -> tuple[Pending, LimitReason | None]:
+def plan_call(call: ToolCall, tally: Tally, trust: Trust, rules: Rules) -> tuple[Pending, LimitReason | None]:
     """Return what becomes of a call, and the limit that it has reached, if any."""
-    limits, tool, tally = rules.limits, rules.tools.get(call.name), run.tally
+    limits, tool = rules.limits, rules.tools.get(call.name)
     if tool is None:
         return answer(call, describe_unknown(call.name, rules)), None
-    judgement = judge(rules.policy, tool, call.arguments, run.trust)
+    judgement = judge(rules.policy, tool, call.arguments, trust)
     if judgement.verdict == "deny":
         return answer(call, judgement.refusal), None
     if over := reached(tally, limits):
@@ -62,11 +62,9 @@ def plan_call(call: ToolCall, run: Run, rules: Rules) -> tuple[Pending, LimitRea
     return Pending(call, "run"), None
 
 
-def reserve(run: Run, pending: Pending) -> Run:
-    """Return the run with room for a call, if that may run."""
-    if pending.plan not in {"run", "ask"}:
-        return run
-    return replace(run, tally=count(run.tally, pending.call.name))
+def reserve(tally: Tally, pending: Pending) -> Tally:
+    """Return the tally with room for a call, if that may run."""
+    return count(tally, pending.call.name) if pending.plan in {"run", "ask"} else tally
 
 
 def release(tally: Tally, name: str) -> Tally:
@@ -100,14 +98,16 @@ def _extend(streak: Streak, call: ToolCall, *, is_known: bool) -> Streak:
     return Streak(name, arguments, streak.count + 1 if same else 1)
 
 
-def _plan_streak(call: ToolCall, run: Run, streak: Streak, rules: Rules) -> tuple[Pending, LimitReason | None]:
+def _plan_streak(
+    call: ToolCall, tally: Tally, trust: Trust, streak: Streak, rules: Rules
+) -> tuple[Pending, LimitReason | None]:
     tool, repeats = rules.tools.get(call.name), rules.limits.repeats
     is_repeatable = tool is not None and tool.repeatable
     if repeats is None or streak.count <= repeats or (is_repeatable and streak.name):
-        return plan_call(call, run, rules)
+        return plan_call(call, tally, trust, rules)
     if streak.name:
         return Pending(call, "repeat"), "repeated_calls"
-    return plan_call(call, run, rules)[0], "repeated_calls"
+    return plan_call(call, tally, trust, rules)[0], "repeated_calls"
 
 
 def _find_full_room(tool: Tool, tally: Tally, rules: Rules) -> str:
