@@ -60,7 +60,7 @@ def _blaming(pack: ToolPack[Any]) -> Generator[None]:
         yield
     except AgentloopError:
         raise
-    except BaseException as error:
+    except BaseException as error:  # sys.exit in a pack included; what is not its own goes on
         if not _is_packs_own(error):
             raise
         raise PackError(
@@ -115,7 +115,7 @@ async def _leave(
     try:
         async with asyncio.timeout(LEAVE_SECONDS):
             await context.__aexit__(kind, error, traceback)
-    except BaseException as trouble:
+    except BaseException as trouble:  # as above
         if not _is_packs_own(trouble):
             raise
         if trouble is not error:

@@ -110,7 +110,7 @@ def writing(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
-    except BaseException:
+    except BaseException:  # also one that ends the thread: all of the changes or none
         if connection.in_transaction:  # some errors have ended it already
             connection.execute("ROLLBACK")
         raise

@@ -39,7 +39,7 @@ def save(folder: int, name: str, data: bytes, expected: os.stat_result | None) -
             os.close(descriptor)
         _check_unchanged(folder, name, expected)
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
+    except BaseException:  # also one that ends the thread: no half-written file stays
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
