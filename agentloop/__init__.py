@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from agentloop.fetch import Fetched, Fetcher
     from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, Usage
     from agentloop.limits import Limits, StopReason, Tally
+    from agentloop.loop.run import Run, RunResult
     from agentloop.packs import ToolPack, bound_tools
     from agentloop.packs.config import PackConfig
     from agentloop.policy import ApprovalRequest, Approve, Decision, Policy, Reject, Substitute, approve_matching
-    from agentloop.run import Run, RunResult
     from agentloop.tools import Effects, Tool, ToolContext, ToolRegistry, tool
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
@@ -130,7 +130,7 @@ _ROOMS = {
         "Substitute",
         "approve_matching",
     ),
-    "agentloop.run": (
+    "agentloop.loop.run": (
         "Run",
         "RunResult",
     ),

@@ -16,19 +16,19 @@ from uuid import uuid4
 from agentloop.drive import Driver
 from agentloop.errors import ConfigurationError, RunStateError
 from agentloop.events import Event, Finished, Notice
-from agentloop.guard import Rules
 from agentloop.items import Item, Message, Opaque, Reasoning, ToolCall, ToolResult
 from agentloop.journal import Journal, MemoryJournal, Observer
 from agentloop.knowledge import look_up, remember
 from agentloop.limits import Limits
-from agentloop.loop import advance, resume
+from agentloop.loop.advance import advance, resume
+from agentloop.loop.guard import Rules
+from agentloop.loop.run import HumanDecided, Outcome, Output_co, Run, RunResult, UserSaid
 from agentloop.media import inline_images
 from agentloop.observe import open_log
 from agentloop.packs import ToolSource, open_packs, part_packs
 from agentloop.policy import Decision, Policy
 from agentloop.portal import PORTAL
 from agentloop.recipe import Recipe, adapt_rules, add_tools, offer_tools
-from agentloop.run import HumanDecided, Outcome, Output_co, Run, RunResult, UserSaid
 from agentloop.schema import OutputSchema
 from agentloop.streaming import stream_events
 from agentloop.tools import collect_tools

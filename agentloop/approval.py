@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from agentloop.events import ApprovalAsked, Notice
-from agentloop.guard import Rules
 from agentloop.invoke import invoke
 from agentloop.journal import Journal, Step, StepFailed
+from agentloop.loop.guard import Rules
+from agentloop.loop.run import HumanDecided, Pending, Run, request_approval
 from agentloop.policy import ApprovalRequest, Approver, Decision, Reject, check_decision
-from agentloop.run import HumanDecided, Pending, Run, request_approval
 from agentloop.tools import Tool, ToolContext
 from agentloop.tools.definition import is_async
 

@@ -16,14 +16,12 @@ from typing import Any, Literal, assert_never
 from agentloop.approval import get_decisions
 from agentloop.errors import EmptyReplyError, EndpointError, OutputError, ToolFailedError
 from agentloop.events import Notice, TextDelta, TurnFinished, TurnStarted
-from agentloop.guard import describe_limit
 from agentloop.invoke import time_limit
 from agentloop.items import Message, Reply, ToolCall, ToolResult, Usage
 from agentloop.journal import Journal, Step, StepFailed
-from agentloop.loop import advance, conclude, pause
-from agentloop.media import max_image_bytes
-from agentloop.recipe import Recipe
-from agentloop.run import (
+from agentloop.loop.advance import advance, conclude, pause
+from agentloop.loop.guard import describe_limit
+from agentloop.loop.run import (
     AskHuman,
     CallModel,
     Command,
@@ -37,6 +35,8 @@ from agentloop.run import (
     RunTools,
     ToolsReturned,
 )
+from agentloop.media import max_image_bytes
+from agentloop.recipe import Recipe
 from agentloop.summary import summarize
 from agentloop.tool_runner import ToolRunner
 from agentloop.transport import Pace, is_retryable

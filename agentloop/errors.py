@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentloop.run import Run
+    from agentloop.loop.run import Run
 
 
 class AgentloopError(Exception):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from agentloop.items import ToolCall, ToolResult, Usage
 
 if TYPE_CHECKING:
+    from agentloop.loop.run import RunResult
     from agentloop.policy import ApprovalRequest
-    from agentloop.run import RunResult
 
 
 @dataclass(frozen=True, slots=True)

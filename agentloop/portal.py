@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from agentloop.errors import RunStateError
-from agentloop.run import carry_run
+from agentloop.loop.run import carry_run
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from agentloop.guard import Rules, check_arguments, is_offered
+from agentloop.loop.guard import Rules, check_arguments, is_offered
 from agentloop.tools import Tool, collect_tools
 from agentloop.transport import RetryPolicy, Transport
 from agentloop.wire.conversation import Subject

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentloop.events import Event
 from agentloop.journal import Observer
-from agentloop.run import RunResult, carry_run
+from agentloop.loop.run import RunResult, carry_run
 
 
 async def stream_events(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 
-from agentloop.context import OLD_RESULT_CHARACTERS, cut
 from agentloop.items import Item, Message, Reply, ToolCall, ToolResult
+from agentloop.loop.trim import OLD_RESULT_CHARACTERS, cut
 from agentloop.wire.conversation import Conversation, Subject
 
 WORDS = 200

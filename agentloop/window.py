@@ -10,7 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import ceil
 
-from agentloop.context import (
+from agentloop.errors import ContextOverflowError, EndpointError, RefusedError
+from agentloop.events import Notice
+from agentloop.items import Item, Message, Reply, Text, Usage
+from agentloop.loop.run import Run
+from agentloop.loop.trim import (
     BYTES_A_TOKEN,
     OLD_RESULT_CHARACTERS,
     RESULT_CHARACTERS,
@@ -23,10 +27,6 @@ from agentloop.context import (
     measure_text,
     shorten_results,
 )
-from agentloop.errors import ContextOverflowError, EndpointError, RefusedError
-from agentloop.events import Notice
-from agentloop.items import Item, Message, Reply, Text, Usage
-from agentloop.run import Run
 from agentloop.summary import write_transcript
 from agentloop.wire.conversation import Conversation, Subject
 from agentloop.wire.overflow import read_overflow

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop.context import (
+from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult
+from agentloop.loop.trim import (
     LEFT_OUT,
     OLD_RESULT_CHARACTERS,
     TOKENS_AN_IMAGE,
@@ -16,7 +17,6 @@ from agentloop.context import (
     shorten_results,
     split_turns,
 )
-from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult
 
 PICTURE = Image("data:image/png;base64,iVBORw0KGgo=")
 

@@ -25,10 +25,10 @@ from agentloop import (
     ToolResult,
     tool,
 )
-from agentloop.guard import Rules, decide_nested, judge_nested, note_results
 from agentloop.items import Reply, Usage
-from agentloop.loop import FORM, NUDGE, PRESS, advance, conclude, pause, resume
-from agentloop.run import (
+from agentloop.loop.advance import FORM, NUDGE, PRESS, advance, conclude, pause, resume
+from agentloop.loop.guard import Rules, decide_nested, judge_nested, note_results
+from agentloop.loop.run import (
     AskHuman,
     CallModel,
     Finish,

@@ -39,7 +39,7 @@ from agentloop import (
 )
 from agentloop.errors import UnreachableError
 from agentloop.items import Reply
-from agentloop.loop import FORM, PRESS
+from agentloop.loop.advance import FORM, PRESS
 from agentloop.schema import OutputSchema
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.wire.structured import is_ignored, lower_rung

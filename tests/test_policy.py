@@ -35,12 +35,12 @@ from agentloop import (
     tool,
 )
 from agentloop.approval import ask_nested
-from agentloop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
 from agentloop.journal import MemoryJournal
+from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
+from agentloop.loop.run import Pending
 from agentloop.policy import Grant, Trust, is_denied, judge
 from agentloop.policy.hosts import is_host_pattern, matches_host, read_host, read_hosts
 from agentloop.policy.spelling import spell
-from agentloop.run import Pending
 from agentloop.schema import ArgumentsError
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.tools import UNKNOWN, Tool, collect_tools

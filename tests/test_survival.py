@@ -37,7 +37,7 @@ from agentloop import (
     UnreachableError,
     tool,
 )
-from agentloop.loop import NUDGE
+from agentloop.loop.advance import NUDGE
 from agentloop.wire.providers import PROVIDERS
 from loopback import (
     CUT,

@@ -22,8 +22,8 @@ from agentloop.cli.terminal import keep_stdout, print_table, say
 from agentloop.errors import AgentloopError
 from agentloop.events import Event
 from agentloop.items import Item
+from agentloop.loop.run import Run
 from agentloop.portal import PORTAL
-from agentloop.run import Run
 from agentloop.tools import Tool
 
 _HELP: Final = """\

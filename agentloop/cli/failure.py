@@ -8,7 +8,7 @@ from typing import Final
 from agentloop.cli.terminal import say
 from agentloop.errors import AgentloopError, EndpointError
 from agentloop.items import JsonObject
-from agentloop.run import Run
+from agentloop.loop.run import Run
 
 DONE: Final = 0
 MISTAKE: Final = 2

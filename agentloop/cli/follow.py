@@ -9,8 +9,8 @@ from typing import Any, cast
 from agentloop.cli.approvals import Approvals
 from agentloop.cli.screen import Screen
 from agentloop.events import ApprovalAsked, Event, Finished
+from agentloop.loop.run import RunResult
 from agentloop.portal import PORTAL
-from agentloop.run import RunResult
 
 
 def follow_run(

@@ -20,7 +20,7 @@ from agentloop.cli.terminal import keep_stdout
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.events import Event
 from agentloop.items import Image, JsonObject, Message, Text
-from agentloop.run import RunResult
+from agentloop.loop.run import RunResult
 
 
 def run_prompt(order: Order) -> int:

@@ -21,7 +21,7 @@ from agentloop.events import (
     TurnFinished,
     TurnStarted,
 )
-from agentloop.run import RunResult
+from agentloop.loop.run import RunResult
 
 _ROOM = 200
 

@@ -24,13 +24,13 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
 from agentloop.approval import ask_nested
-from agentloop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
 from agentloop.invoke import invoke
 from agentloop.items import Image, ToolCall, ToolResult
 from agentloop.journal import MemoryJournal
 from agentloop.limits import Limits
+from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
+from agentloop.loop.run import Pending, Run
 from agentloop.policy import Approver, Policy
-from agentloop.run import Pending, Run
 from agentloop.tools import Tool, ToolContext
 from agentloop.tools.effects import UNKNOWN
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import assert_never
 
 from agentloop.errors import RunStateError
-from agentloop.guard.planning import answer, describe_unknown, release
-from agentloop.guard.rules import Rules
 from agentloop.items import ToolCall, ToolResult
+from agentloop.loop.guard.planning import answer, describe_unknown, release
+from agentloop.loop.guard.rules import Rules
+from agentloop.loop.run import Pending, Run
 from agentloop.policy import Approve, Decision, Given, Grant, Reject, Substitute, Trust, check_decision, judge
-from agentloop.run import Pending, Run
 
 
 def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:

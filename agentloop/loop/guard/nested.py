@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agentloop.guard.planning import answer, count, find_name, plan_call, reserve
-from agentloop.guard.rules import Rules
 from agentloop.items import ToolCall, ToolResult
-from agentloop.run import Interrupted, Pending, Run, ToolsReturned
+from agentloop.loop.guard.planning import answer, count, find_name, plan_call, reserve
+from agentloop.loop.guard.rules import Rules
+from agentloop.loop.run import Interrupted, Pending, Run, ToolsReturned
 
 
 def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from agentloop.guard.rules import Rules, is_offered
 from agentloop.items import ToolCall, ToolResult
 from agentloop.limits import LimitReason, Limits, Tally
+from agentloop.loop.guard.rules import Rules, is_offered
+from agentloop.loop.run import Pending, Run, Streak
 from agentloop.policy import Trust, judge
-from agentloop.run import Pending, Run, Streak
 from agentloop.schema import canonical
 from agentloop.tools import Tool, near_names, resolve_name
 

@@ -21,7 +21,9 @@ from math import inf
 from typing import Any, assert_never
 
 from agentloop.errors import RunStateError
-from agentloop.guard import (
+from agentloop.items import Item, Message, ToolCall, ToolResult
+from agentloop.limits import LimitReason, Limits, StopReason, Tally
+from agentloop.loop.guard import (
     Rules,
     count_nested,
     decide,
@@ -33,9 +35,7 @@ from agentloop.guard import (
     release,
     withhold,
 )
-from agentloop.items import Item, Message, ToolCall, ToolResult
-from agentloop.limits import LimitReason, Limits, StopReason, Tally
-from agentloop.run import (
+from agentloop.loop.run import (
     AskHuman,
     CallModel,
     Command,

@@ -4,10 +4,10 @@ Room under the limits is reserved here, in the calls' order, so that a parallel 
 What follows from the decisions is in `loop`.
 """
 
-from agentloop.guard.deciding import decide, decide_nested, withhold
-from agentloop.guard.nested import count_nested, judge_nested, note_results
-from agentloop.guard.planning import Plan, describe_limit, find_name, plan_calls, reached, release
-from agentloop.guard.rules import Rules, check_arguments, is_offered
+from agentloop.loop.guard.deciding import decide, decide_nested, withhold
+from agentloop.loop.guard.nested import count_nested, judge_nested, note_results
+from agentloop.loop.guard.planning import Plan, describe_limit, find_name, plan_calls, reached, release
+from agentloop.loop.guard.rules import Rules, check_arguments, is_offered
 
 __all__ = [
     "Plan",
