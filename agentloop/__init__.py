@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentloop.agent import Agent
+    from agentloop.endpoint.fetch import Fetched, Fetcher
     from agentloop.errors import (
         AgentloopError,
         AuthenticationError,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
         TurnFinished,
         TurnStarted,
     )
-    from agentloop.fetch import Fetched, Fetcher
     from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, Usage
     from agentloop.limits import Limits, StopReason, Tally
     from agentloop.loop.run import Run, RunResult
@@ -96,7 +96,7 @@ _ROOMS = {
         "TurnFinished",
         "TurnStarted",
     ),
-    "agentloop.fetch": (
+    "agentloop.endpoint.fetch": (
         "Fetched",
         "Fetcher",
     ),

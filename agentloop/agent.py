@@ -13,29 +13,29 @@ from types import NoneType, TracebackType
 from typing import Any, Generic, Self, cast, overload
 from uuid import uuid4
 
-from agentloop.drive import Driver
+from agentloop.endpoint.media import inline_images
+from agentloop.endpoint.profile_store import look_up, remember
+from agentloop.endpoint.transport import HttpTransport, RetryPolicy, Transport, WarningSource
 from agentloop.errors import ConfigurationError, RunStateError
 from agentloop.events import Event, Finished, Notice
 from agentloop.items import Item, Message, Opaque, Reasoning, ToolCall, ToolResult
-from agentloop.journal import Journal, MemoryJournal, Observer
-from agentloop.knowledge import look_up, remember
 from agentloop.limits import Limits
 from agentloop.loop.advance import advance, resume
 from agentloop.loop.guard import Rules
 from agentloop.loop.run import HumanDecided, Outcome, Output_co, Run, RunResult, UserSaid
-from agentloop.media import inline_images
-from agentloop.observe import open_log
 from agentloop.packs import ToolSource, open_packs, part_packs
 from agentloop.policy import Decision, Policy
-from agentloop.portal import PORTAL
-from agentloop.recipe import Recipe, adapt_rules, add_tools, offer_tools
+from agentloop.runtime.drive import Driver
+from agentloop.runtime.journal import Journal, MemoryJournal, Observer
+from agentloop.runtime.observe import open_log
+from agentloop.runtime.portal import PORTAL
+from agentloop.runtime.run_config import Recipe, adapt_rules, add_tools, offer_tools
+from agentloop.runtime.streaming import stream_events
 from agentloop.schema import OutputSchema
-from agentloop.streaming import stream_events
 from agentloop.tools import collect_tools
-from agentloop.transport import HttpTransport, RetryPolicy, Transport, WarningSource
 from agentloop.wire.conversation import Subject
 from agentloop.wire.profile import Endpoint, ModelSettings, Profile
-from agentloop.wire.providers import Provider, find_provider
+from agentloop.wire.profile.providers import Provider, find_provider
 
 Input = str | Message | Sequence[Item]
 

@@ -39,8 +39,8 @@ from agentloop import (
     TurnStarted,
     tool,
 )
+from agentloop.runtime.threads import DaemonThreads
 from agentloop.testing import ScriptedEndpoint, call
-from agentloop.threads import DaemonThreads
 
 
 @tool
@@ -471,7 +471,7 @@ async def test_a_sync_tool_that_takes_too_long_is_abandoned_and_everyone_is_told
 
 
 async def test_a_sync_tool_that_found_no_thread_in_time_is_stopped_before_it_began(monkeypatch):
-    monkeypatch.setattr("agentloop.invoke.THREADS", DaemonThreads(1))
+    monkeypatch.setattr("agentloop.runtime.invoke.THREADS", DaemonThreads(1))
     release, ran = threading.Event(), []
 
     @tool

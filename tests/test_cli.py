@@ -20,7 +20,7 @@ from inline_snapshot import snapshot
 from agentloop import Run
 from agentloop.cli import main
 from agentloop.cli.terminal import tame
-from agentloop.wire.providers import PROVIDERS, Provider
+from agentloop.wire.profile.providers import PROVIDERS, Provider
 from loopback import (
     CUT,
     Gate,

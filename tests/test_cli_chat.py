@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from agentloop.cli import main
-from agentloop.cli.approvals import Approvals
-from agentloop.cli.dialog import Dialog
+from agentloop.cli.approvals.approver import Approvals
+from agentloop.cli.approvals.dialog import Dialog
 from agentloop.items import ToolCall
 from agentloop.policy import ApprovalRequest, Approve, Reject
 from agentloop.testing import call
@@ -72,7 +72,7 @@ def _own_process_state(monkeypatch):
 @pytest.fixture
 def invoke(capfd, monkeypatch, tmp_path):
     """Return a function that carries out a command line here, where nobody is, and returns its status and output."""
-    monkeypatch.setattr("agentloop.cli.dialog.TERMINAL", tmp_path / "no terminal")
+    monkeypatch.setattr("agentloop.cli.approvals.dialog.TERMINAL", tmp_path / "no terminal")
 
     def invoke(arguments, said=b""):
         with io.TextIOWrapper(io.BytesIO(said)) as stdin:
@@ -348,7 +348,7 @@ def test_ctrl_c_in_an_editor_is_for_the_editor_alone(edit):
 
 
 def test_a_terminal_that_is_gone_is_nobody(monkeypatch, tmp_path):
-    monkeypatch.setattr("agentloop.cli.dialog.TERMINAL", Path("/dev/full"))
+    monkeypatch.setattr("agentloop.cli.approvals.dialog.TERMINAL", Path("/dev/full"))
     approvals = Approvals(())
     approvals.settle(REQUEST)
     assert approvals._decision_on(REQUEST).result() == Reject("the terminal was closed before an answer came")
@@ -590,7 +590,7 @@ def test_ctrl_c_at_any_other_moment_keeps_the_conversation_too(desk, invoke, mon
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agentloop.cli.chat_command.print_table", interrupt)
+    monkeypatch.setattr("agentloop.cli.commands.chat.print_table", interrupt)
     with Loopback.in_thread([text_body("Hello."), text_body("Ada.")]) as server:
         status, out, err = invoke(on(server, "chat", desk), b"I am Ada\n/tools\nWho am I?\n")
     assert (status, out) == (0, "Hello.\nAda.\n")
@@ -603,7 +603,7 @@ def test_ctrl_c_before_and_between_the_lines_of_a_file_leaves(moment, desk, invo
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"agentloop.cli.chat_command.{moment}", interrupt)
+    monkeypatch.setattr(f"agentloop.cli.commands.chat.{moment}", interrupt)
     assert invoke(["chat", desk, "--model", "any", "--base-url", "http://127.0.0.1:9/v1"], b"Hello\n") == (
         130,
         "",

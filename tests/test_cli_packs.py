@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from agentloop.cli import main
-from agentloop.cli.packs_command import describe_effects
+from agentloop.cli.commands.packs import describe_effects
 from agentloop.packs.discovery import list_packs
-from agentloop.packs.trial import find_failure, try_pack
+from agentloop.packs.import_check import find_failure, try_pack
 from agentloop.tools import Effects
 
 PATIENCE_SECONDS = 60
@@ -167,7 +167,7 @@ def test_a_broken_pack_is_found_out_in_a_process_of_its_own(case, install):
 
 def test_a_check_has_a_row_for_each_pack_and_says_why_one_is_broken(invoke, install, monkeypatch, tmp_path):
     installed = [install("broken", "1 / 0", "bad"), install("shop", SHOP)]
-    monkeypatch.setattr("agentloop.cli.packs_command.list_packs", lambda: installed)
+    monkeypatch.setattr("agentloop.cli.commands.packs.list_packs", lambda: installed)
     status, out, err = invoke("packs", "--check")
     assert (status, err) == (2, "")
     assert re.search(r"^shop .* none *$", out, re.MULTILINE)
@@ -447,7 +447,7 @@ def test_where_not_even_a_complaint_can_be_written_the_status_tells():
 def test_packs_are_served_over_mcp(invoke, monkeypatch):
     served = []
     monkeypatch.setattr(
-        "agentloop.cli.serve_command.serve_packs", lambda specs, *, yes: served.append((specs, list(yes))) or 0
+        "agentloop.cli.commands.packs_serve.serve_packs", lambda specs, *, yes: served.append((specs, list(yes))) or 0
     )
     assert invoke("packs", "serve", "--mcp", "files:root=.", "time")[0] == 0
     assert invoke("packs", "serve", "--mcp", "files", "--yes", "files.write")[0] == 0

@@ -27,7 +27,7 @@ from agentloop import (
 from agentloop.items import Reply
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.wire.conversation import Conversation, Subject
-from agentloop.wire.lessons import LESSONS
+from agentloop.wire.profile.lessons import LESSONS
 from loopback import Loopback, call_body, error_reply, json_reply, text_body
 from ways import RUN, STREAM, both_wires, closing, ours, serving
 

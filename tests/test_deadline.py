@@ -3,7 +3,7 @@ from contextlib import aclosing
 
 import pytest
 
-from agentloop.transport.deadline import Deadline
+from agentloop.endpoint.transport.deadline import Deadline
 
 
 async def forever() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentloop.wire.lessons import read_fields
+from agentloop.wire.profile.lessons import read_fields
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

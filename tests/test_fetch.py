@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentloop.endpoint.fetch import Fetcher, is_public, look_up
+from agentloop.endpoint.fetch.body import Body
 from agentloop.errors import FetchError
-from agentloop.fetch import Fetcher, is_public, look_up
-from agentloop.fetch.body import Body
 from loopback import CUT, Gate, Loopback, Reply
 
 LOOPBACK = ip_address("127.0.0.1")

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from agentloop import Tally, ToolContext, ToolError, tool
-from agentloop.invoke import Invoked, invoke
 from agentloop.items import ToolCall
+from agentloop.runtime.invoke import Invoked, invoke
 
 CALL = ToolCall("call_1", "next_one", "{}")
 CONTEXT = ToolContext("run_1", "call_1", Tally(), None)

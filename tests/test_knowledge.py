@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentloop import Agent, Endpoint, ModelSettings, Notice, Profile, tool
-from agentloop.knowledge import (
+from agentloop.endpoint.profile_store import (
     LIFETIME,
     config_paths,
     find_place,
@@ -19,7 +19,7 @@ from agentloop.knowledge import (
     remember,
 )
 from agentloop.testing import ScriptedEndpoint
-from agentloop.wire.lessons import LESSONS, Lesson, read_fields, write_field
+from agentloop.wire.profile.lessons import LESSONS, Lesson, read_fields, write_field
 from loopback import error_reply, text_body
 from ways import STREAM_SYNC, both_wires, serving
 

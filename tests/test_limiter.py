@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentloop import Event, Limits, tool
+from agentloop.endpoint.transport import limiter as module
+from agentloop.endpoint.transport.limiter import Pace, RateLimiter
 from agentloop.errors import RateLimitedError
 from agentloop.events import Notice
-from agentloop.transport import limiter as module
-from agentloop.transport.limiter import Pace, RateLimiter
 from agentloop.wire.profile import Endpoint, Profile
 from loopback import Answer, Request, busy_reply, call_body, text_body
 from ways import RUN, STREAM_SYNC, serving

@@ -38,8 +38,8 @@ def add(a: int, b: int) -> int:
 def _short_waits(monkeypatch):
     RAN.clear()
     # Long enough to be told from no wait at all, and growing.
-    monkeypatch.setattr("agentloop.transport.retry.FIRST_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr("agentloop.transport.retry.JITTER_SECONDS", 0.01)
+    monkeypatch.setattr("agentloop.endpoint.transport.retry.FIRST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("agentloop.endpoint.transport.retry.JITTER_SECONDS", 0.01)
 
 
 @contextmanager

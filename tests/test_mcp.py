@@ -35,7 +35,7 @@ from agentloop import (
     approve_matching,
     tool,
 )
-from agentloop.cli.serve_command import serve_packs
+from agentloop.cli.commands.packs_serve import serve_packs
 from agentloop.ext.mcp import McpConfig, McpServer, pins, process
 from agentloop.ext.mcp.definitions import canonize, check_names, presume_effects, read_definition
 from agentloop.ext.mcp.pins import add_pins, make_pin, pins_path, read_pins

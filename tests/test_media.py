@@ -10,16 +10,16 @@ from ipaddress import ip_address
 import pytest
 
 from agentloop import Agent, Endpoint, Image, Message, Profile, Run, Text, ToolCall, ToolError, ToolResult, tool
+from agentloop.endpoint.fetch import Fetcher
+from agentloop.endpoint.media import MAX_IMAGE_BYTES, inline_images, load_images
 from agentloop.errors import ConfigurationError
-from agentloop.fetch import Fetcher
-from agentloop.invoke import Invoked, invoke
 from agentloop.limits import Tally
-from agentloop.media import MAX_IMAGE_BYTES, inline_images, load_images
+from agentloop.runtime.invoke import Invoked, invoke
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.tools import ToolContext
 from agentloop.wire.conversation import Subject
-from agentloop.wire.lessons import LESSONS, Lesson
 from agentloop.wire.profile import ModelSettings
+from agentloop.wire.profile.lessons import LESSONS, Lesson
 from loopback import Loopback, Reply, call_body, text_body
 from ways import PROFILES, both_wires, entries_in, every_dialect, kinds_in, results_in
 
@@ -225,7 +225,7 @@ async def test_a_file_that_turns_into_a_pipe_while_it_is_looked_at_is_not_waited
         os.mkfifo(path)
         return opened(name, flags)
 
-    monkeypatch.setattr("agentloop.media.os.open", swap)
+    monkeypatch.setattr("agentloop.endpoint.media.os.open", swap)
     assert "can't be read: it is a pipe or a device" in await refusal(Image.from_path(path))
 
 

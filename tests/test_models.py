@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
 from agentloop import catalogue as catalogues
-from agentloop.catalogue import ModelCard, read_catalogue
 from agentloop.cli import main
-from agentloop.wire.providers import PROVIDERS
+from agentloop.endpoint.catalogue import ModelCard, read_catalogue
+from agentloop.wire.profile.providers import PROVIDERS
 from any_json import any_json
 from loopback import CUT, Gate, Loopback, Reply, error_reply, html_reply, json_reply
 

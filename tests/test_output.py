@@ -42,7 +42,8 @@ from agentloop.items import Reply
 from agentloop.loop.advance import FORM, PRESS
 from agentloop.schema import OutputSchema
 from agentloop.testing import ScriptedEndpoint, call
-from agentloop.wire.structured import is_ignored, lower_rung
+from agentloop.wire.formats.structured import is_ignored
+from agentloop.wire.profile.refusals import lower_rung
 from loopback import body, call_body, json_reply, text_body, text_item
 from ways import PROFILES, RUN, STREAM_SYNC, both_wires, closing, every_dialect
 

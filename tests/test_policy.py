@@ -34,13 +34,13 @@ from agentloop import (
     bound_tools,
     tool,
 )
-from agentloop.approval import ask_nested
-from agentloop.journal import MemoryJournal
 from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
 from agentloop.loop.run import Pending
 from agentloop.policy import Grant, Trust, is_denied, judge
 from agentloop.policy.hosts import is_host_pattern, matches_host, read_host, read_hosts
 from agentloop.policy.spelling import spell
+from agentloop.runtime.approval import ask_nested
+from agentloop.runtime.journal import MemoryJournal
 from agentloop.schema import ArgumentsError
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.tools import UNKNOWN, Tool, collect_tools
@@ -1014,7 +1014,7 @@ def test_a_preview_that_fails_is_none():
 
 
 def test_a_preview_that_hangs_is_given_up_and_that_is_said(monkeypatch):
-    monkeypatch.setattr("agentloop.approval.PREVIEW_SECONDS", 0.05)
+    monkeypatch.setattr("agentloop.runtime.approval.PREVIEW_SECONDS", 0.05)
     release = threading.Event()
     try:
         preview, notices = preview_of(lambda path: release.wait(20) or path)

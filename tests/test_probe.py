@@ -15,12 +15,12 @@ from inline_snapshot import snapshot
 
 from agentloop import AuthenticationError, Endpoint, Profile, UnreachableError
 from agentloop.cli import main
-from agentloop.knowledge import look_up, remember
-from agentloop.probe import CAPABILITIES, MOST_REQUESTS, Examination, Finding, draw_lessons
-from agentloop.probe.examination import Budget
-from agentloop.transport import HttpTransport, Transport
-from agentloop.transport.limiter import Pace
-from agentloop.wire.lessons import Lesson, apply_lessons
+from agentloop.endpoint.probe import CAPABILITIES, MOST_REQUESTS, Examination, Finding, draw_lessons
+from agentloop.endpoint.probe.examination import Budget
+from agentloop.endpoint.profile_store import look_up, remember
+from agentloop.endpoint.transport import HttpTransport, Transport
+from agentloop.endpoint.transport.limiter import Pace
+from agentloop.wire.profile.lessons import Lesson, apply_lessons
 from loopback import (
     CUT,
     Gate,

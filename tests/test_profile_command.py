@@ -6,8 +6,8 @@ import pytest
 from inline_snapshot import snapshot
 
 from agentloop.cli import main
-from agentloop.knowledge import read_lessons, remember
-from agentloop.wire.lessons import Lesson
+from agentloop.endpoint.profile_store import read_lessons, remember
+from agentloop.wire.profile.lessons import Lesson
 
 HERE = "http://127.0.0.1:8000/v1"
 THERE = "http://127.0.0.1:9000/v1"

@@ -38,7 +38,7 @@ from agentloop import (
     tool,
 )
 from agentloop.loop.advance import NUDGE
-from agentloop.wire.providers import PROVIDERS
+from agentloop.wire.profile.providers import PROVIDERS
 from loopback import (
     CUT,
     ERROR_SHAPES,
@@ -98,7 +98,7 @@ def now() -> str:
 def _no_waiting(monkeypatch):
     RAN.clear()
     for name in ("FIRST_WAIT_SECONDS", "JITTER_SECONDS"):
-        monkeypatch.setattr(f"agentloop.transport.retry.{name}", 0)
+        monkeypatch.setattr(f"agentloop.endpoint.transport.retry.{name}", 0)
 
 
 def results_of(run: Run) -> list[ToolResult]:

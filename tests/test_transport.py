@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
 from agentloop.agent import Agent
+from agentloop.endpoint.transport import HttpTransport, RetryPolicy, Transport, is_retryable
 from agentloop.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -29,7 +30,6 @@ from agentloop.errors import (
     UnreachableError,
 )
 from agentloop.events import Notice, Retrying
-from agentloop.transport import HttpTransport, RetryPolicy, Transport, is_retryable
 from agentloop.wire.profile import Endpoint
 from loopback import (
     CUT,
@@ -591,7 +591,7 @@ async def test_a_pool_whose_opening_was_cancelled_is_opened_anew(connect):
 
 
 def test_importing_the_transport_imports_neither_the_sdk_nor_tenacity():
-    code = "import sys, agentloop.transport; print({'openai', 'httpx2', 'tenacity'} & sys.modules.keys())"
+    code = "import sys, agentloop.endpoint.transport; print({'openai', 'httpx2', 'tenacity'} & sys.modules.keys())"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert out.stdout == "set()\n"
 

@@ -14,7 +14,7 @@ from agentloop.errors import (
     ReplyError,
     ServerError,
 )
-from agentloop.wire.failures import not_a_reply, read_error, read_failure
+from agentloop.wire.profile.failures import not_a_reply, read_error, read_failure
 from any_json import any_json
 
 NO_TOOLS = "feature 'tool calls' is not currently supported"

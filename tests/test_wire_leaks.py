@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from agentloop import Tool, tool
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Image, Message, Reasoning, Reply, Text, ToolCall, ToolResult
-from agentloop.wire.chat import ChatCompletions
-from agentloop.wire.leaked_calls import is_like_a_call
-from agentloop.wire.leaks import LeakFilter, LeakGuard, recover
+from agentloop.wire.formats.chat import ChatCompletions
+from agentloop.wire.leaks.leak_filter import LeakFilter, LeakGuard, recover
+from agentloop.wire.leaks.leaked_calls import is_like_a_call
 from agentloop.wire.payload import dump
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agentloop import Agent, ConfigurationError, Profile
-from agentloop.wire.lessons import read_fields, write_field
-from agentloop.wire.providers import EMBEDDED, HOSTED, PROVIDERS, find_provider
+from agentloop.wire.profile.lessons import read_fields, write_field
+from agentloop.wire.profile.providers import EMBEDDED, HOSTED, PROVIDERS, find_provider
 
 ROOT = Path(__file__).parents[1] / "agentloop"
 SERVERS = """ovh openai azure vllm llamacpp ollama lmstudio sglang openrouter huggingface transformers litellm

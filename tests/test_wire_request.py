@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from agentloop import tools
 from agentloop.errors import ConfigurationError
 from agentloop.items import ToolCall
-from agentloop.wire.dialect import Ask
+from agentloop.wire.formats.dialect import Ask
+from agentloop.wire.formats.request import choose_tools, write_arguments, write_body, write_call, write_schema
 from agentloop.wire.profile import ModelSettings, Profile
-from agentloop.wire.request import choose_tools, write_arguments, write_body, write_call, write_schema
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
 COUNT = tools.Tool.from_schema("count", "Count up to n.", NUMBER, lambda n: n)

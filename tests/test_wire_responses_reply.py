@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agentloop.errors import EndpointError, ReplyError, ServerError
 from agentloop.items import Message, Opaque, Reasoning, Reply, ToolCall, ToolResult, Usage
-from agentloop.wire.responses_reply import read_body
+from agentloop.wire.streams.responses_reply import read_body
 from any_json import any_json
 
 CALL = ToolCall("c1", "add", '{"a":1}')

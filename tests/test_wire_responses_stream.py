@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agentloop.errors import EndpointError, RateLimitedError, ServerError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Message, Reasoning, Reply, ToolCall, Usage
-from agentloop.wire.responses import NativeResponses
+from agentloop.wire.formats.responses import NativeResponses
 
 CALL = ToolCall("c1", "add", '{"a":1}')
 CALL_ITEM = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "add", "arguments": '{"a":1}'}

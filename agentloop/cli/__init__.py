@@ -1,6 +1,11 @@
-"""The command line, as far as `--help` needs it: commands and words; their options are in `options`.
+"""The command line: the commands with their help. What a command does is imported when it runs, so that help is fast.
 
-What a command does stands in a room of its own, imported when the command runs, so that help comes at once.
+- `commands/`: one module for each command.
+- `options`: the options that commands share; `agent_options` makes an agent of them.
+- `target`: the model that they name.
+- `sources`: the tools and packs that they name; `tool_file`: the tools in a user's file.
+- `follow`: runs an agent and shows it with `screen`; `approvals/`: asks for decisions.
+- `terminal`: standard output and standard error; `failure`: how a command ends with an error.
 """
 
 from __future__ import annotations
@@ -81,7 +86,7 @@ def _run(**options: Any) -> None:
 
     The answer goes to standard output, everything else to standard error.
     """
-    from agentloop.cli.run_command import run_prompt  # noqa: PLC0415 - 0.2 s that help need not pay
+    from agentloop.cli.commands.run import run_prompt  # noqa: PLC0415 - 0.2 s that help need not pay
 
     raise typer.Exit(run_prompt(Order(**options)))
 
@@ -95,7 +100,7 @@ def _chat(**options: Any) -> None:
 
     Answers go to standard output, everything else to standard error.
     """
-    from agentloop.cli.chat_command import chat  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.chat import chat  # noqa: PLC0415 - as above
 
     raise typer.Exit(chat(Setup(**options)))
 
@@ -113,7 +118,7 @@ def _call(
     yes: Yes = None,
 ) -> None:
     """Call a tool by hand, as a model would call it: its result goes to standard output."""
-    from agentloop.cli.call_command import call_tool  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.tools_call import call_tool  # noqa: PLC0415 - as above
 
     raise typer.Exit(call_tool(name, arguments, packs=pack, tools=tools, yes=yes))
 
@@ -127,7 +132,7 @@ def _check(
     The JSON that is sent on /v1/responses goes to standard output, every fault with its remedy to standard error.
     Nothing is sent.
     """
-    from agentloop.cli.check_command import check_tools  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.tools_check import check_tools  # noqa: PLC0415 - as above
 
     raise typer.Exit(check_tools(file))
 
@@ -143,7 +148,7 @@ def _list_packs(
 ) -> None:
     """List the tool packs that are installed; none of them is imported."""
     if context.invoked_subcommand is None:
-        from agentloop.cli.packs_command import list_installed  # noqa: PLC0415 - as above
+        from agentloop.cli.commands.packs import list_installed  # noqa: PLC0415 - as above
 
         raise typer.Exit(list_installed(check=check, as_json=as_json))
 
@@ -151,7 +156,7 @@ def _list_packs(
 @_packs.command("show", epilog=_STATUSES)
 def _show_pack(spec: PackSpecText, *, as_json: AsJson = False) -> None:
     """Show a pack's tools, their effects and schemas, and its configuration; the pack is opened for it."""
-    from agentloop.cli.packs_command import show_pack  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.packs import show_pack  # noqa: PLC0415 - as above
 
     raise typer.Exit(show_pack(spec, as_json=as_json))
 
@@ -161,7 +166,7 @@ def _new_pack(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the pack is to be called, such as greetings.")],
 ) -> None:
     """Write a package with a pack of your own, which passes its own test, into a new folder."""
-    from agentloop.cli.new_command import write_package  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.packs_new import write_package  # noqa: PLC0415 - as above
 
     raise typer.Exit(write_package(name))
 
@@ -176,7 +181,7 @@ def _serve(
     yes: Yes = None,
 ) -> None:
     """Offer packs to another program, under the same policy; what needs a yes is refused unless --yes allows it."""
-    from agentloop.cli.serve_command import serve_packs  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.packs_serve import serve_packs  # noqa: PLC0415 - as above
 
     raise typer.Exit(serve_packs(specs, yes=yes or ()))
 
@@ -194,7 +199,7 @@ def _models(
 
     A ? stands for what the provider does not say.
     """
-    from agentloop.cli.models_command import list_models  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.models import list_models  # noqa: PLC0415 - as above
 
     raise typer.Exit(list_models(provider, base_url, as_json=as_json))
 
@@ -211,7 +216,7 @@ def _probe(
 
     Each line has its evidence; a ? stands for what could not be told.
     """
-    from agentloop.cli.probe_command import probe_endpoint  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.probe import probe_endpoint  # noqa: PLC0415 - as above
 
     raise typer.Exit(probe_endpoint(model, base_url, as_json=as_json, save=save))
 
@@ -219,7 +224,7 @@ def _probe(
 @_profile.command("show", epilog=_STATUSES)
 def _show(*, model: KnownModel = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:
     """Show what is known about a model and where from; without one, all that was learned, and the files."""
-    from agentloop.cli.profile_command import show_profile  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.profile import show_profile  # noqa: PLC0415 - as above
 
     raise typer.Exit(show_profile(model, base_url, as_json=as_json))
 
@@ -232,7 +237,7 @@ def _forget(
     everything: Annotated[bool, typer.Option("--all", help="Forget all that was learned.")] = False,
 ) -> None:
     """Forget what was learned about a model or a server, so that it is learned again if it still holds."""
-    from agentloop.cli.profile_command import forget_profile  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.profile import forget_profile  # noqa: PLC0415 - as above
 
     raise typer.Exit(forget_profile(model, base_url, everything=everything))
 

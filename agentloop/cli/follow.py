@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from typing import Any, cast
 
-from agentloop.cli.approvals import Approvals
+from agentloop.cli.approvals.approver import Approvals
 from agentloop.cli.screen import Screen
 from agentloop.events import ApprovalAsked, Event, Finished
 from agentloop.loop.run import RunResult
-from agentloop.portal import PORTAL
+from agentloop.runtime.portal import PORTAL
 
 
 def follow_run(

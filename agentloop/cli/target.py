@@ -8,7 +8,7 @@ from importlib import import_module
 
 from agentloop.errors import ConfigurationError
 from agentloop.wire.profile import Endpoint
-from agentloop.wire.providers import PROVIDERS, Provider, find_provider
+from agentloop.wire.profile.providers import PROVIDERS, Provider, find_provider
 
 _STARTED_LATER = "http://127.0.0.1/v1"
 

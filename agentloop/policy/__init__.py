@@ -1,6 +1,11 @@
-"""Which calls run: rules over tools, arguments and hosts; what a run may do without a yes; people's decisions. Pure.
+"""Decides which tool calls may run: allow, ask or deny. Pure.
 
-Who is asked, and how a verdict is carried out, is the driver's business.
+Who is asked, and how a verdict is carried out, is known in `runtime`.
+
+- `rules`: Policy; `patterns`: the calls that a rule is about; `spelling`: the forms of a value that a rule compares.
+- `hosts`: the host of a URL.
+- `judgement`: the verdict on one call.
+- `requests`: ApprovalRequest; `decisions`: what a person decides, and what a run remembers of it.
 """
 
 from agentloop.policy.decisions import (

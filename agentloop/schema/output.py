@@ -13,14 +13,14 @@ from typing import Any
 
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
-from agentloop.schema.arguments import ArgumentsError, echo, read_json
-from agentloop.schema.checked_arguments import CheckedArguments
-from agentloop.schema.complaint import explain
+from agentloop.schema.arguments.argument_errors import explain
+from agentloop.schema.arguments.checked_arguments import CheckedArguments
+from agentloop.schema.arguments.parsing import ArgumentsError, echo, read_json
+from agentloop.schema.arguments.typed_arguments import TypedArguments
 from agentloop.schema.json_types import is_object
-from agentloop.schema.keywords import move_references
-from agentloop.schema.signature import Parameter, Signature
-from agentloop.schema.strict import find_faults, prune
-from agentloop.schema.typed_arguments import TypedArguments
+from agentloop.schema.parameters.keywords import move_references
+from agentloop.schema.parameters.signature import Parameter, Signature
+from agentloop.schema.parameters.strict import find_faults, prune
 
 _VALUE = "value"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
@@ -216,8 +216,8 @@ def _check_type(wanted: Any) -> None:
     """Raise for what no JSON can become; what only the strict subset can't say passes."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - takes 0.1 s
 
-    from agentloop.schema.typed import UNREADABLE  # noqa: PLC0415 - as above
-    from agentloop.schema.typed_dicts import modernize  # noqa: PLC0415 - as above
+    from agentloop.schema.parameters.typed import UNREADABLE  # noqa: PLC0415 - as above
+    from agentloop.schema.parameters.typed_dicts import modernize  # noqa: PLC0415 - as above
 
     if isroutine(wanted):  # pydantic would call it
         raise _unusable(wanted, "it is a function")

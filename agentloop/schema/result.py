@@ -11,7 +11,7 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 
 from agentloop.errors import ToolError
 from agentloop.items import Image, Text
-from agentloop.schema.visible import show_invisible
+from agentloop.schema.invisible_characters import show_invisible
 
 _HEAD_SHARE = 2 / 3
 _MOST_BYTES = 1_000_000

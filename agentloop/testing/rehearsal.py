@@ -7,9 +7,9 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 
-from agentloop.invoke import invoke
 from agentloop.items import JsonObject, ToolCall
 from agentloop.limits import Tally
+from agentloop.runtime.invoke import invoke
 from agentloop.testing.watch import Deed, Watch
 from agentloop.tools import Effects, Tool, ToolContext
 

@@ -1,4 +1,9 @@
-"""Tools: functions that a model can call."""
+"""Tools: functions that a model can call.
+
+- `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
+- `effects`: Effects, what a tool declares that it does.
+- `naming`: finds the tool that a model means by a name that is not quite right.
+"""
 
 from agentloop.tools.decorator import tool
 from agentloop.tools.definition import BoundCall, CallTool, Quota, Tool, ToolContext, collect_faults

@@ -1,1 +1,9 @@
-"""Pure translation between items and JSON, one room a dialect. Nothing here does I/O."""
+"""Translates between items and JSON. Pure: nothing here does input or output.
+
+- `conversation`: one run's side of the wire: which format it uses, what is encoded already.
+- `formats/`: requests, one module for each format.
+- `streams/`: replies, whole or streamed.
+- `profile/`: what is known about endpoints and models, and what refusals teach.
+- `leaks/`: tool calls and thinking that a server left in the text.
+- `payload`: JSON bytes in and out.
+"""

@@ -15,19 +15,19 @@ from agentloop.errors import EndpointError
 from agentloop.events import Notice, ReasoningDelta, TextDelta
 from agentloop.items import Item, JsonObject, Message, Reply, Text, ToolCall, ToolDialect, ToolResult
 from agentloop.tools import Tool
-from agentloop.wire.adapt import Sent, draw_lessons
-from agentloop.wire.call_ids import CallIds, unwrap_parallel
-from agentloop.wire.chat import ChatCompletions
-from agentloop.wire.dialect import Ask, Decoder, Dialect
-from agentloop.wire.leaked_calls import is_like_a_call
-from agentloop.wire.leaks import LeakGuard, recover
-from agentloop.wire.lessons import LESSONS, Lesson, add_lessons, apply_lessons
+from agentloop.wire.formats.call_ids import CallIds, unwrap_parallel
+from agentloop.wire.formats.chat import ChatCompletions
+from agentloop.wire.formats.dialect import Ask, Decoder, Dialect
+from agentloop.wire.formats.prompted import PromptedChat
+from agentloop.wire.formats.responses import MessageResponses, NativeResponses
+from agentloop.wire.formats.settings import check_settings, dropped_settings
+from agentloop.wire.formats.structured import is_ignored
+from agentloop.wire.leaks.leak_filter import LeakGuard, recover
+from agentloop.wire.leaks.leaked_calls import is_like_a_call
 from agentloop.wire.payload import load
 from agentloop.wire.profile import ModelSettings, Profile
-from agentloop.wire.prompted import PromptedChat
-from agentloop.wire.responses import MessageResponses, NativeResponses
-from agentloop.wire.settings import check_settings, dropped_settings
-from agentloop.wire.structured import is_ignored, lower_rung
+from agentloop.wire.profile.lessons import LESSONS, Lesson, add_lessons, apply_lessons
+from agentloop.wire.profile.refusals import Sent, draw_lessons, lower_rung
 
 _WORDS = frozenset({"auto", "none", "required", None})
 _MOST_TRIES = 8

@@ -22,7 +22,7 @@ from agentloop.ext.mcp.config import McpConfig
 from agentloop.ext.mcp.definitions import canonize
 from agentloop.ext.mcp.process import Complaints, run_process
 from agentloop.items import JsonObject
-from agentloop.schema.visible import strip_invisible
+from agentloop.schema.invisible_characters import strip_invisible
 
 _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
     types.CallToolResult | types.InputRequiredResult

@@ -19,7 +19,7 @@ from agentloop.errors import PackError
 from agentloop.ext.mcp.config import McpConfig
 from agentloop.ext.mcp.schemas import clean_schema, shorten
 from agentloop.items import JsonObject
-from agentloop.schema.visible import strip_invisible
+from agentloop.schema.invisible_characters import strip_invisible
 from agentloop.tools import Effects
 from agentloop.tools.effects import UNKNOWN
 

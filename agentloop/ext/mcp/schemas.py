@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from agentloop.items import JsonObject
-from agentloop.schema.visible import strip_invisible
+from agentloop.schema.invisible_characters import strip_invisible
 
 _LONGEST = 50_000
 _MOST_PARTS = 20_000

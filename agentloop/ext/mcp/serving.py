@@ -23,14 +23,14 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from agentloop.approval import ask_nested
-from agentloop.invoke import invoke
 from agentloop.items import Image, ToolCall, ToolResult
-from agentloop.journal import MemoryJournal
 from agentloop.limits import Limits
 from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
 from agentloop.loop.run import Pending, Run
 from agentloop.policy import Approver, Policy
+from agentloop.runtime.approval import ask_nested
+from agentloop.runtime.invoke import invoke
+from agentloop.runtime.journal import MemoryJournal
 from agentloop.tools import Tool, ToolContext
 from agentloop.tools.effects import UNKNOWN
 

@@ -1,7 +1,12 @@
-"""The guard: what becomes of each call, decided before any of them runs. Pure.
+"""Decides what becomes of each tool call before any of them runs. Pure.
 
-Room under the limits is reserved here, in the calls' order, so that a parallel batch never overshoots.
-What follows from the decisions is in `loop`.
+Room under the limits is reserved here, in the order of the calls, so that a parallel batch never exceeds them. What the
+run does after these decisions is in `advance`.
+
+- `rules`: Rules, which are fixed for a run, and the check that they make sense.
+- `planning`: the calls of one reply: limits, repeated calls, policy.
+- `deciding`: what a person's decisions change.
+- `nested`: calls that a tool makes itself.
 """
 
 from agentloop.loop.guard.deciding import decide, decide_nested, withhold

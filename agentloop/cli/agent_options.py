@@ -1,0 +1,79 @@
+"""The agent that the options of `run` and `chat` describe."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from agentloop.agent import Agent
+from agentloop.cli.approvals.approver import Approvals
+from agentloop.cli.options import Setup
+from agentloop.cli.sources import find_sources
+from agentloop.cli.target import make_endpoint, split_model
+from agentloop.cli.terminal import say
+from agentloop.errors import ConfigurationError
+from agentloop.items import JsonObject
+from agentloop.limits import Limits
+from agentloop.policy import Policy
+from agentloop.wire.profile.providers import EMBEDDED, HOSTED, find_provider
+
+
+def make_agent(setup: Setup, approvals: Approvals, output_schema: str | None = None) -> Agent[Any]:
+    """Return the agent.
+
+    Args:
+        setup: The options.
+        approvals: Decides the calls that need a yes.
+        output_schema: The file of the JSON schema that answers are to follow, if they are.
+
+    Raises:
+        UserError: an option makes no sense, or there is no such file, model, pack or tool.
+        PackError: a pack can't be imported.
+    """
+    if setup.base_url is not None and setup.model is None:
+        raise ConfigurationError(
+            "--base-url came without --model", hint="add --model, the name as that server knows it"
+        )
+    if setup.max_tool_calls is not None and setup.max_tool_calls < 0:
+        raise ConfigurationError(f"--max-tool-calls {setup.max_tool_calls} is below zero", hint="give 0 or more")
+    limits = Limits() if setup.max_tool_calls is None else Limits(tool_calls=setup.max_tool_calls)
+    sources = find_sources(setup.tools, setup.pack)
+    model = _default_model() if setup.model is None else setup.model
+    if setup.base_url is None:
+        split_model(model)
+    return Agent(
+        model,
+        endpoint=None if setup.base_url is None else make_endpoint(setup.base_url),
+        instructions=setup.instructions,
+        tools=sources,
+        output=None if output_schema is None else _read_schema(output_schema),
+        limits=limits,
+        policy=Policy(approver=approvals.approve),
+    )
+
+
+def _default_model() -> str:
+    keys = find_provider(HOSTED)[0].keys
+    if any(os.environ.get(key) for key in keys):
+        return HOSTED
+    say("model", f"{EMBEDDED}, a small one inside this process, as {keys[0]} is not set; --model takes another")
+    return EMBEDDED
+
+
+def _read_schema(path: str) -> JsonObject:
+    """Return the JSON schema in a file.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        schema = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"no JSON schema can be read from {path}: {error}", hint="give a file that holds one, as a JSON object"
+        ) from None
+    if not isinstance(schema, dict):
+        raise ConfigurationError(f"{path} holds no JSON schema", hint="a schema is a JSON object")
+    return cast("JsonObject", schema)

@@ -1,0 +1,163 @@
+"""Lists of models that providers publish: fetched, and read whatever their shape.
+
+What one says of a model is for people to choose by. What a request may hold is decided by the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final, cast
+
+from agentloop.errors import EndpointError, EndpointTimeoutError, ReplyError, UnreachableError
+from agentloop.items import JsonObject
+from agentloop.wire.payload import load, mapping, string
+from agentloop.wire.profile.failures import not_a_reply, read_error
+
+TIMEOUT_SECONDS: Final = 10.0
+MOST_BYTES: Final = 16_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What a catalogue says of one model; None and "" where it says nothing.
+
+    Attributes:
+        name: As a request has it.
+        available: Whether it may be called now.
+        tools: Whether it calls functions.
+        vision: Whether it takes images.
+        reasoning: Whether it thinks first.
+        streaming: Whether its reply may come as a stream.
+        writes_text: Whether it writes text at all, and is not for speech or embeddings.
+        limit: How often it may be called with a key.
+        anonymous_limit: How often without one.
+    """
+
+    name: str
+    available: bool | None = None
+    tools: bool | None = None
+    vision: bool | None = None
+    reasoning: bool | None = None
+    streaming: bool | None = None
+    writes_text: bool | None = None
+    limit: str = ""
+    anonymous_limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The models of a catalogue by name, and in words what in it could not be read."""
+
+    models: tuple[ModelCard, ...]
+    faults: tuple[str, ...] = ()
+
+    @property
+    def has_only_names(self) -> bool:
+        """Whether nothing else is said of any model, as in OpenAI's list."""
+        return all(card == ModelCard(name=card.name) for card in self.models)
+
+
+def fetch_catalogue(url: str, headers: Mapping[str, str]) -> Catalogue:
+    """Return the catalogue at a URL.
+
+    Raises:
+        UnreachableError: there is no connection, as when this machine is offline.
+        EndpointTimeoutError: it took longer than TIMEOUT_SECONDS.
+        EndpointError: what came is an error, is too large or is no list of models.
+    """
+    body = _get(url, headers)
+    try:
+        catalogue = read_catalogue(load(body))
+    except ValueError:
+        raise not_a_reply(body, "JSON") from None
+    if not catalogue.models and catalogue.faults:
+        raise ReplyError(f"{url} holds no list of models: {catalogue.faults[0]}", hint="check the URL")
+    return catalogue
+
+
+def read_catalogue(payload: object) -> Catalogue:
+    """Return the models in a catalogue.
+
+    It may be a list as OVHcloud publishes it (https://catalog.endpoints.ai.ovh.net/rest/v1/models_v2), or the answer
+    to `GET /v1/models` as OpenAI defines it, which holds little more than names.
+    """
+    about = mapping(payload)
+    listed: object = about.get("data", about.get("models")) if about else payload
+    if not isinstance(listed, list):
+        return Catalogue((), (f"it is a {type(payload).__name__} without a list in `data` or `models`",))
+    entries = cast("list[object]", listed)
+    cards = {card.name: card for entry in entries if (card := _read_card(entry)) is not None}
+    nameless = sum(_read_card(entry) is None for entry in entries)
+    faults = (f"{nameless} of {len(entries)} entries have no name and are left out",) if nameless else ()
+    return Catalogue(tuple(cards[name] for name in sorted(cards, key=str.lower)), faults)
+
+
+def _read_card(entry: object) -> ModelCard | None:
+    fields = mapping(entry)
+    name = string(entry) or string(fields.get("id")) or string(fields.get("name")) or string(fields.get("model"))
+    if not name:
+        return None
+    about = mapping(fields.get("metadata")) or fields
+    can = mapping(mapping(about.get("model_specs")).get("capabilities")) or mapping(fields.get("capabilities"))
+    limits = mapping(mapping(about.get("usage_information")).get("rate_limit"))
+    return ModelCard(
+        name=name,
+        available=_read_flag(fields, "available"),
+        tools=_read_flag(can, "function_calling"),
+        vision=_has(can.get("input_modality"), "image"),
+        reasoning=_read_flag(can, "reasoning"),
+        streaming=_read_flag(can, "streaming"),
+        writes_text=_has(can.get("output_modality"), "text"),
+        limit=_describe(limits.get("rate_limit_api")),
+        anonymous_limit=_describe(limits.get("rate_limit_api_anonymous")),
+    )
+
+
+def _read_flag(fields: JsonObject, name: str) -> bool | None:
+    value = fields.get(name)
+    return value if isinstance(value, bool) else None
+
+
+def _has(listed: object, wanted: str) -> bool | None:
+    return wanted in cast("list[object]", listed) if isinstance(listed, list) else None
+
+
+def _describe(value: Any) -> str:
+    """Return a limit in words, be it a number, a sentence, or an object of both."""
+    parts: Iterable[object] = mapping(value).values() or [value]
+    return " ".join(str(part) for part in parts if isinstance(part, (str, int, float)) and not isinstance(part, bool))
+
+
+def _get(url: str, headers: Mapping[str, str]) -> bytes:
+    import httpx2  # noqa: PLC0415 - 0.2 s that who only reads a catalogue need not pay
+
+    started = monotonic()
+    try:
+        with httpx2.Client(timeout=TIMEOUT_SECONDS) as client, client.stream("GET", url, headers=headers) as response:
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+                if monotonic() - started > TIMEOUT_SECONDS:
+                    raise httpx2.ReadTimeout("the whole of it took too long")
+                if len(body) > MOST_BYTES:
+                    raise ReplyError(f"{url} is larger than {MOST_BYTES:,} bytes", hint="check the URL")
+    except httpx2.TimeoutException:
+        raise EndpointTimeoutError(
+            f"{url} gave no answer within {TIMEOUT_SECONDS:g} s", hint="try again later, or check the network"
+        ) from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        raise UnreachableError(
+            f"{url} can't be reached: {error or type(error).__name__}",
+            hint="check that this machine is online, or that the server runs there",
+        ) from None
+    if not response.is_success:
+        raise _refusal(url, response.status_code, response.headers, bytes(body))
+    return bytes(body)
+
+
+def _refusal(url: str, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+    error = read_error(status, headers, body)
+    error.message = f"{url}: {error.message}"
+    return error

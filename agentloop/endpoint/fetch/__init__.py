@@ -1,0 +1,15 @@
+"""Fetches addresses that a user, a page or a model named: only from the public network, and only up to a size.
+
+It uses httpcore2 directly, which has no redirects, cookies, proxies, credentials or decompression that would have to be
+switched off. It is imported by the first fetch.
+
+- `fetcher`: Fetcher, which checks every redirect and bounds every answer.
+- `network`: connects only to addresses that were checked; `addresses`: which addresses are public.
+- `urls`: reads URLs, follows redirects, and hides secrets in URLs.
+- `body`: reads and unpacks a body up to a size.
+"""
+
+from agentloop.endpoint.fetch.addresses import Address, Resolve, is_public, look_up
+from agentloop.endpoint.fetch.fetcher import Fetched, Fetcher
+
+__all__ = ["Address", "Fetched", "Fetcher", "Resolve", "is_public", "look_up"]

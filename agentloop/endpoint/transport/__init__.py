@@ -1,0 +1,14 @@
+"""Sends bytes to an endpoint and returns its bytes. What the bytes mean is known in `wire`.
+
+- `http_transport`: the Transport protocol, and HttpTransport, which sends a request once.
+- `connection`: the only module that knows the openai SDK.
+- `limiter`: Pace, which keeps to the endpoint's rate limit.
+- `retry`: RetryPolicy, which says whether a failed request is sent again.
+- `deadline`: one timer for all the waits of a request.
+"""
+
+from agentloop.endpoint.transport.http_transport import HttpTransport, Transport, WarningSource
+from agentloop.endpoint.transport.limiter import Pace
+from agentloop.endpoint.transport.retry import RetryPolicy, Watch, is_retryable
+
+__all__ = ["HttpTransport", "Pace", "RetryPolicy", "Transport", "WarningSource", "Watch", "is_retryable"]

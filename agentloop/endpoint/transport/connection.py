@@ -1,0 +1,173 @@
+"""One event loop's connections to an endpoint: the only file that knows the openai SDK.
+
+Imported by the first request, never before. What the SDK and its HTTP client raise becomes an error of ours here, and
+nothing is sent twice: when to try again is `retry`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+import openai
+
+from agentloop.endpoint.transport.deadline import Deadline
+from agentloop.errors import ConfigurationError, EndpointError, EndpointTimeoutError, ReplyError, UnreachableError
+from agentloop.wire.profile import Endpoint
+from agentloop.wire.profile.failures import read_error
+
+if TYPE_CHECKING:
+    from openai._models import FinalRequestOptions
+
+CONNECT_SECONDS = 10.0
+# Tools run between the requests of a run; a connection that is dropped meanwhile costs a TLS handshake.
+IDLE_SECONDS = 30.0
+CONNECTIONS = 1000
+WARNING_HEADER = "x-warning"  # OVHcloud, of models that will be taken out of service
+
+
+class Connection:
+    """The SDK's client for one endpoint on one event loop, with its pool.
+
+    Args:
+        endpoint: Where it leads.
+        warn: Hears what the endpoint warns of, with every reply that does so.
+
+    Raises:
+        ConfigurationError: no client can be made for this base_url in this environment.
+    """
+
+    def __init__(self, endpoint: Endpoint, warn: Callable[[str], None]) -> None:
+        url = urlsplit(endpoint.base_url)
+        self._where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+        self._timeout_seconds = endpoint.timeout_seconds
+        self._warn = warn
+        self._base_url = endpoint.base_url.rstrip("/")
+        self._lifetime = self._live()
+        try:
+            self._client = _Client(
+                base_url=endpoint.base_url,
+                api_key=endpoint.api_key or "anonymous",  # the SDK insists on one
+                max_retries=0,
+                http_client=_http_client(endpoint),
+            )
+        except (httpx2.InvalidURL, ValueError, OSError, ImportError) as error:
+            raise ConfigurationError(
+                f"no connection can be made to {self._where}: {error}",
+                hint="check base_url, and the proxy and SSL_CERT_* variables of the environment",
+            ) from error
+
+    async def open(self) -> None:
+        """Bind the connections to the running event loop, which closes them when it shuts down.
+
+        `asyncio.run` closes the asynchronous generators that are still open while the loop can still close sockets, so
+        that someone who never calls `aclose` leaks none.
+        """
+        await anext(self._lifetime)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._lifetime.aclose()
+
+    async def _live(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self._client.close()
+
+    async def send(self, path: str, body: bytes) -> bytes:
+        """Post the body and return the whole reply."""
+        with self._our_errors(), Deadline(self._timeout_seconds):
+            response = await self._post(path, body, stream=False)
+        return response.content
+
+    async def stream(self, path: str, body: bytes) -> AsyncGenerator[bytes]:
+        """Post the body and yield the reply as it comes, decompressed."""
+        with self._our_errors(), Deadline(self._timeout_seconds) as deadline:
+            response = await self._post(path, body, stream=True)
+            try:
+                async with aclosing(response.aiter_bytes()) as chunks:
+                    async for chunk in chunks:
+                        deadline.pause()
+                        yield chunk
+                        deadline.go_on()
+            finally:
+                await response.aclose()
+
+    async def _post(self, path: str, body: bytes, *, stream: bool) -> httpx2.Response:
+        # A response that is asked for as such comes back as it is, streamed or not.
+        response = await self._client.post(self._base_url + path, cast_to=httpx2.Response, content=body, stream=stream)
+        warning = response.headers.get(WARNING_HEADER)
+        if warning:
+            self._warn(warning)
+        return response
+
+    @contextmanager
+    def _our_errors(self) -> Generator[None]:
+        try:
+            yield
+        except openai.APIStatusError as error:
+            raise _refusal(error.response) from None
+        except TimeoutError as error:
+            raise EndpointTimeoutError(
+                f"{self._where} gave no whole reply within {self._timeout_seconds:g} s",
+                hint="give the Endpoint a longer timeout_seconds, or ask the model for less",
+            ) from error
+        except (openai.APIConnectionError, httpx2.HTTPError, OSError, anyio.EndOfStream) as error:
+            cause = error.__cause__ or error  # the SDK only says "Connection error."
+            raise UnreachableError(
+                f"the connection to {self._where} failed: {str(cause) or type(cause).__name__}",
+                hint="check that the server is running and that base_url is right",
+            ) from error
+
+
+class _Client(openai.AsyncOpenAI):
+    """The SDK's client, sending the headers of its HTTP client and no others.
+
+    By itself the SDK would add what it finds in OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, which were
+    meant for another endpoint, and a description of this machine; and putting a request together would take it 60 µs
+    more, a tenth of what a request costs. The method is the SDK's own affair, and a later SDK may go without it: then
+    its headers come back, and nothing else changes.
+    """
+
+    def _build_request(self, options: FinalRequestOptions, *, retries_taken: int = 0) -> httpx2.Request:  # noqa: ARG002 - it is told of retries, and makes none
+        content = cast("bytes", options.content)
+        return httpx2.Request(options.method, _url(options.url), content=content, headers=self._client.headers)
+
+
+@lru_cache(maxsize=64)
+def _url(text: str) -> httpx2.URL:
+    return httpx2.URL(text)
+
+
+def _http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
+    headers = httpx2.Headers({"Accept": "application/json", "User-Agent": "agentloop"})
+    if endpoint.api_key is not None:
+        headers["Authorization"] = f"Bearer {endpoint.api_key}"
+    headers.update(endpoint.headers)
+    headers["Content-Type"] = "application/json"
+    return httpx2.AsyncClient(
+        headers=headers,
+        # The whole request has one timer of ours, which is cheaper than one for every read.
+        timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+        limits=httpx2.Limits(
+            max_connections=CONNECTIONS, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS
+        ),
+        # A redirected POST becomes a GET, and would carry the endpoint's own headers to another host.
+        follow_redirects=False,
+    )
+
+
+def _refusal(response: httpx2.Response) -> EndpointError:
+    if response.has_redirect_location:
+        return ReplyError(
+            f"the endpoint redirects to {response.headers['location']}",
+            hint="give the Endpoint the base_url to which it redirects",
+            status=response.status_code,
+        )
+    return read_error(response.status_code, response.headers, response.content)

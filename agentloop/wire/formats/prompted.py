@@ -1,0 +1,262 @@
+"""Tool calls for models that have no tool calling, over `/v1/chat/completions`.
+
+The tools are told in the system text, and `response_format` holds the model to one of two shapes:
+`{"tool": ..., "arguments": ...}` or `{"answer": ...}` (llama.cpp, vLLM and OVHcloud take it there); a
+model known to be small is held to one sentence once the tools have returned. Calls and results go back as plain
+messages. How chat bodies and streams are laid out is known by `chat` and its rooms, not here.
+
+The words were chosen by trying them on SmolLM2-135M, where they decide whether it works at all: whether a tool helps
+is asked right beside the question, and a result is followed by the question once more. Without that it chats in place
+of calling, and then calls in place of answering.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic_core import from_json
+
+from agentloop.events import ReasoningDelta, TextDelta
+from agentloop.items import Item, JsonObject, Message, Reply, Text, ToolCall, ToolResult
+from agentloop.schema import move_references
+from agentloop.tools import Tool
+from agentloop.wire.formats.chat import ChatCompletions
+from agentloop.wire.formats.dialect import Ask, Decoder
+from agentloop.wire.formats.images import place_images
+from agentloop.wire.formats.request import write_arguments, write_schema
+from agentloop.wire.formats.structured import add_words, needs_words, restrict_form, without_reasoning
+from agentloop.wire.payload import dump, mapping, string
+from agentloop.wire.profile import Profile
+
+_USE = "If a tool can find this out, use it: "
+_ANSWER = "Answer with the result, in one short sentence."
+# It begins with a capital, so it is neither JSON nor a list; the bound ends what would go on for ever.
+_SENTENCE = dump({"type": "string", "pattern": r'^[A-Z][^"{}\\]{1,120}[.]$'})
+_PLACE = "#/$defs/"
+_TEXT: JsonObject = {"type": "string"}
+_STARTS = ('{"tool":', '{"answer":')
+
+
+class PromptedChat:
+    """A chat in which a model without tool calling calls tools all the same."""
+
+    path = "/chat/completions"
+
+    def __init__(self) -> None:
+        self._chat = ChatCompletions()
+
+    def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
+        """Return the JSON of the items of one or more whole turns, one fragment a message."""
+        return self._chat.encode_items(_write_plainly(items, profile), profile)
+
+    def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
+        """Return the JSON schema of a reply that calls one of the tools or answers."""
+        return dump(_write_reply_schema(tools, profile, _TEXT))
+
+    def encode(self, ask: Ask, fragments: Sequence[bytes], tools: bytes) -> bytes:
+        """Return the body of a request from what was encoded before.
+
+        Raises:
+            ConfigurationError: `extra_body` holds what is not JSON.
+        """
+        ask, choice = without_reasoning(ask), ask.settings.tool_choice or "auto"
+        is_result = any(isinstance(item, ToolResult) for item in ask.items[-1:])
+        is_over = ask.profile.small_model and is_result and ask.output is None
+        offered = [] if is_over else [tool for tool in ask.tools if choice in {"auto", "required", tool.name}]
+        last = self._chat.encode_items(_write_last(ask, may_call=bool(offered)), ask.profile)
+        if last:
+            fragments = [*fragments[:-1], *last]
+        if ask.output or (offered and choice != "auto"):
+            answer = restrict_form(ask.output, ask.profile)["schema"] if ask.output else _TEXT
+            must_call = offered and choice != "auto"
+            tools = dump(_write_reply_schema(offered, ask.profile, None if must_call else answer))
+        if offered or ask.output:
+            ask, fragments = add_words(ask, fragments, _describe(ask, offered))
+        if offered or ask.output or is_over:
+            shape = _write_format(ask.profile, _SENTENCE if is_over else tools)
+            extra = {**shape, **ask.settings.extra_body}
+            ask = replace(ask, settings=replace(ask.settings, extra_body=extra))
+        return self._chat.encode(replace(ask, tools=(), output=None), fragments, b"[]")
+
+    def decode(self, body: bytes) -> Reply:
+        """Return the reply in a whole body.
+
+        Raises:
+            ReplyError: the body is not a reply.
+            EndpointError: the body says that the request failed.
+        """
+        return _read_reply(self._chat.decode(body))
+
+    def decoder(self) -> PromptedDecoder:
+        """Return a decoder for one streamed reply."""
+        return PromptedDecoder(self._chat.decoder())
+
+
+class PromptedDecoder:
+    """Shows plain text and the text of an answer as they come, and nothing of the JSON around it.
+
+    What begins with a quotation mark is not shown before its end, by whoever holds the whole reply.
+    """
+
+    def __init__(self, chat: Decoder) -> None:
+        self._chat = chat
+        self._text = ""
+        self._shown = 0
+        self._is_plain = False
+
+    def feed(self, data: bytes) -> list[TextDelta | ReasoningDelta]:
+        """Take the next bytes and return what there is to show.
+
+        Raises:
+            EndpointError: the stream itself says that the response failed.
+        """
+        shown: list[TextDelta | ReasoningDelta] = []
+        for delta in self._chat.feed(data):
+            if isinstance(delta, ReasoningDelta):
+                shown.append(delta)
+            elif text := self._show(delta.text):
+                shown.append(TextDelta(text))
+        return shown
+
+    def close(self) -> Reply:
+        """Return the whole reply once the bytes have ended.
+
+        Raises:
+            StreamCutError: the stream ended without its terminal event.
+            EndpointError: the response failed, or what came is no reply.
+        """
+        return _read_reply(self._chat.close())
+
+    def _show(self, text: str) -> str:
+        if self._is_plain:
+            return text
+        self._text += text
+        start = "".join(self._text.split())
+        if start.startswith('"'):
+            return ""  # whether this is text or JSON is known at its end
+        if not any(start.startswith(known) or known.startswith(start) for known in _STARTS):
+            self._is_plain = True
+            return self._text
+        new = (_read_answer(self._text) or "")[self._shown :]
+        self._shown += len(new)
+        return new
+
+
+def _write_format(profile: Profile, schema: bytes) -> JsonObject:
+    match profile.structured_output:
+        case "prompt":
+            return {}
+        case "json_object":
+            return {"response_format": {"type": "json_object"}}
+        case _:
+            shape = b'{"type":"json_schema","json_schema":{"name":"reply","strict":true,"schema":%b}}'
+            return {"response_format": shape % schema}
+
+
+def _write_reply_schema(tools: Sequence[Tool], profile: Profile, answer: JsonObject | None) -> JsonObject:
+    """Return the schema of a reply that calls a tool or answers; without an answer, one that calls a tool."""
+    places = {tool.name: write_schema(tool, profile) for tool in tools}
+    shapes = [_close({"tool": {"const": name}, "arguments": {"$ref": _PLACE + name}}) for name in places]
+    if answer is _TEXT:
+        shapes.append(_close({"answer": _TEXT}))
+    elif answer is not None:
+        places["."] = answer  # which is no name of a tool
+        shapes.append(_close({"answer": {"$ref": f"{_PLACE}."}}))
+    definitions = {name: move_references(schema, _PLACE + name) for name, schema in places.items()}
+    return {**({"anyOf": shapes} if tools else shapes[0]), "$defs": definitions}
+
+
+def _close(properties: JsonObject) -> JsonObject:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _describe(ask: Ask, offered: Iterable[Tool]) -> str:
+    """Return the words that tell of the tools on offer, and of an answer that the server can't be told of."""
+    tools = [_describe_tool(tool) for tool in offered]
+    lines = ["Tools:", *tools, '{"answer": ...} when the result is known'] if tools else []
+    if ask.output is not None and needs_words(ask):
+        lines += [] if tools else ['Reply with {"answer": ...} and nothing else.']
+        lines.append(f"The answer is JSON of this schema: {dump(ask.output['schema']).decode()}")
+    return "\n".join(lines)
+
+
+def _describe_tool(tool: Tool) -> str:
+    properties = mapping(tool.parameters.get("properties"))
+    names = ", ".join(f"{json.dumps(name)}: ..." for name in properties)
+    told = {name: string(mapping(schema).get("description")) for name, schema in properties.items()}
+    notes = [f"{name}: {text}" for name, text in told.items() if text]
+    line = " ".join([_write_call(tool.name, f"{{{names}}}"), tool.description, *notes])
+    return " ".join(line.split())  # a line each: a stray line break made SmolLM2 repeat its call in place of answering
+
+
+def _write_call(name: str, arguments: str) -> str:
+    return f'{{"tool": {json.dumps(name)}, "arguments": {arguments}}}'
+
+
+def _write_plainly(items: Iterable[Item], profile: Profile) -> list[Item]:
+    """Return the items with calls and results as what the assistant and the user said."""
+    names: dict[str, str] = {}
+    plain: list[Item] = []
+    for item in place_images(items, profile, in_results=True):
+        match item:
+            case ToolCall():
+                names[item.call_id] = item.name
+                arguments = json.dumps(from_json(write_arguments(item)), ensure_ascii=False)
+                plain.append(Message("assistant", _write_call(item.name, arguments)))
+            case ToolResult():
+                text = f"{names.get(item.call_id, 'The tool')} returned: {item.content}"
+                plain.append(Message("user", (Text(text), *item.images)))
+            case _:
+                plain.append(item)
+    return plain
+
+
+def _write_last(ask: Ask, *, may_call: bool) -> list[Item]:
+    """Return the last item with the words that belong to it only while it is the last, or nothing if there are none."""
+    items = ask.items
+    match items[-1:]:
+        case [Message(role="user", content=(Text(text), *rest))] if may_call:
+            return [Message("user", (Text(_USE + text), *rest))]
+        case [ToolResult(call_id=call_id) as result]:
+            call = [item for item in items if isinstance(item, ToolCall) and item.call_id == call_id]
+            told = _write_plainly([*call, result], ask.profile)[-1]
+            asked = [item for item in items if isinstance(item, Message) and item.role == "user"]
+            texts = [item.text for item in (told, *asked[-1:]) if isinstance(item, Message)]
+            images = result.images if ask.profile.images else ()
+            words = f"\n{_ANSWER}" if ask.output is None else ""
+            return [Message("user", (Text("\n\n".join(texts) + words), *images))]
+        case _:
+            return []
+
+
+def _read_reply(reply: Reply) -> Reply:
+    items = tuple(_read_message(item) if isinstance(item, Message) else item for item in reply.items)
+    return replace(reply, items=items, dialect="prompted")
+
+
+def _read_message(message: Message) -> Message | ToolCall:
+    said = mapping(_read(message.text))
+    name = said.get("tool")
+    if isinstance(name, str) and isinstance(said.get("arguments"), dict):
+        return ToolCall("", name, dump(mapping(said["arguments"])).decode())
+    if isinstance(said.get("answer"), dict):
+        return replace(message, content=(Text(dump(said["answer"]).decode()),))
+    answer = _read_answer(message.text)
+    return message if answer is None else replace(message, content=(Text(answer),))
+
+
+def _read_answer(text: str) -> str | None:
+    """Return the text of an answer, as far as it has come; None if this is none."""
+    sentence = _read(text)
+    answer = sentence if isinstance(sentence, str) else mapping(_read(text, cut_off=True)).get("answer")
+    return answer if isinstance(answer, str) else None
+
+
+def _read(text: str, *, cut_off: bool = False) -> Any:
+    try:
+        return from_json(text, allow_partial="trailing-strings" if cut_off else False)
+    except ValueError:
+        return None

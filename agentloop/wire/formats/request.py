@@ -1,0 +1,99 @@
+"""What requests of both routes have in common: the body around what is encoded already, and what goes into it.
+
+How items, tools and settings are written is known by each route's own room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from pydantic_core import from_json
+
+from agentloop.errors import ConfigurationError
+from agentloop.items import JsonObject, ToolCall
+from agentloop.schema import ArgumentsError, parse_arguments, restrict
+from agentloop.tools import Tool
+from agentloop.wire.formats.dialect import Ask
+from agentloop.wire.payload import dump
+from agentloop.wire.profile import Profile
+
+_WORDS = frozenset({"auto", "none", "required"})
+
+
+def write_body(
+    fields: Mapping[str, object],
+    extra: Mapping[str, object],
+    name: str,
+    conversation: Sequence[bytes],
+    refused: Collection[str] = (),
+) -> bytes:
+    """Return the body of a request, with the conversation at its end so that what comes before stays the same.
+
+    Args:
+        fields: The known fields, one at least; None is left out, and bytes are taken as the JSON that they are.
+        extra: Fields that agentloop does not know, sent as they are and in place of a known one of the same name.
+        name: The conversation's field.
+        conversation: The fragments of the conversation, JSON each.
+        refused: Names of fields that are not sent, known or not.
+
+    Raises:
+        ConfigurationError: a value in `extra` is not JSON.
+    """
+    members = {key: value for key, value in fields.items() if value is not None} | dict(extra)
+    members = {key: value for key, value in members.items() if key not in refused}
+    encoded = {key: value for key, value in members.items() if isinstance(value, bytes)}
+    try:
+        head = dump({key: value for key, value in members.items() if key not in encoded})[1:-1]
+    except ValueError as error:
+        raise ConfigurationError(
+            f"extra_body can't be sent as JSON: {error}",
+            hint="give strings, numbers, booleans, None, lists and dicts only",
+        ) from None
+    head += b"".join(b',"%b":%b' % (key.encode(), value) for key, value in encoded.items())
+    if name in extra:
+        return b"{%b}" % head
+    # One join of everything: each further copy of a long conversation would cost milliseconds.
+    listed = [b","] * (2 * len(conversation) - 1)
+    listed[::2] = conversation
+    return b"".join((b"{", head, b',"', name.encode(), b'":[', *listed, b"]}"))
+
+
+def write_call(call: ToolCall) -> JsonObject:
+    """Return a call as an entry of a message's `tool_calls`."""
+    function = {"name": call.name, "arguments": write_arguments(call)}
+    return {"id": call.call_id, "type": "function", "function": function}
+
+
+def write_arguments(call: ToolCall) -> str:
+    """Return a call's arguments as the text of a JSON object, whatever the model wrote.
+
+    Ollama, vLLM and SGLang fail on a history that holds anything else. What can't be mended becomes `{}`; the
+    call's result tells the model what was wrong.
+    """
+    try:
+        if isinstance(from_json(call.arguments.encode(), allow_inf_nan=False), dict):
+            return call.arguments
+    except ValueError:
+        pass
+    try:
+        return dump(parse_arguments(call.arguments)[0]).decode()
+    except (ArgumentsError, RecursionError, ValueError):
+        return "{}"
+
+
+def write_schema(tool: Tool, profile: Profile) -> JsonObject:
+    """Return a tool's schema with only those constraints that the server takes; the others are told in words."""
+    return restrict(tool.parameters, profile.schema_keywords)
+
+
+def choose_tools(ask: Ask) -> tuple[str | None, str | None]:
+    """Return the word of `tool_choice` and the name of the one tool that must be called, where either is to be sent.
+
+    A server that does not obey a named choice is asked to call some tool, if it obeys that.
+    """
+    choice = ask.settings.tool_choice if ask.tools else None
+    if choice is None or choice in _WORDS:
+        return (choice if choice in ask.profile.tool_choice else None), None
+    if "named" in ask.profile.tool_choice:
+        return None, choice
+    return ("required" if "required" in ask.profile.tool_choice else None), None

@@ -1,0 +1,41 @@
+"""Whole replies of `/v1/chat/completions`, read into a Reply. A stream is first put together, then read here too."""
+
+from __future__ import annotations
+
+from agentloop.items import JsonObject, Reply, ReplyStop
+from agentloop.wire.payload import load, mapping, mappings, string
+from agentloop.wire.profile.failures import not_a_reply, read_failure
+from agentloop.wire.streams.reply import read_message, read_usage
+
+_STOPS: dict[str, ReplyStop] = {"length": "truncated", "content_filter": "refused"}
+
+
+def read_body(body: bytes) -> Reply:
+    """Return the reply in the bytes of a whole body.
+
+    Raises:
+        ReplyError: the bytes are not JSON, or not a reply.
+        EndpointError: the body says that the request failed.
+    """
+    try:
+        completion = mapping(load(body))
+    except ValueError:
+        raise not_a_reply(body, "JSON") from None
+    if completion.get("error"):
+        raise read_failure(completion)
+    if not mappings(completion.get("choices")):
+        failed = completion.keys() & {"message", "detail"}
+        raise read_failure(completion) if failed else not_a_reply(body, "a completion")
+    return read_completion(completion)
+
+
+def read_completion(completion: JsonObject) -> Reply:
+    """Return the reply in a completion's first choice.
+
+    That `finish_reason` is "stop" does not mean that there are no calls, as llama.cpp and others say so of both.
+    """
+    choice = mappings(completion.get("choices"))[0]
+    said = read_message(mapping(choice.get("message")))
+    stop = "refused" if said.refused else _STOPS.get(string(choice.get("finish_reason")), "complete")
+    usage = read_usage(completion.get("usage"))
+    return Reply((*said.items, *said.calls), usage, stop, string(completion.get("id")) or None)
