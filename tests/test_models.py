@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from agentloop import catalogue as catalogues
 from agentloop.cli import main
+from agentloop.endpoint import catalogue as catalogues
 from agentloop.endpoint.catalogue import ModelCard, read_catalogue
 from agentloop.wire.profile.providers import PROVIDERS
 from any_json import any_json
