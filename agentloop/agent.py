@@ -1,4 +1,4 @@
-"""Agent: the recipe of a model, its tools and its limits, and the ways to run it."""
+"""Agent: a model with its tools and limits, and the ways to run it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, cast, overload
 from uuid import uuid4
 
 from agentloop.endpoint.media import inline_images
-from agentloop.endpoint.profile_store import look_up, remember
+from agentloop.endpoint.profile_store import remember, resolve_profile
 from agentloop.endpoint.transport import HttpTransport, RetryPolicy, Transport, WarningSource
 from agentloop.errors import ConfigurationError, RunStateError
 from agentloop.events import Event, Finished, Notice
@@ -29,11 +29,11 @@ from agentloop.runtime.drive import Driver
 from agentloop.runtime.journal import Journal, MemoryJournal, Observer
 from agentloop.runtime.observe import open_log
 from agentloop.runtime.portal import PORTAL
-from agentloop.runtime.run_config import Recipe, adapt_rules, add_tools, offer_tools
+from agentloop.runtime.run_config import RunConfig, adapt_rules, add_tools, offer_tools
 from agentloop.runtime.streaming import stream_events
 from agentloop.schema import OutputSchema
 from agentloop.tools import collect_tools
-from agentloop.wire.conversation import Subject
+from agentloop.wire.conversation import ModelTarget
 from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 from agentloop.wire.profile.providers import Provider, find_provider
 
@@ -142,7 +142,7 @@ class Agent(Generic[Output_co]):
         self._name = model
         self._provider = Provider()
         self._transport: Transport | None = None
-        self._recipe: Recipe | None = None
+        self._config: RunConfig | None = None
         self._profile = Profile()
         if endpoint is None:
             self._provider, self._name = find_provider(model)
@@ -257,19 +257,19 @@ class Agent(Generic[Output_co]):
         observer: Observer | None = None,
     ) -> RunResult[Any]:
         run, outcome = begun
-        recipe = self._recipe or self._make_recipe(self._transport or await self._start_server())
+        config = self._config or self._make_config(self._transport or await self._start_server())
         observers = [watch for watch in (open_log(run.run_id), observer) if watch is not None]
         journal = MemoryJournal(observers)
         tell = partial(_warn, journal)
         async with open_packs(self._packs, tell) if self._packs else nullcontext(()) as tools:
-            recipe = add_tools(recipe, tools, self._profile) if tools else recipe
-            _check_tool_choice(self._settings, recipe.rules)
+            config = add_tools(config, tools, self._profile) if tools else config
+            _check_tool_choice(self._settings, config.rules)
             if outcome is None or isinstance(outcome, HumanDecided):
-                _check_tools(run, recipe.rules)
-            run, command = resume(run, recipe.rules) if outcome is None else advance(run, outcome, recipe.rules)
-            items = await inline_images(run.items, recipe.subject)
+                _check_tools(run, config.rules)
+            run, command = resume(run, config.rules) if outcome is None else advance(run, outcome, config.rules)
+            items = await inline_images(run.items, config.target)
             run = run if items is run.items else replace(run, items=items)
-            result = await Driver(recipe, journal, run, context=context, stream=stream).drive(command)
+            result = await Driver(config, journal, run, context=context, stream=stream).drive(command)
         await journal.emit(Finished(result))
         return result
 
@@ -280,11 +280,11 @@ class Agent(Generic[Output_co]):
             self._transport = HttpTransport(self._provider.endpoint(self._name, os.environ, base_url))
         return self._transport
 
-    def _make_recipe(self, transport: Transport) -> Recipe:
+    def _make_config(self, transport: Transport) -> RunConfig:
         endpoint = transport.endpoint
-        known = look_up(endpoint, self._name, "" if self._name == self.model else self.model.partition(":")[0])
+        known = resolve_profile(endpoint, self._name, "" if self._name == self.model else self.model.partition(":")[0])
         offered = offer_tools(self._rules)
-        subject = Subject(
+        target = ModelTarget(
             base_url=known.place,
             model=self._name,
             instructions=self._instructions,
@@ -294,8 +294,8 @@ class Agent(Generic[Output_co]):
             output=self._rules.output.form if self._rules.output else None,
         )
         self._profile = known.profile
-        self._recipe = Recipe(
-            subject=subject,
+        self._config = RunConfig(
+            target=target,
             rules=adapt_rules(self._rules, self._settings, known.profile, offered),
             transport=transport,
             retry=RetryPolicy.of(endpoint),
@@ -303,7 +303,7 @@ class Agent(Generic[Output_co]):
             warnings=list(known.warnings),
             take_warnings=transport.take_warnings if isinstance(transport, WarningSource) else list[str],
         )
-        return self._recipe
+        return self._config
 
 
 async def _warn(journal: Journal, text: str) -> None:

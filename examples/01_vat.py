@@ -24,7 +24,7 @@ def get_vat_rate(country: str) -> str:
 
 
 def main(question: str) -> None:
-    """Ask the question, and print what happens as it happens."""
+    """ModelRequest the question, and print what happens as it happens."""
     console = Console(highlight=False)
     console.print(Text.assemble(("question  ", "bold cyan"), question))
     agent = Agent("local:smollm2", tools=[get_vat_rate])

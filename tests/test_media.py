@@ -17,7 +17,7 @@ from agentloop.limits import Tally
 from agentloop.runtime.invoke import Invoked, invoke
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.tools import ToolContext
-from agentloop.wire.conversation import Subject
+from agentloop.wire.conversation import ModelTarget
 from agentloop.wire.profile import ModelSettings
 from agentloop.wire.profile.lessons import LESSONS, Lesson
 from loopback import Loopback, Reply, call_body, text_body
@@ -42,8 +42,8 @@ def url(media_type, data):
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def subject(**fields):
-    return Subject(
+def target(**fields):
+    return ModelTarget(
         base_url="http://here.example/v1",
         model="llama",
         instructions=None,
@@ -273,14 +273,14 @@ async def test_every_image_of_a_conversation_becomes_a_data_url(tmp_path):
         ToolResult("call_2", "none"),
         Message("user", "last"),
     )
-    inlined = await inline_images(items, subject())
+    inlined = await inline_images(items, target())
     assert inlined == (
         Message("user", (Text("first"), IMAGE, JPEG, IMAGE)),
         items[1],
         ToolResult("call_1", "done", images=(IMAGE, JPEG)),
         *items[3:],
     )
-    assert await inline_images(inlined, subject()) == inlined
+    assert await inline_images(inlined, target()) == inlined
 
 
 async def test_of_several_images_that_fail_the_first_is_named_and_none_is_left_loading(tmp_path):
@@ -292,31 +292,31 @@ async def test_of_several_images_that_fail_the_first_is_named_and_none_is_left_l
 
 
 async def test_a_body_that_may_not_be_large_bounds_its_images():
-    fits = subject(body_bytes=(len(PNG) + 2) * 4 // 3)
+    fits = target(body_bytes=(len(PNG) + 2) * 4 // 3)
     assert await inline_images([Message("user", (IMAGE,))], fits) == (Message("user", (IMAGE,)),)
     with pytest.raises(ConfigurationError, match="bytes that fit into a request to this endpoint"):
-        await inline_images([Message("user", (IMAGE,))], subject(body_bytes=len(PNG)))
+        await inline_images([Message("user", (IMAGE,))], target(body_bytes=len(PNG)))
 
 
 @pytest.mark.parametrize("role", ["assistant", "system"])
 async def test_only_the_user_shows_images(role):
     with pytest.raises(ConfigurationError, match=f"a message of the {role} holds an image"):
-        await inline_images([Message(role, (IMAGE,))], subject())
+        await inline_images([Message(role, (IMAGE,))], target())
 
 
 async def test_a_model_that_sees_no_images_is_told_of_by_name_with_those_that_do():
     items = [Message("user", (Image.from_path("/is/not/read.png"),))]
     with pytest.raises(ConfigurationError) as caught:
-        await inline_images(items, subject(images=False, image_models=("Qwen2.5-VL-72B", "Mistral-Small")))
+        await inline_images(items, target(images=False, image_models=("Qwen2.5-VL-72B", "Mistral-Small")))
     assert caught.value.message == "the model llama can't see images, and the conversation holds one"
     assert "Qwen2.5-VL-72B, Mistral-Small" in caught.value.hint
     assert "Profile(images=True)" in caught.value.hint
     with pytest.raises(ConfigurationError, match="use a model that sees images;"):
-        await inline_images(items, subject(images=False))
+        await inline_images(items, target(images=False))
 
 
 async def test_what_was_learned_about_a_model_counts():
-    asked = subject()
+    asked = target()
     LESSONS[asked.key] = (Lesson("images", was=True, now=False, why="it said so"),)
     with pytest.raises(ConfigurationError, match="can't see images"):
         await inline_images([Message("user", (IMAGE,))], asked)
@@ -324,7 +324,7 @@ async def test_what_was_learned_about_a_model_counts():
 
 async def test_images_that_tools_returned_do_not_stand_in_the_way_of_another_model():
     items = (ToolCall("call_1", "plot", "{}"), ToolResult("call_1", "", images=(IMAGE,)))
-    assert await inline_images(items, subject(images=False)) == items
+    assert await inline_images(items, target(images=False)) == items
 
 
 # --- runs ---

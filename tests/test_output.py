@@ -39,7 +39,7 @@ from agentloop import (
 )
 from agentloop.errors import UnreachableError
 from agentloop.items import Reply
-from agentloop.loop.advance import FORM, PRESS
+from agentloop.loop.advance import ASK_FOR_FORMAT, ASK_FOR_TOOL_CALL
 from agentloop.schema import OutputSchema
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.wire.formats.structured import is_ignored
@@ -532,7 +532,7 @@ def test_the_model_is_told_why_and_answers_again():
     events = []
     with RUN.serving([text_body("France has 20%."), text_body(FRENCH)], output=Rate) as (agent, server):
         result = STREAM_SYNC.ask(agent, events=events)
-    assert (result.output, result.run.misfits) == (RATE, 1)
+    assert (result.output, result.run.output_failures) == (RATE, 1)
     said, told = server.requests[1].json["input"][-2:]
     assert said["content"] == "France has 20%."
     assert (told["role"], "it is not valid JSON" in told["content"]) == ("user", True)
@@ -558,7 +558,7 @@ async def test_after_so_many_times_it_is_an_error_with_the_run_which_can_be_resu
     assert "it is not valid JSON" in str(raised.value)
     run = raised.value.run
     assert run is not None
-    assert run.misfits == retries
+    assert run.output_failures == retries
     result = await agent.resume(Run.from_json(run.to_json()))
     assert result.output == RATE
     assert "it is not valid JSON" in endpoint.requests[-1]["input"][-1]["content"]
@@ -575,7 +575,7 @@ async def test_the_count_of_retries_survives_a_crash_in_the_middle():
     with pytest.raises(UnreachableError) as raised:
         await agent.run("go")
     assert raised.value.run is not None
-    assert raised.value.run.misfits == 1
+    assert raised.value.run.output_failures == 1
 
 
 async def test_a_bad_answer_in_the_last_turn_is_asked_for_once_more_and_then_the_limit_is_the_reason():
@@ -632,7 +632,7 @@ async def test_the_next_run_of_a_conversation_starts_counting_anew():
     agent, _ = agent_for(["No.", FRENCH, FRENCH])
     first = await agent.run("go")
     second = await agent.run("again", history=first.items)
-    assert (second.output, second.run.misfits) == (RATE, 0)
+    assert (second.output, second.run.output_failures) == (RATE, 0)
 
 
 # --- two phases ---
@@ -654,7 +654,7 @@ def test_where_schemas_and_tools_do_not_mix_the_answer_is_formed_in_a_turn_of_it
     assert ["tools" in request for request in requests] == [True, True, False]
     assert [bool({"text", "response_format"} & request.keys()) for request in requests] == [False, False, True]
     assert [bool({"reasoning", "reasoning_effort"} & request.keys()) for request in requests] == [True, True, False]
-    assert (requests[-1].get("input") or requests[-1]["messages"])[-1]["content"] == FORM
+    assert (requests[-1].get("input") or requests[-1]["messages"])[-1]["content"] == ASK_FOR_FORMAT
     if way.streams:
         assert len([event for event in events if isinstance(event, TurnStarted)]) == 3
 
@@ -707,7 +707,7 @@ async def test_a_model_that_answers_without_the_call_it_owes_is_asked_for_it_onc
     agent, endpoint = agent_for(script, get_vat_rate, output=None, settings=ModelSettings(tool_choice=choice))
     result = await agent.run("go")
     assert (result.text, result.tally.tool_calls) == ("It is 20%.", 1)
-    assert endpoint.requests[1]["input"][-1]["content"] == PRESS.format(name)
+    assert endpoint.requests[1]["input"][-1]["content"] == ASK_FOR_TOOL_CALL.format(name)
 
 
 async def test_a_model_that_answers_again_without_it_is_believed():

@@ -38,7 +38,7 @@ from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested,
 from agentloop.loop.run import Pending
 from agentloop.policy import Grant, Trust, is_denied, judge
 from agentloop.policy.hosts import is_host_pattern, matches_host, read_host, read_hosts
-from agentloop.policy.spelling import spell
+from agentloop.policy.normalize import normalize_value
 from agentloop.runtime.approval import ask_nested
 from agentloop.runtime.journal import MemoryJournal
 from agentloop.schema import ArgumentsError
@@ -444,7 +444,7 @@ def test_any_text_is_a_rule_or_a_configuration_error(text):
 
 @given(JSON)
 def test_every_value_has_spellings(value):
-    spelled = spell(value)
+    spelled = normalize_value(value)
     assert all(isinstance(text, str) for text in (*spelled.whole, *spelled.parts))
     assert (spelled.words is not None) == isinstance(value, list)
 

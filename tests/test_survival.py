@@ -37,7 +37,7 @@ from agentloop import (
     UnreachableError,
     tool,
 )
-from agentloop.loop.advance import NUDGE
+from agentloop.loop.advance import ASK_AFTER_EMPTY_REPLY
 from agentloop.wire.profile.providers import PROVIDERS
 from loopback import (
     CUT,
@@ -369,7 +369,7 @@ def in_one_event(reply: dict[str, object]):
 def test_a_model_that_says_nothing_is_asked_once_more(way):
     with way.serving([body(), text_body("hi")]) as (agent, server):
         assert way.ask(agent).text == "hi"
-    assert entries_in(server.requests[1].json)[-1] == ("user", "", "", NUDGE)
+    assert entries_in(server.requests[1].json)[-1] == ("user", "", "", ASK_AFTER_EMPTY_REPLY)
 
 
 @both_wires

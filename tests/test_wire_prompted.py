@@ -10,7 +10,7 @@ from agentloop.errors import ReplyError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Image, Item, Message, Opaque, Reasoning, Reply, Text, ToolCall, ToolResult, Usage
 from agentloop.tools import Tool, tool
-from agentloop.wire.formats.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.formats.prompted import PromptedChat
 from agentloop.wire.profile import ModelSettings, Profile
 
@@ -37,7 +37,7 @@ def get_time() -> str:
 
 def encode(*items: Item, tools=(get_vat_rate,), settings=ModelSettings(), instructions=None, profile=Profile()):
     dialect = PromptedChat()
-    ask = Ask(
+    ask = ModelRequest(
         model="small",
         instructions=instructions,
         items=items,

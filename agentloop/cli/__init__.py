@@ -20,14 +20,14 @@ from typing import Annotated, Any
 import typer
 
 from agentloop.cli.options import (
+    AgentOptions,
     AsJson,
     BaseUrl,
     KnownModel,
-    Order,
     Packs,
     PackSpecText,
     ProbedModel,
-    Setup,
+    RunCommandOptions,
     ToolFiles,
     Yes,
 )
@@ -88,10 +88,10 @@ def _run(**options: Any) -> None:
     """
     from agentloop.cli.commands.run import run_prompt  # noqa: PLC0415 - 0.2 s that help need not pay
 
-    raise typer.Exit(run_prompt(Order(**options)))
+    raise typer.Exit(run_prompt(RunCommandOptions(**options)))
 
 
-vars(_run)["__signature__"] = signature(Order)  # what typer reads: its options are the fields of an Order
+vars(_run)["__signature__"] = signature(RunCommandOptions)  # typer reads the options from it
 
 
 @app.command("chat", epilog=_STATUSES)
@@ -102,10 +102,10 @@ def _chat(**options: Any) -> None:
     """
     from agentloop.cli.commands.chat import chat  # noqa: PLC0415 - as above
 
-    raise typer.Exit(chat(Setup(**options)))
+    raise typer.Exit(chat(AgentOptions(**options)))
 
 
-vars(_chat)["__signature__"] = signature(Setup)
+vars(_chat)["__signature__"] = signature(AgentOptions)
 
 
 @_tools.command("call", epilog=_STATUSES)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from agentloop.agent import Agent
 from agentloop.cli.approvals.approver import Approvals
-from agentloop.cli.options import Setup
+from agentloop.cli.options import AgentOptions
 from agentloop.cli.sources import find_sources
 from agentloop.cli.target import make_endpoint, split_model
 from agentloop.cli.terminal import say
@@ -20,11 +20,11 @@ from agentloop.policy import Policy
 from agentloop.wire.profile.providers import EMBEDDED, HOSTED, find_provider
 
 
-def make_agent(setup: Setup, approvals: Approvals, output_schema: str | None = None) -> Agent[Any]:
+def make_agent(options: AgentOptions, approvals: Approvals, output_schema: str | None = None) -> Agent[Any]:
     """Return the agent.
 
     Args:
-        setup: The options.
+        options: The options.
         approvals: Decides the calls that need a yes.
         output_schema: The file of the JSON schema that answers are to follow, if they are.
 
@@ -32,21 +32,21 @@ def make_agent(setup: Setup, approvals: Approvals, output_schema: str | None = N
         UserError: an option makes no sense, or there is no such file, model, pack or tool.
         PackError: a pack can't be imported.
     """
-    if setup.base_url is not None and setup.model is None:
+    if options.base_url is not None and options.model is None:
         raise ConfigurationError(
             "--base-url came without --model", hint="add --model, the name as that server knows it"
         )
-    if setup.max_tool_calls is not None and setup.max_tool_calls < 0:
-        raise ConfigurationError(f"--max-tool-calls {setup.max_tool_calls} is below zero", hint="give 0 or more")
-    limits = Limits() if setup.max_tool_calls is None else Limits(tool_calls=setup.max_tool_calls)
-    sources = find_sources(setup.tools, setup.pack)
-    model = _default_model() if setup.model is None else setup.model
-    if setup.base_url is None:
+    if options.max_tool_calls is not None and options.max_tool_calls < 0:
+        raise ConfigurationError(f"--max-tool-calls {options.max_tool_calls} is below zero", hint="give 0 or more")
+    limits = Limits() if options.max_tool_calls is None else Limits(tool_calls=options.max_tool_calls)
+    sources = find_sources(options.tools, options.pack)
+    model = _default_model() if options.model is None else options.model
+    if options.base_url is None:
         split_model(model)
     return Agent(
         model,
-        endpoint=None if setup.base_url is None else make_endpoint(setup.base_url),
-        instructions=setup.instructions,
+        endpoint=None if options.base_url is None else make_endpoint(options.base_url),
+        instructions=options.instructions,
         tools=sources,
         output=None if output_schema is None else _read_schema(output_schema),
         limits=limits,

@@ -61,7 +61,7 @@ Yes = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class AgentOptions:
     """The agent that `agentloop run` and `agentloop chat` are asked for; None is what was not given."""
 
     model: Annotated[
@@ -86,7 +86,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order(Setup):
+class RunCommandOptions(AgentOptions):
     """What `agentloop run` is asked for."""
 
     prompt: Annotated[str, typer.Argument(help="The question or task; - reads it from standard input.")]

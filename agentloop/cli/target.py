@@ -14,7 +14,7 @@ _STARTED_LATER = "http://127.0.0.1/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class NamedModel:
     """A model on an endpoint.
 
     Attributes:
@@ -28,7 +28,7 @@ class Target:
     provider: str = ""
 
 
-def find_target(model: str, base_url: str | None, *, start: bool = False) -> Target:
+def find_target(model: str, base_url: str | None, *, start: bool = False) -> NamedModel:
     """Return what is meant.
 
     Args:
@@ -40,13 +40,13 @@ def find_target(model: str, base_url: str | None, *, start: bool = False) -> Tar
         ConfigurationError: no such provider, or a URL that is none.
     """
     if base_url is not None:
-        return Target(model, make_endpoint(base_url))
+        return NamedModel(model, make_endpoint(base_url))
     provider, name = split_model(model)
     address = ""
     if provider.starter:
         module, _, function = provider.starter.partition(":")
         address = getattr(import_module(module), function)(name) if start else _STARTED_LATER
-    return Target(name, provider.endpoint(name, os.environ, address), model.partition(":")[0])
+    return NamedModel(name, provider.endpoint(name, os.environ, address), model.partition(":")[0])
 
 
 def make_endpoint(base_url: str) -> Endpoint:

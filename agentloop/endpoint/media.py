@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 from agentloop.errors import ConfigurationError, FetchError
 from agentloop.items import Image, Item, Message, Part, ToolResult, media_type_of
-from agentloop.wire.conversation import Subject
+from agentloop.wire.conversation import ModelTarget
 from agentloop.wire.profile import Profile
 from agentloop.wire.profile.lessons import LESSONS, apply_lessons
 
@@ -63,7 +63,7 @@ def check_images(items: Iterable[Item], model: str, profile: Profile) -> None:
         )
 
 
-async def inline_images(items: Sequence[Item], subject: Subject, fetcher: Fetcher | None = None) -> tuple[Item, ...]:
+async def inline_images(items: Sequence[Item], target: ModelTarget, fetcher: Fetcher | None = None) -> tuple[Item, ...]:
     """Return the items of a conversation with every image as a data URL that is known to hold a picture.
 
     Raises:
@@ -73,8 +73,8 @@ async def inline_images(items: Sequence[Item], subject: Subject, fetcher: Fetche
     images = {id(image): image for item in items for image in _images(item)}
     if not images:
         return tuple(items)
-    profile = apply_lessons(subject.profile, LESSONS.get(subject.key, ()))
-    check_images(items, subject.model, profile)
+    profile = apply_lessons(target.profile, LESSONS.get(target.key, ()))
+    check_images(items, target.model, profile)
     loaded = await load_images(tuple(images.values()), max_image_bytes(profile), fetcher)
     by_id = dict(zip(images, loaded, strict=True))
     return tuple(_put_in(item, by_id) for item in items)

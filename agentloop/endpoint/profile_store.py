@@ -40,7 +40,7 @@ _WRITING = Lock()  # runs that learn at once: each adds to what the file holds
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StoredLesson:
     """A lesson in the file.
 
     Attributes:
@@ -57,11 +57,11 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class ResolvedProfile:
     """All that is known about one model at one place.
 
     Attributes:
-        place: As in `Known`.
+        place: As in `StoredLesson`.
         base: The profile before any lesson.
         profile: The profile with the lessons.
         sources: Where each field that is not the default comes from.
@@ -81,7 +81,7 @@ def find_place(endpoint: Endpoint, provider: str = "") -> str:
     return f"{provider}:" if started else endpoint.base_url.rstrip("/")
 
 
-def look_up(endpoint: Endpoint, model: str, provider: str = "") -> Knowledge:
+def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> ResolvedProfile:
     """Return what is known about a model: the endpoint's profile, then agentloop.toml, then what was learned.
 
     Args:
@@ -110,7 +110,7 @@ def look_up(endpoint: Endpoint, model: str, provider: str = "") -> Knowledge:
             )
             profile = each.lesson.apply(profile)
     # What this process has learned is not in the file where that is switched off or can't be written.
-    return Knowledge(place, base, apply_lessons(base, LESSONS.get((place, model), ())), sources, tuple(warnings))
+    return ResolvedProfile(place, base, apply_lessons(base, LESSONS.get((place, model), ())), sources, tuple(warnings))
 
 
 def config_paths() -> list[Path]:
@@ -136,7 +136,7 @@ def lessons_path() -> Path | None:
     return platformdirs.user_cache_path("agentloop") / "learned.json"
 
 
-def read_lessons() -> tuple[list[Known], list[str]]:
+def read_lessons() -> tuple[list[StoredLesson], list[str]]:
     """Return the lessons in the file that are not too old, and what is wrong with it."""
     path = lessons_path()
     if path is None:
@@ -168,7 +168,7 @@ def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
         mine = {id(each.lesson): each for each in known if (each.place, each.model) == (place, model)}
         others = [each for each in known if id(each.lesson) not in mine]
         kept = add_lessons([each.lesson for each in mine.values()], lessons)
-        return _write([*others, *(mine.get(id(lesson)) or Known(place, model, lesson, now) for lesson in kept)])
+        return _write([*others, *(mine.get(id(lesson)) or StoredLesson(place, model, lesson, now) for lesson in kept)])
 
 
 def forget(place: str | None = None, model: str | None = None) -> int:
@@ -210,7 +210,7 @@ def _read_config(path: Path, names: Iterable[str], warnings: list[str]) -> JsonO
     return fields
 
 
-def _read_known(entry: Mapping[str, Any]) -> Known | None:
+def _read_known(entry: Mapping[str, Any]) -> StoredLesson | None:
     """Return an entry of the file, or None for one that another version of agentloop wrote."""
     name = string(entry.get("field"))
     was, faults = read_fields({name: entry.get("was")})
@@ -222,10 +222,10 @@ def _read_known(entry: Mapping[str, Any]) -> Known | None:
     if faults or more:
         return None
     lesson = Lesson(name, was[name], now[name], string(entry.get("why")))
-    return Known(string(entry.get("base_url")), string(entry.get("model")), lesson, learned)
+    return StoredLesson(string(entry.get("base_url")), string(entry.get("model")), lesson, learned)
 
 
-def _write(known: Iterable[Known]) -> str:
+def _write(known: Iterable[StoredLesson]) -> str:
     path = lessons_path()
     if path is None:
         return ""

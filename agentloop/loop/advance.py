@@ -2,7 +2,7 @@
 
     waiting for   outcome         command
     user          UserSaid        CallModel
-    model         ModelReplied    RunTools | AskHuman | CallModel | Finish | GiveUp
+    model         ModelReplied    RunTools | AskHuman | CallModel | Finish | Fail
     human         HumanDecided    RunTools | CallModel
     tools         ToolsReturned   CallModel
     any           Interrupted     Finish (open calls are answered first)
@@ -39,8 +39,9 @@ from agentloop.loop.run import (
     AskHuman,
     CallModel,
     Command,
+    ExtraTurn,
+    Fail,
     Finish,
-    GiveUp,
     HumanDecided,
     Interrupted,
     ModelReplied,
@@ -55,9 +56,9 @@ from agentloop.loop.run import (
 )
 from agentloop.schema import ArgumentsError
 
-NUDGE = "Your last reply was empty. Answer the question, or call a tool."
-PRESS = "Before you answer, call {}."
-FORM = "Now give this answer once more, in the form that is asked for."
+ASK_AFTER_EMPTY_REPLY = "Your last reply was empty. Answer the question, or call a tool."
+ASK_FOR_TOOL_CALL = "Before you answer, call {}."
+ASK_FOR_FORMAT = "Now give this answer once more, in the form that is asked for."
 
 _Step = tuple[Run, Command]
 
@@ -92,7 +93,8 @@ def resume(run: Run, rules: Rules) -> _Step:
     Raises:
         RunStateError: the run has ended.
     """
-    run = replace(run, stop_reason=None, stop_note="", nudged=False, misfits=0)
+    extra_turns = tuple(why for why in run.extra_turns if why != "empty_reply")
+    run = replace(run, stop_reason=None, stop_note="", extra_turns=extra_turns, output_failures=0)
     match run.waiting_for:
         case "model":
             return _next_turn(run, rules)
@@ -119,7 +121,7 @@ def conclude(run: Run, rules: Rules) -> tuple[RunResult[Any], tuple[str, ...]]:
     """Return what a run came to, and in words what had to be mended in its output."""
     if rules.output is None:
         return RunResult(run, None), ()
-    if run.waiting_for != "user" or run.unfit or run.stop_reason in _CUT:
+    if run.waiting_for != "user" or run.output_invalid or run.stop_reason in _CUT:
         return RunResult(run), ()
     try:
         output, repairs = rules.output.read(RunResult(run).text)
@@ -134,12 +136,13 @@ def conclude(run: Run, rules: Rules) -> tuple[RunResult[Any], tuple[str, ...]]:
 def _said(run: Run, outcome: UserSaid, rules: Rules) -> _Step:
     answered = {item.call_id for item in run.items + outcome.items if isinstance(item, ToolResult)}
     history, said = _answer_open(run.items, answered), _answer_open(outcome.items, answered)
-    run = replace(run, nudged=False, pressed=False, forming=False, misfits=0, stop_reason=None, stop_note="")
+    run = replace(run, extra_turns=(), output_failures=0, stop_reason=None, stop_note="")
     run = note_results(run, (item for item in history + said if isinstance(item, ToolResult)))
     return _next_turn(run, rules, items=history + said, start=len(history))
 
 
 def _replied(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
+    """Return the step after a reply: run its calls, or end a reply that was cut off, or ask again, or finish."""
     reply = outcome.reply
     said, repairs = _rename_calls(reply.items, rules)
     calls = tuple(item for item in said if isinstance(item, ToolCall))
@@ -151,37 +154,53 @@ def _replied(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
         usage=run.tally.usage + reply.usage,
     )
     items, dialect = run.items + said, reply.dialect or run.dialect
-    may_call = run.landing is None and not run.forming
-    if calls and reply.stop == "complete" and may_call:
+    if calls and reply.stop == "complete" and _offers_tools(run):
         plan = plan_calls(calls, run, tally, rules)
         return _proceed(run, rules, items=items, dialect=dialect, **plan._asdict())
     run = replace(run, items=items, tally=tally, dialect=dialect)
     if reply.stop != "complete":
         return _finish(_refuse(run, calls, f"Not run: the reply was {reply.stop}."), reply.stop, _CUT[reply.stop])
     run = _refuse(run, calls, "Not run: no tools were on offer any more.")
-    if may_call and not _last_text(said):
-        if run.nudged:
-            return run, GiveUp()
-        return _ask_again(run, rules, NUDGE, nudged=True)
-    if may_call and rules.required is not None and not run.pressed and not _has_called(run):
-        return _ask_again(run, rules, PRESS.format(rules.required or "a tool"), pressed=True)
-    misfit = rules.output.check(_last_text(said)) if rules.output else None
-    if misfit is not None and (run.landing is None or run.misfits < 1 <= _retries(rules)):
-        return _misfitted(run, rules, misfit, _last_text(said))
-    if run.landing is not None:
-        return _land(run, run.landing, said, rules, fits=misfit is None)
+    return _answered(run, rules, said)
+
+
+def _offers_tools(run: Run) -> bool:
+    """Tell whether the model may call tools: not in the final turn, nor while it formats its answer."""
+    return run.final_turn_reason is None and "output_format" not in run.extra_turns
+
+
+def _answered(run: Run, rules: Rules, said: tuple[Item, ...]) -> _Step:
+    """Return the step after a whole reply without calls that may run: one more turn if it needs one, or the end."""
+    text = _last_text(said)
+    if _offers_tools(run):
+        if not text:
+            if "empty_reply" in run.extra_turns:
+                return run, Fail()
+            return _extra_turn(run, rules, "empty_reply", ASK_AFTER_EMPTY_REPLY)
+        if rules.required is not None and "tool_choice" not in run.extra_turns and not _has_called(run):
+            return _extra_turn(run, rules, "tool_choice", ASK_FOR_TOOL_CALL.format(rules.required or "a tool"))
+    error = rules.output.check(text) if rules.output else None
+    if error is not None and (run.final_turn_reason is None or run.output_failures < 1 <= _retries(rules)):
+        return _ask_for_output(run, rules, error, text)
+    if run.final_turn_reason is not None:
+        return _end_final_turn(run, run.final_turn_reason, said, rules, fits=error is None)
     return _finish(run, "answered", "the model answered")
 
 
-def _misfitted(run: Run, rules: Rules, misfit: str, said: str) -> _Step:
-    """Return the run after an answer that is not of the type that was asked for."""
-    if rules.apart and run.landing is None and not run.forming:
-        # Where the limit on turns is reached it does not count: the model has answered, and is offered no tools.
-        forming = replace(run, forming=True, items=(*run.items, Message("user", FORM)))
-        return forming, CallModel(tools=False, output=True)
-    if run.misfits >= _retries(rules):
-        return replace(run, items=(*run.items, Message("user", misfit))), GiveUp(misfit, said)
-    return _ask_again(run, rules, misfit, misfits=run.misfits + 1)
+def _ask_for_output(run: Run, rules: Rules, error: str, said: str) -> _Step:
+    """Return the step after an answer that is not of the type that was asked for."""
+    if rules.format_last and _offers_tools(run):
+        # This turn needs no check of the limits: the model has answered, and it is offered no tools.
+        items = (*run.items, Message("user", ASK_FOR_FORMAT))
+        formatting = replace(run, items=items, extra_turns=(*run.extra_turns, "output_format"))
+        return formatting, CallModel(tools=False, output=True)
+    if run.output_failures >= _retries(rules):
+        return replace(run, items=(*run.items, Message("user", error))), Fail(error, said)
+    return _ask_again(run, rules, error, output_failures=run.output_failures + 1)
+
+
+def _extra_turn(run: Run, rules: Rules, why: ExtraTurn, text: str) -> _Step:
+    return _ask_again(run, rules, text, extra_turns=(*run.extra_turns, why))
 
 
 def _retries(rules: Rules) -> float:
@@ -237,10 +256,11 @@ def _interrupted(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
 
 def _next_turn(run: Run, rules: Rules, **changes: Any) -> _Step:
     """Return the run with the changes as it waits for the model."""
-    landing = run.landing or _used_up(changes.get("tally", run.tally), rules.limits)
-    tools = landing is None and not run.forming
-    output = rules.output is not None and not (tools and rules.apart)
-    return replace(run, waiting_for="model", landing=landing, **changes), CallModel(tools=tools, output=output)
+    reason = run.final_turn_reason or _used_up(changes.get("tally", run.tally), rules.limits)
+    tools = reason is None and "output_format" not in run.extra_turns
+    output = rules.output is not None and not (tools and rules.format_last)
+    waiting = replace(run, waiting_for="model", final_turn_reason=reason, **changes)
+    return waiting, CallModel(tools=tools, output=output)
 
 
 def _used_up(tally: Tally, limits: Limits) -> LimitReason | None:
@@ -279,15 +299,15 @@ def _settle(run: Run, results: Iterable[ToolResult]) -> tuple[Item, ...]:
     return run.items + tuple(settled)
 
 
-def _land(run: Run, landing: LimitReason, said: tuple[Item, ...], rules: Rules, *, fits: bool) -> _Step:
-    note = describe_limit(rules.limits, landing)
+def _end_final_turn(run: Run, reason: LimitReason, said: tuple[Item, ...], rules: Rules, *, fits: bool) -> _Step:
+    note = describe_limit(rules.limits, reason)
     if any(isinstance(item, ToolCall) for item in said):
         note += "; in its last turn the model asked for tools again, which were not run"
     elif not _last_text(said):
         note += "; the model gave no last answer"
     elif not fits:
         note += "; the model's last answer is not of the type that was asked for"
-    return _finish(replace(run, unfit=not fits), landing, note)
+    return _finish(replace(run, output_invalid=not fits), reason, note)
 
 
 def _answer_open(items: tuple[Item, ...], answered: Collection[str]) -> tuple[Item, ...]:
@@ -303,7 +323,7 @@ def _refuse(run: Run, calls: tuple[ToolCall, ...], text: str) -> Run:
 
 
 def _finish(run: Run, reason: StopReason, note: str) -> _Step:
-    return replace(run, waiting_for="user", landing=None, stop_reason=reason, stop_note=note), Finish()
+    return replace(run, waiting_for="user", final_turn_reason=None, stop_reason=reason, stop_note=note), Finish()
 
 
 _CUT: Mapping[str, str] = {

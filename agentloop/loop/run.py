@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Output_co = TypeVar("Output_co", default=None, covariant=True)
 WaitingFor: TypeAlias = Literal["user", "model", "human", "tools"]
+ExtraTurn: TypeAlias = Literal["empty_reply", "tool_choice", "output_format"]
+"""Why the model is asked once more: its reply was empty, it did not call a tool that it must call, or its answer is not
+yet in the format of the agent's `output` (from then on no tools are offered)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,12 @@ class Run:
         waiting_for: What comes next.
         tally: What was done so far.
         pending: Calls of the last turn without a result.
-        landing: The limit that was reached; the model is having its last turn, without tools.
+        final_turn_reason: The limit that was reached; the model is having its last turn, without tools.
         streak: For the guard against repeated calls.
         trust: What people have allowed for longer than one call, and whether strangers have had their say.
-        nudged: Whether the model has been asked again after an empty reply.
-        pressed: Whether it has been asked again for a call that must come first.
-        forming: Whether it is bringing its answer into the form of the agent's `output`, without tools.
-        misfits: How often it has been told why its answer does not fit.
-        unfit: Whether the run has ended without an answer that fits.
+        extra_turns: The extra turns that the model was given since the user's input, each at most once.
+        output_failures: How often it has been told why its answer does not fit.
+        output_invalid: Whether the run has ended without an answer that fits.
         dialect: How tool calls are written for this endpoint, as learned from it.
         stop_reason: Why the run ended, or None while it goes on.
         stop_note: The same in a sentence.
@@ -81,14 +82,12 @@ class Run:
     waiting_for: WaitingFor = "user"
     tally: Tally = Tally()
     pending: tuple[Pending, ...] = ()
-    landing: LimitReason | None = None
+    final_turn_reason: LimitReason | None = None
     streak: Streak = Streak()
     trust: Trust = Trust()
-    nudged: bool = False
-    pressed: bool = False
-    forming: bool = False
-    misfits: int = 0
-    unfit: bool = False
+    extra_turns: tuple[ExtraTurn, ...] = ()
+    output_failures: int = 0
+    output_invalid: bool = False
     dialect: ToolDialect | None = None
     stop_reason: StopReason | None = None
     stop_note: str = ""
@@ -325,19 +324,19 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
+class Fail:
     """The model answered with nothing, or with what does not fit, once too often; the run can be resumed.
 
     Attributes:
-        misfit: What it was told about its answer; "" when there was none.
+        output_error: What it was told about its answer; "" when there was none.
         said: The answer.
     """
 
-    misfit: str = ""
+    output_error: str = ""
     said: str = ""
 
 
-Command: TypeAlias = CallModel | RunTools | AskHuman | Finish | GiveUp
+Command: TypeAlias = CallModel | RunTools | AskHuman | Finish | Fail
 
 
 def carry_run(source: BaseException | None, target: BaseException) -> None:

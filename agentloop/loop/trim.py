@@ -31,7 +31,7 @@ _IMAGES_MARK = "\n[images left out: {}]"
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class TrimmedConversation:
     """What of a conversation is sent.
 
     Attributes:
@@ -52,7 +52,7 @@ def measure(item: Item) -> int:
     return TOKENS_AN_ITEM + _measure_content(item)
 
 
-def fit(items: Sequence[Item], *, tokens: int, start: int = 0) -> Fitted:
+def fit(items: Sequence[Item], *, tokens: int, start: int = 0) -> TrimmedConversation:
     """Return what of the items is to be sent, so that they take at most so many tokens.
 
     What must stay may take more; then it is all that is left.
@@ -69,7 +69,7 @@ def fit(items: Sequence[Item], *, tokens: int, start: int = 0) -> Fitted:
     return draft.finish()
 
 
-def shorten_results(items: Sequence[Item], characters: int, *, start: int = 0) -> Fitted:
+def shorten_results(items: Sequence[Item], characters: int, *, start: int = 0) -> TrimmedConversation:
     """Return the items with every result of a tool shortened to so many characters, and images in the latest ones only.
 
     Args:
@@ -192,14 +192,14 @@ class _Draft:
                 for at in leaving:
                     self._items[at], self._sizes[at] = None, 0
 
-    def finish(self) -> Fitted:
+    def finish(self) -> TrimmedConversation:
         """Return what is left."""
         pairs = list(zip(self._items, self._before, strict=True))
         kept = [new for new, _ in pairs if new is not None]
         shortened = sum(new is not None and new is not old for new, old in pairs)
         if not self._dropped and not shortened:
-            return Fitted(self._before)
-        return Fitted(kept, self._dropped, shortened, [old for new, old in pairs if new is None])
+            return TrimmedConversation(self._before)
+        return TrimmedConversation(kept, self._dropped, shortened, [old for new, old in pairs if new is None])
 
     def _shorten(self, at: int, characters: int, *, images: bool) -> int:
         """Shorten the item if it is a long result, and return how many tokens that saves."""

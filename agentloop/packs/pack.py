@@ -158,7 +158,7 @@ class ToolPack(Generic[ConfigT]):
                 replace(
                     tool,
                     policy=tool.policy.join(policy) if tool.policy else policy,
-                    known_as=(*tool.known_as, tool.name, *(f"{prefix}{mark}{tool.name}" for mark in "._")),
+                    former_names=(*tool.former_names, tool.name, *(f"{prefix}{mark}{tool.name}" for mark in "._")),
                 )
                 for tool in tools
             ]

@@ -2,7 +2,7 @@
 
 Who is asked, and how a verdict is carried out, is known in `runtime`.
 
-- `rules`: Policy; `patterns`: the calls that a rule is about; `spelling`: the forms of a value that a rule compares.
+- `rules`: Policy; `patterns`: the calls that a rule is about; `normalize`: the forms of a value that a rule compares.
 - `hosts`: the host of a URL.
 - `judgement`: the verdict on one call.
 - `requests`: ApprovalRequest; `decisions`: what a person decides, and what a run remembers of it.
@@ -18,7 +18,7 @@ from agentloop.policy.decisions import (
     Trust,
     check_decision,
 )
-from agentloop.policy.judgement import Given, Judgement, is_denied, judge, names_of
+from agentloop.policy.judgement import CallArguments, Judgement, is_denied, judge, names_of
 from agentloop.policy.patterns import CallPattern
 from agentloop.policy.requests import ApprovalRequest, Approver, approve_matching
 from agentloop.policy.rules import Policy
@@ -27,9 +27,9 @@ __all__ = [
     "ApprovalRequest",
     "Approve",
     "Approver",
+    "CallArguments",
     "CallPattern",
     "Decision",
-    "Given",
     "Grant",
     "Judgement",
     "Policy",

@@ -32,7 +32,7 @@ class Judgement:
     refusal: str = ""
 
 
-class Given:
+class CallArguments:
     """The arguments of a call as its tool will receive them, read when somebody asks for them."""
 
     def __init__(self, tool: Tool, text: str) -> None:
@@ -91,7 +91,7 @@ def names_of(tool: Tool, policy: Policy) -> tuple[str, ...]:
     Those that came with its pack may leave the pack's name out, and hold on when the tool is given another name.
     """
     names = (tool.name, tool.label)
-    return (*names, tool.label.removeprefix(f"{tool.pack}."), *tool.known_as) if policy is tool.policy else names
+    return (*names, tool.label.removeprefix(f"{tool.pack}."), *tool.former_names) if policy is tool.policy else names
 
 
 def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement:
@@ -109,12 +109,12 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement
     rules = _find_rules(policy, tool)
     if not rules and tool.presumed_effects is None:
         return _ALLOWED
-    given = Given(tool, arguments)
-    if denying := _find_touching(rules.get("deny", ()), given):
+    given = CallArguments(tool, arguments)
+    if denying := _find_matching(rules.get("deny", ()), given):
         return Judgement("deny", refusal=_refuse(tool, denying))
     acts = _describe_acts(tool)
     tainted = policy.taint and trust.tainted and bool(acts)
-    asking = _find_touching(rules.get("ask", ()), given)
+    asking = _find_matching(rules.get("ask", ()), given)
     reason = f"the policy asks about {asking.text}" if asking else acts if tainted else ""
     if not reason and not _is_let_through(rules.get("allow", ()), given):
         reason = acts or _describe_new_hosts(policy, given, trust)
@@ -128,17 +128,17 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement
 _ALLOWED = Judgement("allow")
 
 
-def _is_let_through(rules: Iterable[CallPattern], given: Given) -> bool:
-    return any(not rule.arguments or rule.covers(given.values) for rule in rules)
+def _is_let_through(rules: Iterable[CallPattern], given: CallArguments) -> bool:
+    return any(not rule.arguments or rule.matches_fully(given.values) for rule in rules)
 
 
-def _is_granted(given: Given, trust: Trust, *, tainted: bool) -> bool:
+def _is_granted(given: CallArguments, trust: Trust, *, tainted: bool) -> bool:
     # What was granted before strangers had their say was not granted to them.
     return any(given.is_covered_by(grant) for grant in trust.grants if grant.tainted or not tainted)
 
 
-def _find_touching(rules: Iterable[CallPattern], given: Given) -> CallPattern | None:
-    return next((rule for rule in rules if not rule.arguments or rule.touches(given.values)), None)
+def _find_matching(rules: Iterable[CallPattern], given: CallArguments) -> CallPattern | None:
+    return next((rule for rule in rules if not rule.arguments or rule.matches_partly(given.values)), None)
 
 
 def _find_rules(policy: Policy, tool: Tool) -> Found:
@@ -163,7 +163,7 @@ def _describe_acts(tool: Tool) -> str:
     return said and f"it {said}"
 
 
-def _describe_new_hosts(policy: Policy, given: Given, trust: Trust) -> str:
+def _describe_new_hosts(policy: Policy, given: CallArguments, trust: Trust) -> str:
     """Return in words with which hosts a call talks that nobody has allowed; "" for none."""
     tool, effects = given.tool, given.tool.presumed_effects
     allowed = (*policy.hosts, *(tool.policy.hosts if tool.policy else ()))

@@ -13,7 +13,7 @@ from typing import NoReturn, cast
 
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
-from agentloop.policy.spelling import respell, spell
+from agentloop.policy.normalize import normalize_text, normalize_value
 
 _CALL = re.compile(r"(?P<tool>[\w.*?\[\]!-]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
 _ARGUMENT = re.compile(
@@ -45,25 +45,25 @@ class ArgumentPattern:
     def of(cls, name: str, text: str) -> ArgumentPattern:
         """Return the pattern for this parameter."""
         words = (None if word == "*" else re.compile(translate(word)) for word in text.split())
-        spellings = (re.compile(translate(each)) for each in (text, respell(text)))
+        spellings = (re.compile(translate(each)) for each in (text, normalize_text(text)))
         return cls(name, text, tuple(spellings), tuple(words))
 
-    def covers(self, arguments: JsonObject) -> bool:
+    def matches_fully(self, arguments: JsonObject) -> bool:
         """Tell whether the argument fits in every spelling."""
         if self.text == "*" or self.name not in arguments:
             return self.text == "*"
-        spelled = spell(arguments[self.name])
+        spelled = normalize_value(arguments[self.name])
         if spelled.words is None:
             return _fits(self.regexes[0], spelled.whole)
         if len(self.words) > 1:
             return _fit_words(self.words, spelled.words)
         return bool(spelled.words) and all(_fits(self.regexes[0], word) for word in spelled.words)
 
-    def touches(self, arguments: JsonObject) -> bool:
+    def matches_partly(self, arguments: JsonObject) -> bool:
         """Tell whether the argument, or a part of it, fits in any spelling."""
         if self.text == "*" or self.name not in arguments:
             return self.text == "*"
-        spelled = spell(arguments[self.name])
+        spelled = normalize_value(arguments[self.name])
         return any(regex.match(text) for regex in self.regexes for text in (*spelled.whole, *spelled.parts))
 
 
@@ -85,15 +85,15 @@ class CallPattern:
         """Tell whether it is about a tool that goes by these names."""
         return any(map(self.tool.match, names))
 
-    def covers(self, arguments: JsonObject | None) -> bool:
+    def matches_fully(self, arguments: JsonObject | None) -> bool:
         """Tell whether it lets these arguments through; None are arguments that can't be read."""
         if arguments is None:
             return not self.arguments
-        return all(each.covers(arguments) for each in self.arguments)
+        return all(each.matches_fully(arguments) for each in self.arguments)
 
-    def touches(self, arguments: JsonObject | None) -> bool:
+    def matches_partly(self, arguments: JsonObject | None) -> bool:
         """Tell whether it holds these arguments back; None are arguments that can't be read."""
-        return arguments is None or all(each.touches(arguments) for each in self.arguments)
+        return arguments is None or all(each.matches_partly(arguments) for each in self.arguments)
 
 
 def parse_patterns(where: str, patterns: object) -> tuple[CallPattern, ...]:

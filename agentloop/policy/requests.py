@@ -64,7 +64,7 @@ def approve_matching(*patterns: str) -> Approver:
 
     async def approve(request: ApprovalRequest) -> Decision:
         names = (request.tool, request.call.name)
-        if any(rule.names(names) and rule.covers(request.arguments) for rule in rules):
+        if any(rule.names(names) and rule.matches_fully(request.arguments) for rule in rules):
             return Approve()
         return Reject(f"nobody is there to say yes to {request.tool}; --yes {request.tool!r} would allow it")
 

@@ -24,8 +24,8 @@ from agentloop.loop.run import (
     AskHuman,
     CallModel,
     Command,
+    Fail,
     Finish,
-    GiveUp,
     Interrupted,
     ModelReplied,
     Outcome,
@@ -37,10 +37,10 @@ from agentloop.loop.run import (
 from agentloop.runtime.approval import get_decisions
 from agentloop.runtime.invoke import time_limit
 from agentloop.runtime.journal import Journal, Step, StepFailed
-from agentloop.runtime.run_config import Recipe
+from agentloop.runtime.run_config import RunConfig
 from agentloop.runtime.summary import summarize
 from agentloop.runtime.tool_runner import ToolRunner
-from agentloop.runtime.window import Window
+from agentloop.runtime.window import ContextWindow
 from agentloop.wire.conversation import Conversation
 
 DELTAS_IN_A_ROW = 50
@@ -50,23 +50,23 @@ class Driver:
     """Drives one run to its end.
 
     Args:
-        recipe: What to run by.
+        config: What to run by.
         journal: Carries out the steps.
         run: The state to start from.
         context: The user's own object, which tools see on their ToolContext.
         stream: Whether the wire carries a stream.
     """
 
-    def __init__(self, recipe: Recipe, journal: Journal, run: Run, *, context: Any, stream: bool) -> None:
-        self._recipe = recipe
+    def __init__(self, config: RunConfig, journal: Journal, run: Run, *, context: Any, stream: bool) -> None:
+        self._config = config
         self._journal = journal
         self._run = run
         self._context = context
         self._stream = stream
-        self._conversation = Conversation(recipe.subject, run.dialect)
+        self._conversation = Conversation(config.target, run.dialect)
         self._conversation.reserve_ids(run.items)
-        self._window = Window(self._conversation, recipe.subject)
-        self._pace = Pace.of(recipe.transport.endpoint, recipe.subject.model, self._conversation.profile)
+        self._window = ContextWindow(self._conversation, config.target)
+        self._pace = Pace.of(config.transport.endpoint, config.target.model, self._conversation.profile)
         self._step_started = perf_counter()
         self._tools: ToolRunner | None = None
         self._shown = False
@@ -86,19 +86,19 @@ class Driver:
                     self._run = pause(self._run)
                     break
                 before = self._run
-                self._run, command = advance(before, outcome, self._recipe.rules)
+                self._run, command = advance(before, outcome, self._config.rules)
                 await self._tell_what_was_decided(before)
                 if self._failure is not None:
                     raise self._failure  # noqa: TRY301 - it takes the run along like any other
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
-                self._run, _ = advance(self._run, self._interrupted("cancelled"), self._recipe.rules)
+                self._run, _ = advance(self._run, self._interrupted("cancelled"), self._config.rules)
             elif self._failure is None:
                 seconds = self._run.tally.seconds + self._seconds_taken()
                 self._run = replace(self._run, tally=replace(self._run.tally, seconds=seconds))
             vars(error)["run"] = self._run
             raise
-        result, repairs = conclude(self._run, self._recipe.rules)
+        result, repairs = conclude(self._run, self._config.rules)
         if repairs:
             await self._journal.emit(Notice("repaired", f"in the answer: {'; '.join(repairs)}"))
         return result
@@ -108,13 +108,13 @@ class Driver:
         for item in self._run.items[len(before.items) :]:
             if isinstance(item, ToolResult) and not item.ok and item.call_id not in returned:
                 await self._journal.emit(Notice("not_run", item.content))
-        if self._run.landing is not None and before.landing is None:
-            limit = describe_limit(self._recipe.rules.limits, self._run.landing)
+        if self._run.final_turn_reason is not None and before.final_turn_reason is None:
+            limit = describe_limit(self._config.rules.limits, self._run.final_turn_reason)
             await self._journal.emit(Notice("limit", f"{limit}; the model has its last turn, without tools"))
-        if self._run.misfits > before.misfits:
+        if self._run.output_failures > before.output_failures:
             await self._journal.emit(Notice("warning", "the answer does not fit: the model is told why"))
 
-    async def _carry_out(self, command: CallModel | RunTools | AskHuman | GiveUp) -> Outcome | None:
+    async def _carry_out(self, command: CallModel | RunTools | AskHuman | Fail) -> Outcome | None:
         """Return what came of a command, or None when only a person who isn't here can go on."""
         match command:
             case CallModel():
@@ -122,14 +122,14 @@ class Driver:
             case RunTools(calls=calls):
                 return await self._run_tools(calls)
             case AskHuman():
-                self._run, decided = await get_decisions(self._run, self._recipe.rules, self._journal, self._context)
+                self._run, decided = await get_decisions(self._run, self._config.rules, self._journal, self._context)
                 return decided
-            case GiveUp(misfit=misfit, said=said) if misfit:
+            case Fail(output_error=output_error, said=said) if output_error:
                 raise OutputError(
-                    f"the model's answer is not of the type that was asked for: {said or 'nothing'}\n{misfit}",
+                    f"the model's answer is not of the type that was asked for: {said or 'nothing'}\n{output_error}",
                     hint="try agent.resume(error.run), a plainer type, another model, or Limits(output_retries=...)",
                 )
-            case GiveUp():
+            case Fail():
                 raise EmptyReplyError(
                     "the model gave neither text nor a tool call, even after being asked again",
                     hint="try again with agent.resume(error.run), another model, or a larger max_output_tokens",
@@ -142,9 +142,9 @@ class Driver:
     async def _call_model(self, command: CallModel) -> Outcome:
         turn = self._run.tally.turns + 1
         await self._journal.emit(TurnStarted(turn))
-        landing = self._run.landing is not None
+        final_turn_reason = self._run.final_turn_reason is not None
         try:
-            async with time_limit(None if landing else self._seconds_left()):
+            async with time_limit(None if final_turn_reason else self._seconds_left()):
                 [reply] = await self._journal.steps([Step(f"model:{turn}", self._ask_model, (command,))])
         except TimeoutError:
             return self._interrupted("time_limit")
@@ -159,7 +159,7 @@ class Driver:
         refusal: EndpointError | None = None
         while True:
             try:
-                reply = await self._recipe.retry.call(ask, self._journal.emit, self._may_retry)
+                reply = await self._config.retry.call(ask, self._journal.emit, self._may_retry)
                 reply = self._conversation.accept(reply)
             except EndpointError as error:
                 self._window.explain(error)
@@ -183,11 +183,11 @@ class Driver:
     async def _tell_what_was_learned(self) -> None:
         for notice in (*self._conversation.take_notices(), *self._window.take_notices()):
             await self._journal.emit(notice)
-        self._recipe.warnings.extend(self._recipe.take_warnings())
-        while self._recipe.warnings:
-            await self._journal.emit(Notice("warning", self._recipe.warnings.pop(0)))
+        self._config.warnings.extend(self._config.take_warnings())
+        while self._config.warnings:
+            await self._journal.emit(Notice("warning", self._config.warnings.pop(0)))
         lessons = self._conversation.take_lessons()
-        trouble = await asyncio.to_thread(self._recipe.remember, lessons) if lessons else ""
+        trouble = await asyncio.to_thread(self._config.remember, lessons) if lessons else ""
         if trouble:
             await self._journal.emit(Notice("warning", trouble))
 
@@ -203,17 +203,17 @@ class Driver:
             output=command.output,
         )
         body = self._window.encode(self._run, write)
-        if self._recipe.subject.settings.summarize_dropped and (text := self._window.take_left_out()):
+        if self._config.target.settings.summarize_dropped and (text := self._window.take_left_out()):
             await self._summarize(text)
             body = self._window.encode(self._run, write)
         await self._tell_what_was_learned()
         return await self._pace.call(partial(self._send, body, streams=streams), self._journal.emit)
 
     async def _summarize(self, text: str) -> None:
-        recipe, emit = self._recipe, self._journal.emit
-        ask = partial(summarize, text, recipe.subject, recipe.transport.send)
+        config, emit = self._config, self._journal.emit
+        ask = partial(summarize, text, config.target, config.transport.send)
         try:
-            reply = await recipe.retry.call(partial(self._pace.call, ask, emit), emit)
+            reply = await config.retry.call(partial(self._pace.call, ask, emit), emit)
         except EndpointError as error:
             await emit(Notice("warning", f"what is left out could not be summarised: {error.message}"))
         else:
@@ -221,7 +221,7 @@ class Driver:
             self._window.add_summary(self._run, reply)
 
     async def _send(self, body: bytes, *, streams: bool) -> Reply:
-        conversation, transport = self._conversation, self._recipe.transport
+        conversation, transport = self._conversation, self._config.transport
         if not streams:
             reply = conversation.decode(await transport.send(conversation.path, body))
             if self._stream:
@@ -263,7 +263,7 @@ class Driver:
 
     async def _run_tools(self, calls: tuple[ToolCall, ...]) -> Outcome:
         runner = self._tools = ToolRunner(
-            self._recipe,
+            self._config,
             self._journal,
             self._run,
             context=self._context,
@@ -277,7 +277,7 @@ class Driver:
     # --- time ---
 
     def _seconds_left(self) -> float | None:
-        limit = self._recipe.rules.limits.seconds
+        limit = self._config.rules.limits.seconds
         return None if limit is None else max(0.0, limit - self._run.tally.seconds - self._seconds_taken())
 
     def _seconds_taken(self) -> float:

@@ -1,4 +1,4 @@
-"""Recipe: what a run goes by. One an agent, and one more for each run whose tools are known only when it begins."""
+"""RunConfig: what a run goes by. One an agent, and one more for each run whose tools are known only when it begins."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from agentloop.endpoint.transport import RetryPolicy, Transport
 from agentloop.loop.guard import Rules, check_arguments, is_offered
 from agentloop.tools import Tool, collect_tools
-from agentloop.wire.conversation import Subject
+from agentloop.wire.conversation import ModelTarget
 from agentloop.wire.profile import ModelSettings, Profile
 from agentloop.wire.profile.lessons import Lesson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class RunConfig:
     """What a run goes by.
 
     Attributes:
-        subject: The model, its instructions, tools and settings.
+        target: The model, its instructions, tools and settings.
         rules: Limits, tools and policy.
         transport: To the endpoint.
         retry: When a failed request is sent again.
@@ -27,7 +27,7 @@ class Recipe:
         take_warnings: Returns what the endpoint has warned of since the last call.
     """
 
-    subject: Subject
+    target: ModelTarget
     rules: Rules
     transport: Transport
     retry: RetryPolicy
@@ -36,23 +36,23 @@ class Recipe:
     take_warnings: Callable[[], list[str]]
 
 
-def add_tools(recipe: Recipe, tools: Sequence[Tool], profile: Profile) -> Recipe:
-    """Return the recipe with these tools besides its own, for one run.
+def add_tools(config: RunConfig, tools: Sequence[Tool], profile: Profile) -> RunConfig:
+    """Return the config with these tools besides its own, for one run.
 
     Args:
-        recipe: What all runs go by.
+        config: What all runs go by.
         tools: The tools of the packs that this run has opened.
         profile: What is known about the endpoint.
 
     Raises:
         DuplicateToolError: two tools bear one name.
     """
-    rules = replace(recipe.rules, tools=collect_tools([*recipe.rules.tools.values(), *tools]))
+    rules = replace(config.rules, tools=collect_tools([*config.rules.tools.values(), *tools]))
     offered = offer_tools(rules)
     return replace(
-        recipe,
-        subject=replace(recipe.subject, tools=offered, encoded_tools={}),
-        rules=adapt_rules(rules, recipe.subject.settings, profile, offered),
+        config,
+        target=replace(config.target, tools=offered, encoded_tools={}),
+        rules=adapt_rules(rules, config.target.settings, profile, offered),
     )
 
 
@@ -69,8 +69,8 @@ def offer_tools(rules: Rules) -> list[Tool]:
 def adapt_rules(rules: Rules, settings: ModelSettings, profile: Profile, offered: Sequence[Tool]) -> Rules:
     """Return the rules for what the model is asked for and what the endpoint can do."""
     thinks = settings.reasoning_effort not in {None, "none"}
-    apart = (profile.structured_apart and (bool(offered) or thinks)) or (profile.small_model and bool(offered))
+    format_last = (profile.structured_apart and (bool(offered) or thinks)) or (profile.small_model and bool(offered))
     choice = settings.tool_choice
     named = any(tool.name == choice for tool in offered)
     required = choice if named else "" if choice == "required" and offered else None
-    return replace(rules, apart=apart, required=required)
+    return replace(rules, format_last=format_last, required=required)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from agentloop.items import Item, Message, Reply, ToolCall, ToolResult
 from agentloop.loop.trim import OLD_RESULT_CHARACTERS, cut
-from agentloop.wire.conversation import Conversation, Subject
+from agentloop.wire.conversation import Conversation, ModelTarget
 
 WORDS = 200
 _REQUEST = f"""\
@@ -20,19 +20,19 @@ facts, names and numbers that tools returned. Write the summary only.
 """
 
 
-async def summarize(text: str, subject: Subject, send: Callable[[str, bytes], Awaitable[bytes]]) -> Reply:
+async def summarize(text: str, target: ModelTarget, send: Callable[[str, bytes], Awaitable[bytes]]) -> Reply:
     """Return the model's reply to the request for a summary.
 
     Args:
         text: What is to be summarised.
-        subject: The model, whose tools and instructions are left out.
+        target: The model, whose tools and instructions are left out.
         send: Sends a body to a path.
 
     Raises:
         EndpointError: there is no summary.
     """
-    settings = replace(subject.settings, tool_choice=None)
-    conversation = Conversation(replace(subject, instructions=None, tools=(), output=None, settings=settings))
+    settings = replace(target.settings, tool_choice=None)
+    conversation = Conversation(replace(target, instructions=None, tools=(), output=None, settings=settings))
     body = conversation.encode([Message("user", _REQUEST + text)], tools=False, stream=False)
     return conversation.decode(await send(conversation.path, body))
 

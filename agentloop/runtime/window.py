@@ -28,7 +28,7 @@ from agentloop.loop.trim import (
     shorten_results,
 )
 from agentloop.runtime.summary import write_transcript
-from agentloop.wire.conversation import Conversation, Subject
+from agentloop.wire.conversation import Conversation, ModelTarget
 from agentloop.wire.payload import dump
 from agentloop.wire.profile.overflow import read_overflow
 
@@ -38,7 +38,7 @@ TOO_LARGE = 413
 LEAST_RATE, MOST_RATE = 0.5, 4.0
 
 
-class Window:
+class ContextWindow:
     """Chooses what is sent of one run's conversation.
 
     Once something had to be left out, it stays out, and a quarter more room is made than is needed: so the beginning of
@@ -47,12 +47,12 @@ class Window:
 
     Args:
         conversation: What it is part of.
-        subject: Whom that is with.
+        target: Whom that is with.
     """
 
-    def __init__(self, conversation: Conversation, subject: Subject) -> None:
+    def __init__(self, conversation: Conversation, target: ModelTarget) -> None:
         self._conversation = conversation
-        self._subject = subject
+        self._target = target
         known = conversation.profile.context_tokens
         self._limit = None if known is None else self._leave_room(known)
         self._counted = (0, 0)  # tokens of an earlier request as the endpoint counted them, and by our measure
@@ -211,11 +211,11 @@ class Window:
 
     @cached_property
     def _fixed(self) -> int:
-        tools = [(tool.name, tool.description, tool.parameters) for tool in self._subject.tools]
-        return measure_text(self._subject.instructions or "") + measure_text(dump(tools).decode()) + 1
+        tools = [(tool.name, tool.description, tool.parameters) for tool in self._target.tools]
+        return measure_text(self._target.instructions or "") + measure_text(dump(tools).decode()) + 1
 
     def _leave_room(self, window: int) -> int:
-        reply = self._subject.settings.max_output_tokens or window // 4
+        reply = self._target.settings.max_output_tokens or window // 4
         return max(1, window - reply, window // 4)
 
 

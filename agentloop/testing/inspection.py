@@ -20,7 +20,7 @@ from agentloop.packs.pack import API
 from agentloop.packs.spec import PREFIX
 from agentloop.testing.rehearsal import rehearse
 from agentloop.testing.source import PackSource
-from agentloop.testing.watch import Watch
+from agentloop.testing.watch import AuditRecorder
 from agentloop.tools import Tool, near_names
 
 Calls: TypeAlias = Mapping[str, list[JsonObject]]
@@ -37,7 +37,7 @@ def inspect_pack(request: bytes) -> bytes:
 
 
 def _find_faults(source: PackSource, calls: Calls | None) -> Iterator[str]:
-    watch = Watch()
+    watch = AuditRecorder()
     environment = dict(os.environ)
     with watch.noting(importing=True) as deeds:
         try:
@@ -79,7 +79,7 @@ def _check_pack(pack: ToolPack[Any]) -> Iterator[str]:
         yield "its configuration can't be given as text, as on a command line: let fields take strings"
 
 
-async def _check_opened(pack: ToolPack[Any], calls: Calls | None, watch: Watch) -> list[str]:
+async def _check_opened(pack: ToolPack[Any], calls: Calls | None, watch: AuditRecorder) -> list[str]:
     faults: list[str] = []
     try:
         async with pack.open() as opened:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from agentloop.items import JsonObject, ToolCall
 from agentloop.limits import Tally
 from agentloop.runtime.invoke import invoke
-from agentloop.testing.watch import Deed, Watch
+from agentloop.testing.watch import AuditRecorder, Deed
 from agentloop.tools import Effects, Tool, ToolContext
 
 SECONDS = 20.0
@@ -20,7 +20,7 @@ _FACTOR = 10
 _ENDING_SECONDS = 1.0
 
 
-async def rehearse(tool: Tool, calls: list[JsonObject], watch: Watch) -> AsyncIterator[str]:
+async def rehearse(tool: Tool, calls: list[JsonObject], watch: AuditRecorder) -> AsyncIterator[str]:
     """Call a tool once to have loaded what it needs, then once more, and yield what is wrong."""
     done: Mapping[Deed, str] = {}
     threads = set(threading.enumerate())

@@ -37,7 +37,7 @@ _MOST_EVENTS = 100_000
 Event: TypeAlias = tuple[str, tuple[Any, ...]]
 
 
-class Watch:
+class AuditRecorder:
     """Notes what is done while it is asked to, in any thread. It stays for as long as the process does."""
 
     def __init__(self) -> None:

@@ -129,7 +129,7 @@ class Tool(Generic[P, R]):
         pack: The pack that it came with, or "".
         quotas: How many calls it may have in a run, each together with all tools that have the same quota.
         policy: What its pack's user has said about it; the stricter of this and the agent's counts.
-        known_as: The names that it had where those rules were given, if it was given others since.
+        former_names: The names that it had where those rules were given, if it was given others since.
         preview: Called with the same arguments before a person is asked; returns what they should see, such as a diff.
     """
 
@@ -151,7 +151,7 @@ class Tool(Generic[P, R]):
     pack: str = ""
     quotas: tuple[Quota, ...] = ()
     policy: Policy | None = None
-    known_as: tuple[str, ...] = ()
+    former_names: tuple[str, ...] = ()
     preview: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:

@@ -17,12 +17,12 @@ from agentloop.items import Item, JsonObject, Message, Reply, Text, ToolCall, To
 from agentloop.tools import Tool
 from agentloop.wire.formats.call_ids import CallIds, unwrap_parallel
 from agentloop.wire.formats.chat import ChatCompletions
-from agentloop.wire.formats.dialect import Ask, Decoder, Dialect
+from agentloop.wire.formats.dialect import Decoder, Dialect, ModelRequest
 from agentloop.wire.formats.prompted import PromptedChat
 from agentloop.wire.formats.responses import MessageResponses, NativeResponses
 from agentloop.wire.formats.settings import check_settings, dropped_settings
 from agentloop.wire.formats.structured import is_ignored
-from agentloop.wire.leaks.leak_filter import LeakGuard, recover
+from agentloop.wire.leaks.leak_filter import LeakDecoder, recover
 from agentloop.wire.leaks.leaked_calls import is_like_a_call
 from agentloop.wire.payload import load
 from agentloop.wire.profile import ModelSettings, Profile
@@ -34,7 +34,7 @@ _MOST_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class ModelTarget:
     """Whom a conversation is with, and what never changes in it.
 
     Attributes:
@@ -78,17 +78,17 @@ class Conversation:
     """Encodes one run's requests and decodes its replies.
 
     Args:
-        subject: Whom it is with.
+        target: Whom it is with.
         dialect: The one that the run has spoken so far.
 
     Raises:
         ConfigurationError: something is asked for that the endpoint does not have, and that changes the result.
     """
 
-    def __init__(self, subject: Subject, dialect: ToolDialect | None = None) -> None:
-        self._subject = subject
-        self._known = LESSONS.get(subject.key, ())
-        self._base = _speak(subject.profile, dialect)
+    def __init__(self, target: ModelTarget, dialect: ToolDialect | None = None) -> None:
+        self._target = target
+        self._known = LESSONS.get(target.key, ())
+        self._base = _speak(target.profile, dialect)
         self._profile = apply_lessons(self._base, self._known)
         self._dialect = _dialect(_name(self._profile))
         self._fragments: list[bytes] = []
@@ -98,13 +98,13 @@ class Conversation:
         self._last = _Request()
         self._offered: Sequence[Tool] = ()
         self._by_name: dict[str, Tool] = {}
-        self._guard: LeakGuard | None = None
+        self._guard: LeakDecoder | None = None
         self._recovered: tuple[str, ...] = ()
         self._trying: list[Lesson] = []
         self._tried: list[tuple[str, object]] = []
         self._fresh: list[Lesson] = []
-        check_settings(subject.settings, self._profile)
-        self._notices = [Notice("dropped", text) for text in dropped_settings(subject.settings, self._profile)]
+        check_settings(target.settings, self._profile)
+        self._notices = [Notice("dropped", text) for text in dropped_settings(target.settings, self._profile)]
 
     @property
     def profile(self) -> Profile:
@@ -138,7 +138,7 @@ class Conversation:
             tools: Whether tools are on offer.
             stream: Whether the reply is to be a stream.
             free_choice: Leave `tool_choice` out: the model would be made to call tools for ever.
-            output: Whether the reply is to follow the schema of the subject.
+            output: Whether the reply is to follow the schema of the target.
         """
         self._last = _Request(items, tools, stream, free_choice, output)
         self._encode_new(items)
@@ -147,24 +147,24 @@ class Conversation:
             self._offered, self._by_name = ask.tools, {tool.name: tool for tool in ask.tools}
         return self._dialect.encode(ask, self._fragments, self._encode_tools(ask.tools))
 
-    def _ask(self, request: _Request) -> Ask:
-        subject, settings = self._subject, self._subject.settings
+    def _ask(self, request: _Request) -> ModelRequest:
+        target, settings = self._target, self._target.settings
         if request.free_choice and settings.tool_choice is not None:
             settings = replace(settings, tool_choice=None)
-        return Ask(
-            model=subject.model,
+        return ModelRequest(
+            model=target.model,
             instructions=None if self._profile.system == "user" else "\n\n".join(self._system) or None,
             items=request.items,
             tools=self._offer(settings.tool_choice) if request.tools else (),
             settings=settings,
             profile=self._profile,
             stream=request.stream,
-            output=subject.output if request.output else None,
+            output=target.output if request.output else None,
         )
 
     def _offer(self, choice: str | None) -> Sequence[Tool]:
         """Return the tools on offer: where the server does not obey a choice, only those that it leaves."""
-        tools, obeyed = self._subject.tools, self._profile.tool_choice
+        tools, obeyed = self._target.tools, self._profile.tool_choice
         if choice == "none" and "none" not in obeyed:
             return ()
         if choice in _WORDS or "named" in obeyed:
@@ -172,7 +172,7 @@ class Conversation:
         return [tool for tool in tools if tool.name == choice]
 
     def _encode_tools(self, tools: Sequence[Tool]) -> bytes:
-        profile, kept = self._profile, self._subject.encoded_tools
+        profile, kept = self._profile, self._target.encoded_tools
         key = (
             _name(profile),
             profile.strict_tools,
@@ -188,7 +188,7 @@ class Conversation:
             self._restart()
         old = len(self._encoded)
         if not old:
-            self._system = [self._subject.instructions] if self._subject.instructions else []
+            self._system = [self._target.instructions] if self._target.instructions else []
         new: Sequence[Item] = items[old:]
         self._call_ids.take(new)
         self._system.extend(item.text for item in new if isinstance(item, Message) and item.role == "system")
@@ -207,8 +207,10 @@ class Conversation:
     def decoder(self) -> Decoder:
         """Return a decoder for a streamed reply; hand what it gives at last to `accept`."""
         decoder = self._dialect.decoder()
-        heard, bare = self._last.items, self._may_be_bare()
-        self._guard = LeakGuard(decoder, self._by_name, heard, bare=bare) if self._profile.text_leaks else None
+        history, unmarked = self._last.items, self._may_be_unmarked()
+        self._guard = (
+            LeakDecoder(decoder, self._by_name, history, allow_unmarked=unmarked) if self._profile.text_leaks else None
+        )
         return self._guard or decoder
 
     def rest(self) -> list[TextDelta | ReasoningDelta]:
@@ -220,12 +222,14 @@ class Conversation:
         self._guard = None
         reply = self._dialect.decode(body)
         if self._profile.text_leaks:
-            reply, self._recovered = recover(reply, self._by_name, self._last.items, bare=self._may_be_bare())
+            reply, self._recovered = recover(
+                reply, self._by_name, self._last.items, allow_unmarked=self._may_be_unmarked()
+            )
         return reply
 
-    def _may_be_bare(self) -> bool:
+    def _may_be_unmarked(self) -> bool:
         """Tell whether a call may come as JSON without a mark, which the answer that was asked for could not be."""
-        output = self._subject.output if self._last.output else None
+        output = self._target.output if self._last.output else None
         return output is None or not is_like_a_call(output["schema"])
 
     def accept(self, reply: Reply) -> Reply:
@@ -253,7 +257,7 @@ class Conversation:
     def _own(self, items: Iterable[Item]) -> Iterable[Item]:
         for item in items:
             if isinstance(item, ToolCall):
-                yield from map(self._call_ids.own, unwrap_parallel(item, self._subject.tools))
+                yield from map(self._call_ids.own, unwrap_parallel(item, self._target.tools))
             # What only the other side says is an echo of the request, and would part a call from its result.
             elif not isinstance(item, ToolResult) and getattr(item, "role", "assistant") == "assistant":
                 yield item
@@ -308,7 +312,7 @@ class Conversation:
     def _keep(self, lessons: Sequence[Lesson]) -> None:
         lasting = [lesson for lesson in lessons if not lesson.is_passing]
         if lasting:
-            LESSONS[self._subject.key] = add_lessons(LESSONS.get(self._subject.key, ()), lasting)
+            LESSONS[self._target.key] = add_lessons(LESSONS.get(self._target.key, ()), lasting)
         self._known = add_lessons(self._known, lessons)
         self._fresh += lasting
         self._notices += [Notice("learned", lesson.describe()) for lesson in lessons]

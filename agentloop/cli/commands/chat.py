@@ -15,7 +15,7 @@ from agentloop.cli.approvals.approver import Approvals
 from agentloop.cli.commands.packs import describe_effects
 from agentloop.cli.failure import DONE, INTERRUPTED, STOPPED, report
 from agentloop.cli.follow import follow_run
-from agentloop.cli.options import Setup
+from agentloop.cli.options import AgentOptions
 from agentloop.cli.screen import Screen
 from agentloop.cli.sources import find_sources, open_tools
 from agentloop.cli.terminal import keep_stdout, print_table, say
@@ -34,14 +34,14 @@ _HELP: Final = """\
 Ctrl-C stops the model's turn and keeps the conversation; at the prompt, pressed twice, it leaves."""
 
 
-def chat(setup: Setup) -> int:
+def chat(options: AgentOptions) -> int:
     """Hold a conversation until its input ends; return the exit status, which is that of the last turn."""
     watched = sys.stdout.isatty()
     # Only with a terminal on both sides can a line be edited, and only then may standard output stay as it is.
     with nullcontext(sys.stdout) if watched and sys.stdin.isatty() else keep_stdout() as stdout:
         try:
-            approvals = Approvals(setup.yes)
-            conversation = _Conversation(make_agent(setup, approvals), setup, approvals, stdout, watched=watched)
+            approvals = Approvals(options.yes)
+            conversation = _Conversation(make_agent(options, approvals), options, approvals, stdout, watched=watched)
             try:
                 return conversation.hold()
             finally:
@@ -51,9 +51,11 @@ def chat(setup: Setup) -> int:
 
 
 class _Conversation:
-    def __init__(self, agent: Agent[Any], setup: Setup, approvals: Approvals, stdout: TextIO, *, watched: bool) -> None:
+    def __init__(
+        self, agent: Agent[Any], options: AgentOptions, approvals: Approvals, stdout: TextIO, *, watched: bool
+    ) -> None:
         self._agent = agent
-        self._setup = setup
+        self._options = options
         self._approvals = approvals
         self._stdout = stdout
         self._watched = watched
@@ -113,7 +115,7 @@ class _Conversation:
 
     def _show_tools(self) -> None:
         async def look() -> list[Tool]:
-            async with open_tools(find_sources(self._setup.tools, self._setup.pack)) as tools:
+            async with open_tools(find_sources(self._options.tools, self._options.pack)) as tools:
                 return tools
 
         try:

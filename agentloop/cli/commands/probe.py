@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agentloop.cli.failure import DONE, ENDPOINT, failure_as_json, report
-from agentloop.cli.target import Target, find_target
+from agentloop.cli.target import NamedModel, find_target
 from agentloop.cli.terminal import keep_stdout, print_table, say, tame
-from agentloop.endpoint.probe import MOST_REQUESTS, Examination, Finding, Watch, draw_lessons
-from agentloop.endpoint.profile_store import Knowledge, lessons_path, look_up, remember
+from agentloop.endpoint.probe import MOST_REQUESTS, Examination, Finding, OnProgress, draw_lessons
+from agentloop.endpoint.profile_store import ResolvedProfile, lessons_path, remember, resolve_profile
 from agentloop.endpoint.transport import HttpTransport
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.runtime.portal import PORTAL
@@ -32,7 +32,7 @@ def probe_endpoint(model: str, base_url: str | None, *, as_json: bool, save: boo
             if save and lessons_path() is None:
                 raise ConfigurationError("there is no file to save to", hint="AGENTLOOP_CACHE is empty: unset it")
             target = find_target(model, base_url, start=True)
-            known = look_up(target.endpoint, target.model, target.provider)
+            known = resolve_profile(target.endpoint, target.model, target.provider)
             for warning in known.warnings:
                 say("note", warning)
             with _progress() as watch:
@@ -50,7 +50,7 @@ def probe_endpoint(model: str, base_url: str | None, *, as_json: bool, save: boo
         return DONE
 
 
-async def _examine(target: Target, known: Knowledge, watch: Watch) -> dict[str, Finding]:
+async def _examine(target: NamedModel, known: ResolvedProfile, watch: OnProgress) -> dict[str, Finding]:
     seconds = min(REQUEST_SECONDS, target.endpoint.timeout_seconds)
     transport = HttpTransport(replace(target.endpoint, timeout_seconds=seconds))
     try:
@@ -60,7 +60,7 @@ async def _examine(target: Target, known: Knowledge, watch: Watch) -> dict[str, 
 
 
 @contextmanager
-def _progress() -> Generator[Watch]:
+def _progress() -> Generator[OnProgress]:
     """Yield what shows the progress: a bar on a terminal, else a line for each step."""
     console = Console(stderr=True)
 
@@ -89,7 +89,7 @@ def _print_findings(findings: Mapping[str, Finding], stdout: TextIO, *, as_json:
     print_table(("capability", "works", "evidence"), rows, stdout)
 
 
-def _teach(findings: Mapping[str, Finding], known: Knowledge, model: str, *, save: bool) -> None:
+def _teach(findings: Mapping[str, Finding], known: ResolvedProfile, model: str, *, save: bool) -> None:
     """Keep what differs from what is known."""
     lessons = draw_lessons(findings, known.profile, known.base)
     changes = ", ".join(f"{each.field} = {json.dumps(write_field(each.field, each.now))}" for each in lessons)

@@ -6,16 +6,16 @@ import json
 from typing import TextIO, cast
 
 from agentloop.cli.failure import DONE, report
-from agentloop.cli.target import Target, find_target, make_endpoint
+from agentloop.cli.target import NamedModel, find_target, make_endpoint
 from agentloop.cli.terminal import keep_stdout, print_table, say
 from agentloop.endpoint.profile_store import (
-    Known,
+    StoredLesson,
     config_paths,
     find_place,
     forget,
     lessons_path,
-    look_up,
     read_lessons,
+    resolve_profile,
 )
 from agentloop.errors import ConfigurationError, UserError
 from agentloop.items import JsonObject
@@ -62,8 +62,8 @@ def forget_profile(model: str | None, base_url: str | None, *, everything: bool)
     return DONE
 
 
-def _show_known(target: Target, stdout: TextIO, *, as_json: bool) -> None:
-    known = look_up(target.endpoint, target.model, target.provider)
+def _show_known(target: NamedModel, stdout: TextIO, *, as_json: bool) -> None:
+    known = resolve_profile(target.endpoint, target.model, target.provider)
     for warning in known.warnings:
         say("note", warning)
     values = {name: write_field(name, getattr(known.profile, name)) for name in known.sources}
@@ -104,7 +104,7 @@ def _show_learned(place: str | None, stdout: TextIO, *, as_json: bool) -> None:
     print_table(titles, [[entry[title] for title in titles] for entry in shown], stdout)
 
 
-def _write(known: Known) -> JsonObject:
+def _write(known: StoredLesson) -> JsonObject:
     lesson = known.lesson
     return {
         "place": known.place,

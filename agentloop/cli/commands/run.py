@@ -14,7 +14,7 @@ from agentloop.cli.agent_options import make_agent
 from agentloop.cli.approvals.approver import Approvals
 from agentloop.cli.failure import DONE, STOPPED, failure_as_json, report
 from agentloop.cli.follow import follow_run
-from agentloop.cli.options import Order
+from agentloop.cli.options import RunCommandOptions
 from agentloop.cli.screen import Screen
 from agentloop.cli.terminal import keep_stdout
 from agentloop.errors import AgentloopError, ConfigurationError
@@ -23,7 +23,7 @@ from agentloop.items import Image, JsonObject, Message, Text
 from agentloop.loop.run import RunResult
 
 
-def run_prompt(order: Order) -> int:
+def run_prompt(order: RunCommandOptions) -> int:
     """Carry out the order and return the exit status."""
     with keep_stdout() as stdout:
         watched = stdout.isatty() and not order.as_json and order.output_schema is None
@@ -45,7 +45,7 @@ def run_prompt(order: Order) -> int:
         return DONE if answered else STOPPED
 
 
-def _run(order: Order, screen: Screen) -> RunResult[Any]:
+def _run(order: RunCommandOptions, screen: Screen) -> RunResult[Any]:
     images = (_find_image(given) for given in order.image or ())
     prompt = Message("user", (Text(_read_prompt(order.prompt)), *images))
     approvals = Approvals(order.yes)

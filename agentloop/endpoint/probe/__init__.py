@@ -8,8 +8,8 @@ It uses a transport and not the loop, because the loop would repair what the pro
 """
 
 from agentloop.endpoint.probe.answer import Finding
-from agentloop.endpoint.probe.examination import MOST_REQUESTS, Examination, Watch
+from agentloop.endpoint.probe.examination import MOST_REQUESTS, Examination, OnProgress
 from agentloop.endpoint.probe.plan import CAPABILITIES
 from agentloop.endpoint.probe.teaching import draw_lessons
 
-__all__ = ["CAPABILITIES", "MOST_REQUESTS", "Examination", "Finding", "Watch", "draw_lessons"]
+__all__ = ["CAPABILITIES", "MOST_REQUESTS", "Examination", "Finding", "OnProgress", "draw_lessons"]

@@ -41,7 +41,7 @@ _MOST_RETRIES = 1
 _MOST_SILENCES = 2  # one may be about what was asked
 _SILENCES = (EndpointTimeoutError, RateLimitedError, UnreachableError)
 
-Watch: TypeAlias = Callable[[str, int], Awaitable[None]]
+OnProgress: TypeAlias = Callable[[str, int], Awaitable[None]]
 """Hears what is asked about, or waited for, and how many requests have been sent."""
 
 
@@ -95,7 +95,7 @@ class Examination:
         watch: Hears of the progress.
     """
 
-    def __init__(self, transport: Transport, model: str, profile: Profile, watch: Watch) -> None:
+    def __init__(self, transport: Transport, model: str, profile: Profile, watch: OnProgress) -> None:
         self._model = model
         self._profile = profile
         self._watch = watch

@@ -41,7 +41,7 @@ from agentloop.endpoint.probe.questions import (
 )
 from agentloop.items import JsonObject, Message
 from agentloop.tools import Tool
-from agentloop.wire.formats.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.formats.prompted import PromptedChat
 from agentloop.wire.profile import ModelSettings, Profile, Route
 
@@ -166,7 +166,7 @@ def ask_prompted(model: str, profile: Profile) -> Question:
     [function] = [each["function"] for each in tools("chat") if each["function"]["name"] == FITTING]
     tool = Tool.from_schema(FITTING, function["description"], function["parameters"], str)  # which is never called
     items = [Message("user", PARIS)]
-    ask = Ask(
+    ask = ModelRequest(
         model=model,
         instructions=None,
         items=items,

@@ -9,6 +9,6 @@
 
 from agentloop.endpoint.transport.http_transport import HttpTransport, Transport, WarningSource
 from agentloop.endpoint.transport.limiter import Pace
-from agentloop.endpoint.transport.retry import RetryPolicy, Watch, is_retryable
+from agentloop.endpoint.transport.retry import OnRetry, RetryPolicy, is_retryable
 
-__all__ = ["HttpTransport", "Pace", "RetryPolicy", "Transport", "WarningSource", "Watch", "is_retryable"]
+__all__ = ["HttpTransport", "OnRetry", "Pace", "RetryPolicy", "Transport", "WarningSource", "is_retryable"]

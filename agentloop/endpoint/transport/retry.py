@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 T = TypeVar("T")
-Watch: TypeAlias = Callable[[Retrying], Awaitable[None]]
+OnRetry: TypeAlias = Callable[[Retrying], Awaitable[None]]
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
@@ -75,7 +75,7 @@ class RetryPolicy:
     async def call(
         self,
         attempt: Callable[[], Awaitable[T]],
-        on_retry: Watch,
+        on_retry: OnRetry,
         retryable: Callable[[EndpointError], bool] = is_retryable,
     ) -> T:
         """Return what `attempt` returns, trying again as the policy allows.
@@ -100,7 +100,7 @@ class RetryPolicy:
         self,
         failure: EndpointError,
         attempt: Callable[[], Awaitable[T]],
-        on_retry: Watch,
+        on_retry: OnRetry,
         retryable: Callable[[EndpointError], bool],
     ) -> T:
         import tenacity  # noqa: PLC0415 - a request that succeeds need not pay for the import nor for its bookkeeping
@@ -133,7 +133,7 @@ class _Course:
     def __init__(
         self,
         policy: RetryPolicy,
-        on_retry: Watch,
+        on_retry: OnRetry,
         backoff: Callable[[RetryCallState], float],
         jitter: Callable[[RetryCallState], float],
     ) -> None:

@@ -11,7 +11,7 @@ from agentloop.items import ToolCall, ToolResult
 from agentloop.loop.guard.planning import answer, describe_unknown, release
 from agentloop.loop.guard.rules import Rules
 from agentloop.loop.run import Pending, Run
-from agentloop.policy import Approve, Decision, Given, Grant, Reject, Substitute, Trust, check_decision, judge
+from agentloop.policy import Approve, CallArguments, Decision, Grant, Reject, Substitute, Trust, check_decision, judge
 
 
 def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:
@@ -91,7 +91,7 @@ def _find_refusal(call: ToolCall, rules: Rules) -> str:
 def _extend(trust: Trust, call: ToolCall, decision: Approve, rules: Rules, *, tainted: bool) -> Trust:
     """Return what the run is trusted with after a yes; strangers may have had their say while a person thought."""
     tool = rules.tools[call.name]
-    given = Given(tool, call.arguments)
+    given = CallArguments(tool, call.arguments)
     hosts = (*trust.hosts, *(host for host in given.hosts if host not in trust.hosts))
     match decision.scope:
         case "once":

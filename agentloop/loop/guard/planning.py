@@ -21,13 +21,13 @@ class Plan(NamedTuple):
     pending: tuple[Pending, ...]
     tally: Tally
     streak: Streak
-    landing: LimitReason | None
+    final_turn_reason: LimitReason | None
 
 
 def plan_calls(calls: Iterable[ToolCall], run: Run, tally: Tally, rules: Rules) -> Plan:
     """Return a plan for each call of a reply to the run; the tally has counted that reply."""
     planned: list[Pending] = []
-    landing: LimitReason | None = None
+    final_turn_reason: LimitReason | None = None
     streak, missed = run.streak, False
     for call in calls:
         is_known = _is_known(call, rules)
@@ -39,8 +39,8 @@ def plan_calls(calls: Iterable[ToolCall], run: Run, tally: Tally, rules: Rules) 
         missed = missed or not is_known
         tally = reserve(tally, pending)
         planned.append(pending)
-        landing = landing or over
-    return Plan(tuple(planned), tally, streak, landing)
+        final_turn_reason = final_turn_reason or over
+    return Plan(tuple(planned), tally, streak, final_turn_reason)
 
 
 def plan_call(call: ToolCall, tally: Tally, trust: Trust, rules: Rules) -> tuple[Pending, LimitReason | None]:

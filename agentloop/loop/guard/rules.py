@@ -22,7 +22,7 @@ class Rules:
         tools: The agent's tools by name, denied ones included.
         policy: Which calls need a yes.
         output: What the answer has to be, or None for any text.
-        apart: The answer is not held to `output` while tools are on offer; one more turn brings it into its form.
+        format_last: The answer is not held to `output` while tools are on offer; one more turn brings it into its form.
         required: The tool that must be called before the model may answer, "" for any of them, or None.
     """
 
@@ -30,7 +30,7 @@ class Rules:
     tools: Mapping[str, Tool]
     policy: Policy = Policy()
     output: OutputSchema | None = None
-    apart: bool = False
+    format_last: bool = False
     required: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""Arguments that do not fit: mend what can be mended without loss, and tell the model what is wrong with the rest."""
+"""Arguments that do not fit: repair what can be mended without loss, and tell the model what is wrong with the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ERRORS_TOLD = 5
 _SCHEMA_CHARACTERS = 1_000
 
 
-def mend(data: JsonObject, errors: Sequence[Any]) -> list[str]:
+def repair(data: JsonObject, errors: Sequence[Any]) -> list[str]:
     """Change the arguments in place where an error can be mended without loss, and return in words what was done.
 
     Args:
@@ -96,10 +96,10 @@ def explain(data: JsonObject, errors: Sequence[Any], schema: JsonObject) -> Argu
     lines = [_explain_one(data, error, schema) for error in errors[:_ERRORS_TOLD]]
     if len(errors) > _ERRORS_TOLD:
         lines.append(f"- and {len(errors) - _ERRORS_TOLD} more")
-    return complain(lines, {error["loc"][0]: None for error in errors if error["loc"]}, schema)
+    return make_error(lines, {error["loc"][0]: None for error in errors if error["loc"]}, schema)
 
 
-def complain(lines: Sequence[str], names: Sequence[Any] | dict[Any, None], schema: JsonObject) -> ArgumentsError:
+def make_error(lines: Sequence[str], names: Sequence[Any] | dict[Any, None], schema: JsonObject) -> ArgumentsError:
     """Return the error that holds these lines and the schemas of these parameters."""
     properties: JsonObject = schema.get("properties", {})
     known = [name for name in names if name in properties][:_ERRORS_TOLD]

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from agentloop.items import JsonObject
-from agentloop.schema.arguments.argument_errors import Location, complain, write_path
+from agentloop.schema.arguments.argument_errors import Location, make_error, write_path
 from agentloop.schema.arguments.parsing import ArgumentsError, parse_arguments
 from agentloop.schema.parameters.strict import find_faults
 
@@ -71,7 +71,7 @@ class CheckedArguments:
             raise ArgumentsError(f"The arguments can't be checked: {error}", f"it can't be checked: {error}") from error
         if errors:
             lines = [f"- {_name(tuple(error.path))}: {error.message}" for error in errors[:_ERRORS_TOLD]]
-            raise complain(lines, {error.path[0]: None for error in errors if error.path}, self.schema)
+            raise make_error(lines, {error.path[0]: None for error in errors if error.path}, self.schema)
         return plain
 
 

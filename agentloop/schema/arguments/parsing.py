@@ -1,4 +1,4 @@
-"""A model's argument text: read it, mend what is only badly dressed, or say what is wrong.
+"""A model's argument text: read it, repair what is only badly dressed, or say what is wrong.
 
 No type is known here; whether the arguments fit a tool is decided in `typed_arguments`. JSON that was cut off is never
 completed: a call with half of its arguments is not the call the model meant.

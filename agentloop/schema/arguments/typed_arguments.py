@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydantic_core import ValidationError
 
 from agentloop.items import JsonObject
-from agentloop.schema.arguments.argument_errors import explain, mend
+from agentloop.schema.arguments.argument_errors import explain, repair
 from agentloop.schema.arguments.parsing import ArgumentsError, parse_arguments
 from agentloop.schema.parameters.keywords import allow_null, rewrite
 from agentloop.schema.parameters.plain import describe_plain
@@ -102,9 +102,9 @@ class TypedArguments:
                 return _validate(validator, json.dumps(data)), repairs
             except ValidationError as error:
                 errors = error.errors(include_url=False, include_context=False)
-            # What is wrong is told of what the model wrote, not of our attempts to mend it.
+            # What is wrong is told of what the model wrote, not of our attempts to repair it.
             told = told or explain(data, errors)
-            mended = mend(data, errors)
+            mended = repair(data, errors)
             if not mended:
                 raise told
             repairs += tuple(mended)

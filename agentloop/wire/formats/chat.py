@@ -7,7 +7,7 @@ from typing import assert_never
 
 from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, Reply, Text, ToolCall, ToolResult
 from agentloop.tools import Tool
-from agentloop.wire.formats.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.formats.images import place_images
 from agentloop.wire.formats.request import choose_tools, write_body, write_call, write_schema
 from agentloop.wire.formats.settings import write_settings
@@ -27,8 +27,8 @@ class ChatCompletions:
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a message.
 
-        Neither system messages (`Ask.instructions` holds them) nor items of types that only `/v1/responses` knows are
-        among them; reasoning is where the profile says so.
+        System messages are left out (`ModelRequest.instructions` holds them), and so are items of types that only
+        `/v1/responses` knows. Reasoning is included where the profile says so.
         """
         thinks = profile.reasoning_replay == "text"
         kept = (item for item in items if thinks or not isinstance(item, Reasoning))
@@ -38,26 +38,26 @@ class ChatCompletions:
         """Return the JSON array of the tools."""
         return dump([{"type": "function", "function": _write_tool(tool, profile)} for tool in tools])
 
-    def encode(self, ask: Ask, fragments: Sequence[bytes], tools: bytes) -> bytes:
+    def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
         """Return the body of a request from what was encoded before.
 
         Raises:
             ConfigurationError: `extra_body` holds what is not JSON.
         """
-        ask, fragments = tell_form(ask, fragments)
-        settings, profile = ask.settings, ask.profile
-        word, name = choose_tools(ask)
+        request, fragments = tell_form(request, fragments)
+        settings, profile = request.settings, request.profile
+        word, name = choose_tools(request)
         fields = {
-            "model": ask.model,
-            "stream": ask.stream,
+            "model": request.model,
+            "stream": request.stream,
             # Without it OpenAI and vLLM say nothing of tokens in a stream.
-            "stream_options": {"include_usage": True} if ask.stream and profile.stream_usage else None,
-            "tools": tools if ask.tools else None,
+            "stream_options": {"include_usage": True} if request.stream and profile.stream_usage else None,
+            "tools": tools if request.tools else None,
             "tool_choice": {"type": "function", "function": {"name": name}} if name else word,
-            **write_settings(settings, profile, "chat", has_tools=bool(ask.tools)),
+            **write_settings(settings, profile, "chat", has_tools=bool(request.tools)),
         }
-        system = [dump({"role": "system", "content": ask.instructions})] if ask.instructions else []
-        fields = add_format(fields, ask, "chat")
+        system = [dump({"role": "system", "content": request.instructions})] if request.instructions else []
+        fields = add_format(fields, request, "chat")
         return write_body(fields, settings.extra_body, "messages", [*system, *fragments], profile.refused)
 
     def decode(self, body: bytes) -> Reply:

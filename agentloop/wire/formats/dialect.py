@@ -13,7 +13,7 @@ from agentloop.wire.profile import ModelSettings, Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ModelRequest:
     """One request to a model, before it is written in a dialect.
 
     Attributes:
@@ -79,7 +79,7 @@ class Dialect(Protocol):
         """Return the JSON array of the tools; made once for an agent and kept."""
         ...
 
-    def encode(self, ask: Ask, fragments: Sequence[bytes], tools: bytes) -> bytes:
+    def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
         """Return the body of a request from what was encoded before."""
         ...
 

@@ -24,7 +24,7 @@ from agentloop.items import Item, JsonObject, Message, Reply, Text, ToolCall, To
 from agentloop.schema import move_references
 from agentloop.tools import Tool
 from agentloop.wire.formats.chat import ChatCompletions
-from agentloop.wire.formats.dialect import Ask, Decoder
+from agentloop.wire.formats.dialect import Decoder, ModelRequest
 from agentloop.wire.formats.images import place_images
 from agentloop.wire.formats.request import write_arguments, write_schema
 from agentloop.wire.formats.structured import add_words, needs_words, restrict_form, without_reasoning
@@ -56,30 +56,30 @@ class PromptedChat:
         """Return the JSON schema of a reply that calls one of the tools or answers."""
         return dump(_write_reply_schema(tools, profile, _TEXT))
 
-    def encode(self, ask: Ask, fragments: Sequence[bytes], tools: bytes) -> bytes:
+    def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
         """Return the body of a request from what was encoded before.
 
         Raises:
             ConfigurationError: `extra_body` holds what is not JSON.
         """
-        ask, choice = without_reasoning(ask), ask.settings.tool_choice or "auto"
-        is_result = any(isinstance(item, ToolResult) for item in ask.items[-1:])
-        is_over = ask.profile.small_model and is_result and ask.output is None
-        offered = [] if is_over else [tool for tool in ask.tools if choice in {"auto", "required", tool.name}]
-        last = self._chat.encode_items(_write_last(ask, may_call=bool(offered)), ask.profile)
+        request, choice = without_reasoning(request), request.settings.tool_choice or "auto"
+        is_result = any(isinstance(item, ToolResult) for item in request.items[-1:])
+        is_over = request.profile.small_model and is_result and request.output is None
+        offered = [] if is_over else [tool for tool in request.tools if choice in {"auto", "required", tool.name}]
+        last = self._chat.encode_items(_write_last(request, may_call=bool(offered)), request.profile)
         if last:
             fragments = [*fragments[:-1], *last]
-        if ask.output or (offered and choice != "auto"):
-            answer = restrict_form(ask.output, ask.profile)["schema"] if ask.output else _TEXT
+        if request.output or (offered and choice != "auto"):
+            answer = restrict_form(request.output, request.profile)["schema"] if request.output else _TEXT
             must_call = offered and choice != "auto"
-            tools = dump(_write_reply_schema(offered, ask.profile, None if must_call else answer))
-        if offered or ask.output:
-            ask, fragments = add_words(ask, fragments, _describe(ask, offered))
-        if offered or ask.output or is_over:
-            shape = _write_format(ask.profile, _SENTENCE if is_over else tools)
-            extra = {**shape, **ask.settings.extra_body}
-            ask = replace(ask, settings=replace(ask.settings, extra_body=extra))
-        return self._chat.encode(replace(ask, tools=(), output=None), fragments, b"[]")
+            tools = dump(_write_reply_schema(offered, request.profile, None if must_call else answer))
+        if offered or request.output:
+            request, fragments = add_words(request, fragments, _describe(request, offered))
+        if offered or request.output or is_over:
+            shape = _write_format(request.profile, _SENTENCE if is_over else tools)
+            extra = {**shape, **request.settings.extra_body}
+            request = replace(request, settings=replace(request.settings, extra_body=extra))
+        return self._chat.encode(replace(request, tools=(), output=None), fragments, b"[]")
 
     def decode(self, body: bytes) -> Reply:
         """Return the reply in a whole body.
@@ -173,13 +173,13 @@ def _close(properties: JsonObject) -> JsonObject:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _describe(ask: Ask, offered: Iterable[Tool]) -> str:
+def _describe(request: ModelRequest, offered: Iterable[Tool]) -> str:
     """Return the words that tell of the tools on offer, and of an answer that the server can't be told of."""
     tools = [_describe_tool(tool) for tool in offered]
     lines = ["Tools:", *tools, '{"answer": ...} when the result is known'] if tools else []
-    if ask.output is not None and needs_words(ask):
+    if request.output is not None and needs_words(request):
         lines += [] if tools else ['Reply with {"answer": ...} and nothing else.']
-        lines.append(f"The answer is JSON of this schema: {dump(ask.output['schema']).decode()}")
+        lines.append(f"The answer is JSON of this schema: {dump(request.output['schema']).decode()}")
     return "\n".join(lines)
 
 
@@ -214,19 +214,19 @@ def _write_plainly(items: Iterable[Item], profile: Profile) -> list[Item]:
     return plain
 
 
-def _write_last(ask: Ask, *, may_call: bool) -> list[Item]:
+def _write_last(request: ModelRequest, *, may_call: bool) -> list[Item]:
     """Return the last item with the words that belong to it only while it is the last, or nothing if there are none."""
-    items = ask.items
+    items = request.items
     match items[-1:]:
         case [Message(role="user", content=(Text(text), *rest))] if may_call:
             return [Message("user", (Text(_USE + text), *rest))]
         case [ToolResult(call_id=call_id) as result]:
             call = [item for item in items if isinstance(item, ToolCall) and item.call_id == call_id]
-            told = _write_plainly([*call, result], ask.profile)[-1]
+            told = _write_plainly([*call, result], request.profile)[-1]
             asked = [item for item in items if isinstance(item, Message) and item.role == "user"]
             texts = [item.text for item in (told, *asked[-1:]) if isinstance(item, Message)]
-            images = result.images if ask.profile.images else ()
-            words = f"\n{_ANSWER}" if ask.output is None else ""
+            images = result.images if request.profile.images else ()
+            words = f"\n{_ANSWER}" if request.output is None else ""
             return [Message("user", (Text("\n\n".join(texts) + words), *images))]
         case _:
             return []

@@ -13,7 +13,7 @@ from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject, ToolCall
 from agentloop.schema import ArgumentsError, parse_arguments, restrict
 from agentloop.tools import Tool
-from agentloop.wire.formats.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.payload import dump
 from agentloop.wire.profile import Profile
 
@@ -86,14 +86,14 @@ def write_schema(tool: Tool, profile: Profile) -> JsonObject:
     return restrict(tool.parameters, profile.schema_keywords)
 
 
-def choose_tools(ask: Ask) -> tuple[str | None, str | None]:
+def choose_tools(request: ModelRequest) -> tuple[str | None, str | None]:
     """Return the word of `tool_choice` and the name of the one tool that must be called, where either is to be sent.
 
     A server that does not obey a named choice is asked to call some tool, if it obeys that.
     """
-    choice = ask.settings.tool_choice if ask.tools else None
+    choice = request.settings.tool_choice if request.tools else None
     if choice is None or choice in _WORDS:
-        return (choice if choice in ask.profile.tool_choice else None), None
-    if "named" in ask.profile.tool_choice:
+        return (choice if choice in request.profile.tool_choice else None), None
+    if "named" in request.profile.tool_choice:
         return None, choice
-    return ("required" if "required" in ask.profile.tool_choice else None), None
+    return ("required" if "required" in request.profile.tool_choice else None), None

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, Reply, Text, ToolCall, ToolResult
 from agentloop.tools import Tool
-from agentloop.wire.formats.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.formats.images import place_images
 from agentloop.wire.formats.request import choose_tools, write_arguments, write_body, write_call, write_schema
 from agentloop.wire.formats.settings import write_settings
@@ -32,7 +32,7 @@ class NativeResponses:
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
         """Return the JSON of the items of one or more whole turns, one fragment a wire item.
 
-        System messages are not among them: `Ask.instructions` holds them, since templates fail on a late one.
+        System messages are not among them: `ModelRequest.instructions` holds them, since templates fail on a late one.
         """
         names = {item.call_id: item.name for item in items if isinstance(item, ToolCall)}
         kept = (item for item in items if not isinstance(item, Reasoning) or _goes_back(item, profile))
@@ -54,30 +54,30 @@ class NativeResponses:
             ]
         )
 
-    def encode(self, ask: Ask, fragments: Sequence[bytes], tools: bytes) -> bytes:
+    def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
         """Return the body of a request from what was encoded before.
 
         Raises:
             ConfigurationError: `extra_body` holds what is not JSON.
         """
-        ask, fragments = tell_form(ask, fragments)
-        settings, profile = ask.settings, ask.profile
-        system = ask.instructions or None
+        request, fragments = tell_form(request, fragments)
+        settings, profile = request.settings, request.profile
+        system = request.instructions or None
         apart = profile.system == "instructions"
-        word, name = choose_tools(ask)
+        word, name = choose_tools(request)
         fields = {
-            "model": ask.model,
+            "model": request.model,
             "store": False,
-            "stream": ask.stream,
-            "tools": tools if ask.tools else None,
+            "stream": request.stream,
+            "tools": tools if request.tools else None,
             "tool_choice": {"type": "function", "name": name} if name else word,
             "instructions": system if apart else None,
-            **write_settings(settings, profile, "responses", has_tools=bool(ask.tools)),
+            **write_settings(settings, profile, "responses", has_tools=bool(request.tools)),
         }
         conversation = fragments
         if system and not apart:
             conversation = [dump({"type": "message", "role": "system", "content": system}), *fragments]
-        fields = add_format(fields, ask, "responses")
+        fields = add_format(fields, request, "responses")
         return write_body(fields, settings.extra_body, "input", conversation, profile.refused)
 
     def decode(self, body: bytes) -> Reply:
@@ -164,7 +164,7 @@ def _write_message(message: Message) -> Sequence[JsonObject]:
         return [{"type": "message", "role": "user", "content": content}]
     if message.role == "system" or not message.text:
         return []
-    # A plain string: in parts, vLLM and OpenRouter ask for an id, and OpenAI refuses one that it did not give.
+    # A plain string: in parts, vLLM and OpenRouter request for an id, and OpenAI refuses one that it did not give.
     phase = {"phase": message.phase} if message.phase else {}
     return [{"type": "message", "role": "assistant", "content": message.text, **phase}]
 

@@ -1,7 +1,7 @@
 """How an answer of a schema is asked for, on each rung of the ladder, and whether the server listened.
 
 The rung is the profile's to say (`structured_output`); that an answer is checked in any case is no matter of the wire.
-`Ask.output` is what both routes call `json_schema`: its name, the schema, and whether that is strict.
+`ModelRequest.output` is what both routes call `json_schema`: its name, the schema, and whether that is strict.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from agentloop.items import JsonObject, Message, Reply, ToolCall
 from agentloop.schema import restrict
-from agentloop.wire.formats.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.payload import dump, load, mapping
 from agentloop.wire.profile import Profile, Route
 
@@ -20,12 +20,12 @@ _USER = b'"role":"user"'
 _HEAD_BYTES = 40
 
 
-def write_format(ask: Ask, route: Route) -> JsonObject:
+def write_format(request: ModelRequest, route: Route) -> JsonObject:
     """Return the fields of a body that hold the answer to the schema; none where only words do."""
-    if ask.output is None or ask.profile.structured_output == "prompt":
+    if request.output is None or request.profile.structured_output == "prompt":
         return {}
-    form = restrict_form(ask.output, ask.profile)
-    match ask.profile.structured_output, route:
+    form = restrict_form(request.output, request.profile)
+    match request.profile.structured_output, route:
         case "json_object", "responses":
             return {"text": {"format": {"type": "json_object"}}}
         case "json_object", _:
@@ -36,9 +36,9 @@ def write_format(ask: Ask, route: Route) -> JsonObject:
             return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
-def add_format(fields: JsonObject, ask: Ask, route: Route) -> JsonObject:
+def add_format(fields: JsonObject, request: ModelRequest, route: Route) -> JsonObject:
     """Return the fields of a body with those that hold the answer to the schema."""
-    written = write_format(ask, route)
+    written = write_format(request, route)
     text = mapping(fields.get("text")) | mapping(written.get("text"))
     return {**fields, **written, "text": text or None}
 
@@ -48,40 +48,40 @@ def restrict_form(form: JsonObject, profile: Profile) -> JsonObject:
     return {**form, "schema": restrict(form["schema"], profile.schema_keywords)}
 
 
-def needs_words(ask: Ask) -> bool:
+def needs_words(request: ModelRequest) -> bool:
     """Tell whether the server can't be given the schema, so that the model has to be."""
-    return ask.output is not None and ask.profile.structured_output in _IN_WORDS
+    return request.output is not None and request.profile.structured_output in _IN_WORDS
 
 
-def tell_form(ask: Ask, fragments: Sequence[bytes]) -> tuple[Ask, Sequence[bytes]]:
+def tell_form(request: ModelRequest, fragments: Sequence[bytes]) -> tuple[ModelRequest, Sequence[bytes]]:
     """Return a request with the schema in words where it needs them, and without reasoning where that gets in the way.
 
     Args:
-        ask: The request.
+        request: The request.
         fragments: Its conversation.
     """
-    ask = without_reasoning(ask)
-    if ask.output is None or not needs_words(ask):
-        return ask, fragments
-    when = "When you answer rather than call a tool, answer" if ask.tools else "Answer"
-    words = f"{when} with one JSON object of this schema, and nothing else: {dump(ask.output['schema']).decode()}"
-    return add_words(ask, fragments, words)
+    request = without_reasoning(request)
+    if request.output is None or not needs_words(request):
+        return request, fragments
+    when = "When you answer rather than call a tool, answer" if request.tools else "Answer"
+    words = f"{when} with one JSON object of this schema, and nothing else: {dump(request.output['schema']).decode()}"
+    return add_words(request, fragments, words)
 
 
-def without_reasoning(ask: Ask) -> Ask:
+def without_reasoning(request: ModelRequest) -> ModelRequest:
     """Return the request without reasoning where that gets in the way of the schema."""
-    if ask.output is None or not ask.profile.structured_apart:
-        return ask
-    return replace(ask, settings=replace(ask.settings, reasoning_effort=None))
+    if request.output is None or not request.profile.structured_apart:
+        return request
+    return replace(request, settings=replace(request.settings, reasoning_effort=None))
 
 
-def add_words(ask: Ask, fragments: Sequence[bytes], words: str) -> tuple[Ask, Sequence[bytes]]:
+def add_words(request: ModelRequest, fragments: Sequence[bytes], words: str) -> tuple[ModelRequest, Sequence[bytes]]:
     """Return a request with more words in its system text; for a model that knows none, after the user's last ones."""
     if not words:
-        return ask, fragments
-    if ask.profile.system == "user":
-        return ask, _add_to_last_question(fragments, words)
-    return replace(ask, instructions="\n\n".join(filter(None, (ask.instructions, words)))), fragments
+        return request, fragments
+    if request.profile.system == "user":
+        return request, _add_to_last_question(fragments, words)
+    return replace(request, instructions="\n\n".join(filter(None, (request.instructions, words)))), fragments
 
 
 def is_ignored(reply: Reply, profile: Profile) -> bool:

@@ -47,22 +47,22 @@ _LOOKED_AT_EACH_TIME = 512
 
 
 def recover(
-    reply: Reply, tools: Tools, heard: Sequence[Item] = (), *, bare: bool = True
+    reply: Reply, tools: Tools, history: Sequence[Item] = (), *, allow_unmarked: bool = True
 ) -> tuple[Reply, tuple[str, ...]]:
     """Return a reply with what leaked into its text as items of their own, and in words which calls these are.
 
     Args:
         reply: As it was decoded.
         tools: The tools on offer, by name; where there are none, only thinking is taken out.
-        heard: The conversation so far: calls that stand there are quoted and not made.
-        bare: Whether JSON without a mark may be a call, and not the answer that was asked for.
+        history: The conversation so far: calls that stand there are quoted and not made.
+        allow_unmarked: Whether JSON without a mark may be a call, and not the answer that was asked for.
     """
     texts = {
         at: item.text for at, item in enumerate(reply.items) if isinstance(item, Message) and item.role == "assistant"
     }
     if not any(_FIRST_OF_LEAK.search(text) for text in texts.values()):
         return reply, ()
-    read = partial(_filter, tools=tools, may_call=_may_call(reply), heard=heard, bare=bare)
+    read = partial(_filter, tools=tools, may_call=_may_call(reply), history=history, allow_unmarked=allow_unmarked)
     said, calls = read(texts)
     for at, text in texts.items():
         thought, end, after = _split_at_lone_end(text)
@@ -76,7 +76,7 @@ def recover(
     return replace(reply, items=(*items, *calls)), tuple(f"a call of {call.name} that came as text" for call in calls)
 
 
-class LeakGuard:
+class LeakDecoder:
     """A Decoder that shows nothing which may have leaked before it is known to be text.
 
     Only thinking whose beginning no tag marked is shown as text, though `close` gives it as thinking.
@@ -84,19 +84,21 @@ class LeakGuard:
     Args:
         decoder: Reads the reply.
         tools: The tools on offer, by name; where there are none, only thinking is taken out.
-        heard: The conversation so far: calls that stand there are quoted and not made.
-        bare: Whether JSON without a mark may be a call, and not the answer that was asked for.
+        history: The conversation so far: calls that stand there are quoted and not made.
+        allow_unmarked: Whether JSON without a mark may be a call, and not the answer that was asked for.
 
     Attributes:
         recovered: In words, which calls were recovered; known once closed.
     """
 
-    def __init__(self, decoder: Decoder, tools: Tools, heard: Sequence[Item] = (), *, bare: bool = True) -> None:
+    def __init__(
+        self, decoder: Decoder, tools: Tools, history: Sequence[Item] = (), *, allow_unmarked: bool = True
+    ) -> None:
         self._decoder = decoder
         self._tools = tools
-        self._heard = heard
-        self._bare = bare
-        self._leaks = LeakFilter(tools, bare=bare)
+        self._history = history
+        self._allow_unmarked = allow_unmarked
+        self._leaks = LeakFilter(tools, allow_unmarked=allow_unmarked)
         self._rest: list[Delta] = []
         self.recovered: tuple[str, ...] = ()
 
@@ -122,8 +124,8 @@ class LeakGuard:
             EndpointError: the response failed, or what came is no reply.
         """
         reply = self._decoder.close()
-        self._rest, _ = self._leaks.close(may_call=_may_call(reply), heard=self._heard)
-        reply, self.recovered = recover(reply, self._tools, self._heard, bare=self._bare)
+        self._rest, _ = self._leaks.close(may_call=_may_call(reply), history=self._history)
+        reply, self.recovered = recover(reply, self._tools, self._history, allow_unmarked=self._allow_unmarked)
         return reply
 
     def rest(self) -> list[Delta]:
@@ -140,10 +142,10 @@ class LeakFilter:
 
     Args:
         tools: The tools on offer, by name.
-        bare: Whether JSON without a mark may be a call.
+        allow_unmarked: Whether JSON without a mark may be a call.
     """
 
-    def __init__(self, tools: Tools, *, bare: bool = True) -> None:
+    def __init__(self, tools: Tools, *, allow_unmarked: bool = True) -> None:
         self._tools = tools
         self._step: Step = self._begin
         self._held = ""
@@ -154,7 +156,7 @@ class LeakFilter:
         self._ends: tuple[str, ...] = ()  # of the thinking or the channel under way
         self._calls: list[ToolCall] = []
         self._next: Step = self._begin  # behind the blanks
-        self._is_alone = bare  # and nothing was passed on
+        self._is_alone = allow_unmarked  # and nothing was passed on
         self._is_talk = not tools
 
     def feed(self, delta: TextDelta, shown: list[Delta]) -> None:
@@ -169,11 +171,11 @@ class LeakFilter:
         if self._size >= self._enough:
             self._look(shown)
 
-    def close(self, *, may_call: bool, heard: Sequence[Item] = ()) -> tuple[list[Delta], list[ToolCall]]:
+    def close(self, *, may_call: bool, history: Sequence[Item] = ()) -> tuple[list[Delta], list[ToolCall]]:
         """Return what was held back and is to be shown, and the calls if there may be any."""
         shown: list[Delta] = []
         self._look(shown)
-        if self._calls and may_call and not _is_quoted(self._held, heard):
+        if self._calls and may_call and not _is_quoted(self._held, history):
             return shown, self._calls
         if self._held:
             shown.append(ReasoningDelta(self._held) if self._step == self._think else TextDelta(self._held))
@@ -284,24 +286,24 @@ class LeakFilter:
 
 
 def _filter(
-    texts: Mapping[int, str], tools: Tools, *, may_call: bool, heard: Sequence[Item], bare: bool
+    texts: Mapping[int, str], tools: Tools, *, may_call: bool, history: Sequence[Item], allow_unmarked: bool
 ) -> tuple[dict[int, list[Delta]], list[ToolCall]]:
     """Return what is said in the texts of a reply's messages, by the same keys, and the calls behind it."""
-    leaks = LeakFilter(tools, bare=bare)
+    leaks = LeakFilter(tools, allow_unmarked=allow_unmarked)
     said: dict[int, list[Delta]] = {}
     shown: list[Delta] = []
     for at, text in texts.items():
         shown = said[at] = []
         leaks.feed(TextDelta(text), shown)
-    rest, calls = leaks.close(may_call=may_call, heard=heard)
+    rest, calls = leaks.close(may_call=may_call, history=history)
     shown += rest
     return said, calls
 
 
-def _is_quoted(text: str, heard: Sequence[Item]) -> bool:
+def _is_quoted(text: str, history: Sequence[Item]) -> bool:
     """Tell whether a text stands in what a tool returned or a user said, blanks aside."""
     sought = "".join(text.split())
-    for item in heard:
+    for item in history:
         match item:
             case ToolResult(content=source) | Message(role="user", text=source) if sought in "".join(source.split()):
                 return True

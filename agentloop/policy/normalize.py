@@ -1,4 +1,4 @@
-"""Spelled: the texts under which an argument's value is known to rules.
+"""NormalizedValue: the texts under which an argument's value is known to rules.
 
 A value has several: a path can be written in many ways, and a list of words is not the same as the words in a row.
 """
@@ -21,7 +21,7 @@ _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<authority>[^/?#]*)(?P<pa
 
 
 @dataclass(frozen=True, slots=True)
-class Spelled:
+class NormalizedValue:
     """A value as texts.
 
     Attributes:
@@ -35,47 +35,47 @@ class Spelled:
     parts: tuple[str, ...] = ()
 
 
-def spell(value: Any) -> Spelled:
+def normalize_value(value: Any) -> NormalizedValue:
     """Return the spellings of a JSON value."""
     if not isinstance(value, list):
-        return Spelled(_spell_whole(value), parts=tuple(_spell_parts(value)))
+        return NormalizedValue(_normalize_whole(value), parts=tuple(_normalize_parts(value)))
     entries = cast("Sequence[Any]", value)
     texts = [entry if isinstance(entry, str) else _dump(entry) for entry in entries]
-    parts = (*_spell_parts(entries), " ".join(texts), shlex.join(texts))
-    return Spelled((_dump(entries),), tuple(_spell_whole(entry) for entry in entries), parts)
+    parts = (*_normalize_parts(entries), " ".join(texts), shlex.join(texts))
+    return NormalizedValue((_dump(entries),), tuple(_normalize_whole(entry) for entry in entries), parts)
 
 
-def _spell_whole(value: Any) -> tuple[str, ...]:
-    return (value, respell(value)) if isinstance(value, str) else (_dump(value),)
+def _normalize_whole(value: Any) -> tuple[str, ...]:
+    return (value, normalize_text(value)) if isinstance(value, str) else (_dump(value),)
 
 
-def _spell_parts(value: Any) -> Iterator[str]:
+def _normalize_parts(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         value = [part for pair in cast("dict[str, Any]", value).items() for part in pair]
     if isinstance(value, list):
         for part in cast("Sequence[Any]", value):
-            yield from _spell_parts(part)
+            yield from _normalize_parts(part)
     else:
-        yield from _spell_whole(value)
+        yield from _normalize_whole(value)
 
 
 def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def respell(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Return a text as the path or URL that it would be, in one spelling."""
     text = normalize("NFC", text)
     url = _URL.match(text)
     if url is None:
-        return _respell_path(text)
+        return _normalize_path(text)
     path = unquote(url["path"])
     end = "/" if len(path) > 1 and path.endswith("/") else ""
     place = read_host(text) or url["authority"].lower()
-    return url["scheme"].lower() + place + _respell_path(path) + end + text[url.end() :]
+    return url["scheme"].lower() + place + _normalize_path(path) + end + text[url.end() :]
 
 
-def _respell_path(path: str) -> str:
+def _normalize_path(path: str) -> str:
     if not path:
         return ""
     plain = normpath(path.replace("\\", "/"))
