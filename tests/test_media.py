@@ -17,7 +17,7 @@ from agentloop.limits import Tally
 from agentloop.runtime.invoke import Invoked, invoke
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.tools import ToolContext
-from agentloop.wire.conversation import ModelTarget
+from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.profile import ModelSettings
 from agentloop.wire.profile.lessons import LESSONS, Lesson
 from loopback import Loopback, Reply, call_body, text_body
