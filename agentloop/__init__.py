@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TurnStarted,
     )
     from agentloop.fetch import Fetched, Fetcher
+    from agentloop.installation import describe_install
     from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, Usage
     from agentloop.limits import Limits, StopReason, Tally
     from agentloop.packs import ToolPack, bound_tools
@@ -100,6 +101,7 @@ _ROOMS = {
         "Fetched",
         "Fetcher",
     ),
+    "agentloop.installation": ("describe_install",),
     "agentloop.items": (
         "Image",
         "Item",
@@ -218,11 +220,16 @@ __all__ = [
     "UserError",
     "approve_matching",
     "bound_tools",
+    "describe_install",
     "tool",
 ]
 
+__version__: str  # read from the metadata when it is first used
+
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("agentloop.installation").read_version()
     room = _ROOM_OF.get(name)
     if room is None:
         raise AttributeError(f"module 'agentloop' has no attribute {name!r}")
