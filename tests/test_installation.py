@@ -1,6 +1,7 @@
 """What agentloop knows of its own installation: name, version, and the requirements of its extras."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -51,6 +52,11 @@ def test_the_name_stands_in_pyproject_alone():
     ]
     files = [*sources, ROOT / "Makefile", *ROOT.glob("requirements/*")]
     assert [str(path) for path in files if PROJECT["name"] in path.read_text("utf-8")] == []
+
+
+def test_no_hint_names_a_distribution_in_place_of_what_is_missing():
+    sources = [path for folder in ("agentloop", "tools") for path in ROOT.glob(f"{folder}/**/*.py")]
+    assert [str(path) for path in sources if re.search(r"install ['\"]?agentloop\b", path.read_text("utf-8"))] == []
 
 
 def test_sources_that_are_not_installed_say_so():
