@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip
 WHEEL_BIN := .venv/wheel/bin
+NAME = $(shell sed -n '/^name = /{s/^name = "\([^"]*\)".*/\1/p;q}' pyproject.toml)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -49,7 +50,7 @@ bench: .venv/dev ## ratios to a loop written by hand, against what the README pr
 lock: .venv/uv ## renew the locks in requirements/
 	for name in uv run dev; do \
 	  $(UV) compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
-	    --python-version 3.11 --no-emit-package agentloop requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	    --python-version 3.11 --no-emit-package $(NAME) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
 
 clean: ## remove what was installed and built

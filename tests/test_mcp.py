@@ -33,6 +33,7 @@ from agentloop import (
     ToolPack,
     ToolResult,
     approve_matching,
+    describe_install,
     tool,
 )
 from agentloop.cli.commands.packs_serve import serve_packs
@@ -723,7 +724,7 @@ async def test_without_the_extra_the_way_to_it_is_told(monkeypatch):
     with pytest.raises(ConfigurationError, match="extra `mcp`") as caught:
         async with opened(plain()):
             pytest.fail("it was opened")
-    assert caught.value.hint == "pip install 'agentloop[mcp]'"
+    assert caught.value.hint == describe_install("mcp")
 
 
 # --- at an address ---
@@ -1038,7 +1039,7 @@ def test_what_can_t_be_served_is_said_and_standard_output_stays_clean(capfd, tmp
 def test_serving_without_the_extra_tells_the_way_to_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "agentloop.ext.mcp.serving", None)
     assert serve_packs([]) == 2
-    assert "agentloop[mcp]" in capsys.readouterr().err
+    assert f"hint: {describe_install('mcp')}\n" in capsys.readouterr().err
 
 
 GREETING = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from agentloop import Agent, Approve, ConfigurationError, Policy, ToolError
+from agentloop import Agent, Approve, ConfigurationError, Policy, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.files import Files, FilesConfig, beneath, walk
 from agentloop_tools.files.beneath import choose_opener, open_by_kernel, open_by_name
@@ -637,7 +637,7 @@ src/deep/util.py:1: def help_main():
 def test_without_re2_every_pattern_is_text(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "re2", None)
     assert files.search("def main()").endswith(
-        "[searched as plain text; for regular expressions the user needs: pip install 'agentloop[files]']"
+        f"[searched as plain text; for regular expressions the user needs: {describe_install('files')}]"
     )
     assert files.search("def m").startswith("src/main.py:1")
 

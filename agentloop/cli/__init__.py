@@ -65,9 +65,9 @@ app.add_typer(_profile, name="profile")
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - as below
+        from agentloop.packs.installation import read_version  # noqa: PLC0415 - as below
 
-        typer.echo(f"agentloop {version('agentloop')}")
+        typer.echo(f"agentloop {read_version()}")
         raise typer.Exit
 
 
