@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from typing import Any, Literal, assert_never
 
 from agentloop.approval import get_decisions
@@ -67,7 +66,9 @@ class Driver:
         self._conversation.reserve_ids(run.items)
         self._window = Window(self._conversation, recipe.subject)
         self._pace = Pace.of(recipe.transport.endpoint, recipe.subject.model, self._conversation.profile)
-        self._step_started = perf_counter()
+        # The clock by which timeouts are kept too, so that the two never disagree.
+        self._clock = asyncio.get_running_loop().time
+        self._step_started = self._clock()
         self._tools: ToolRunner | None = None
         self._shown = False
         self._spent: Usage | None = None  # on summaries
@@ -80,7 +81,7 @@ class Driver:
         """
         try:
             while not isinstance(command, Finish):
-                self._step_started = perf_counter()
+                self._step_started = self._clock()
                 outcome = await self._carry_out(command)
                 if outcome is None:
                     self._run = pause(self._run)
@@ -281,7 +282,7 @@ class Driver:
         return None if limit is None else max(0.0, limit - self._run.tally.seconds - self._seconds_taken())
 
     def _seconds_taken(self) -> float:
-        return perf_counter() - self._step_started
+        return self._clock() - self._step_started
 
     def _interrupted(self, reason: Literal["cancelled", "time_limit"]) -> Interrupted:
         tools = self._tools if self._run.waiting_for == "tools" else None
