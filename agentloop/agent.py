@@ -166,6 +166,8 @@ class Agent(Generic[Output_co]):
             EndpointError: the endpoint could not answer; `error.run` resumes with `agent.resume`.
             OutputError: the answer is not of the output type, even after the model was told why.
             ToolFailedError: a tool raised, and the policy says `on_tool_error="raise"`.
+            asyncio.CancelledError: the run was cancelled; `error.run` resumes too. Where a timeout around the run
+                makes a TimeoutError of it, that has it on its `__context__`: `error.__context__.run`.
         """
         return await self._drive(_begin(input, history), context, stream=False)
 

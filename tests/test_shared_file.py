@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 100
 
 REMEMBER = """
 from agentloop import knowledge as module
-from agentloop.wire.lessons import Lesson
+from agentloop.wire.profile.lessons import Lesson
 reader = "read_lessons"
 def add(name):
     assert module.remember("http://127.0.0.1:9/v1", name, [Lesson("route", "responses", "chat", "404")]) == ""

@@ -9,7 +9,6 @@ import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from typing import Any, Literal, assert_never
 
 from agentloop.endpoint.media import inline_images
@@ -100,7 +99,9 @@ class Driver:
         self._model = ModelCaller(config, journal, run, stream=stream)
         self._tools: ToolRunner | None = None
         self._failure: ToolFailedError | None = None
-        self._step_started = perf_counter()
+        # Timeouts go by this clock too, so that the two never disagree.
+        self._clock = asyncio.get_running_loop().time
+        self._step_started = self._clock()
 
     async def drive(self, command: Command) -> RunResult[Any]:
         """Return the result of the run.
@@ -109,7 +110,7 @@ class Driver:
         """
         try:
             while not isinstance(command, Finish):
-                self._step_started = perf_counter()
+                self._step_started = self._clock()
                 outcome = await self._carry_out(command)
                 if outcome is None:
                     self._run = pause(self._run)
@@ -204,7 +205,7 @@ class Driver:
         return None if limit is None else max(0.0, limit - self._run.tally.seconds - self._seconds_taken())
 
     def _seconds_taken(self) -> float:
-        return perf_counter() - self._step_started
+        return self._clock() - self._step_started
 
     def _interrupted(self, reason: Literal["cancelled", "time_limit"]) -> Interrupted:
         tools = self._tools if self._run.waiting_for == "tools" else None
