@@ -481,6 +481,7 @@ async def test_a_pin_in_the_configuration_holds_all_tools_to_it():
     "content", ["{", "[]", '{"version": 2, "servers": {}}', '{"version": 1, "servers": {"a": {"b": 1}}}', "[" * 100_000]
 )
 async def test_a_damaged_file_of_pins_is_an_error_and_stays_as_it_is(content):
+    pins_path().parent.mkdir()
     pins_path().write_text(content)
     with pytest.raises(ConfigurationError, match=r"mcp_pins\.json") as caught:
         async with opened(plain()):

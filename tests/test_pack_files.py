@@ -38,7 +38,7 @@ OUTSIDE = "what lies outside"
 LARGEST = 1_000_000
 PATIENCE_SECONDS = 60  # for what would never end
 
-quick = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def has_openat2() -> bool:

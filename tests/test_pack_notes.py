@@ -196,7 +196,7 @@ def test_nobody_sees_or_changes_what_another_user_wrote(book, other):
     user=st.text(min_size=1, max_size=50)
     | st.sampled_from(["../../etc/passwd", "/etc/passwd", "..", "a/b", "a\0b", "~"])
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_user_name_is_no_path(tmp_path, user):
     folder = tmp_path / "deep" / "notes"
     opened = Opened(Notes.from_options({"user": user, "folder": folder}))
@@ -229,7 +229,7 @@ def test_a_text_that_looks_like_a_path_is_a_text(book, tmp_path, key):
     query=st.text(max_size=60)
     | st.sampled_from(['"', "a OR", "NEAR(", "text:x", "a*", "^a", "-x", "col : {", "\0", "'; --"])
 )
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_query_is_words(tmp_path, query):
     opened = Opened(Notes.from_options({"folder": tmp_path}))
     assert opened.search(query)
@@ -245,7 +245,7 @@ def test_the_syntax_of_the_search_means_nothing(book):
 
 
 @given(text=st.text(min_size=1, max_size=200))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_text_is_kept_as_it_is_or_refused_in_words(tmp_path, text):
     opened = Opened(Notes.from_options({"folder": tmp_path, "max_notes": 100_000}))
     try:

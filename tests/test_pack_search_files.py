@@ -206,7 +206,7 @@ def test_links_pipes_devices_and_what_they_lead_to_are_left_out(root, tmp_path, 
 @example(path="a/../../f.txt")
 @example(path="up/f.txt")
 @example(path="/etc/passwd")
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_the_path_no_file_outside_is_opened(root, tmp_path, opener, path):
     if not (root / "link").is_symlink():
         put(root, "a/f.txt", "in")

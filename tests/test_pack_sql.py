@@ -268,7 +268,7 @@ WORDS = """SELECT DELETE INSERT INTO UPDATE SET DROP TABLE FROM orders customers
  WITH a AS ( ) EXPLAIN PRAGMA query_only OFF ATTACH BEGIN COMMIT VACUUM * , 1 REPLACE total ? \n"""
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     words=st.lists(
         st.sampled_from(WORDS.split(" ")),
