@@ -2,17 +2,21 @@
 
 PYTHON ?= python3
 JOBS ?= logical
+SECONDS ?= 600
+TIMES ?= 10
+SEED ?=
 BIN := .venv/bin
 UV := $(BIN)/uv pip
 WHEEL_BIN := .venv/wheel/bin
 NAME = $(shell sed -n '/^name = /{s/^name = "\([^"]*\)".*/\1/p;q}' pyproject.toml)
-PYTEST := $(BIN)/pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=worksteal
+PYTEST := $(BIN)/pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=worksteal --inline-snapshot=disable
+COVERED := $(PYTEST) --cov --cov-report=term-missing:skip-covered
 export UV_PYTHON_DOWNLOADS := never
 # The tests start hundreds of processes, which would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types mypy pyright floors unit covered wheel format bench lock clean
+.PHONY: help demo test check lint types mypy pyright floors unit covered wheel fuzz stress format bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +49,7 @@ unit: .venv/dev ## the tests alone, without coverage
 	$(PYTEST)
 
 covered: .venv/dev
-	$(PYTEST) --cov --cov-report=term-missing:skip-covered
+	$(COVERED)
 
 wheel: .venv/dev ## what the built wheel holds, and that it works where the repository is not
 	rm -rf .venv/dist
@@ -54,6 +58,12 @@ wheel: .venv/dev ## what the built wheel holds, and that it works where the repo
 	$(UV) install --quiet --python $(WHEEL_BIN)/python --require-hashes -r requirements/dev.txt
 	$(UV) install --quiet --python $(WHEEL_BIN)/python --no-deps .venv/dist/*.whl
 	PYTHONSAFEPATH=1 AGENTLOOP_WHEEL=$$(ls .venv/dist/*.whl) $(WHEEL_BIN)/pytest --quiet tests/test_wheel.py
+
+fuzz: .venv/dev ## the property tests with random inputs, until SECONDS=600 are over or one fails
+	$(BIN)/python tests/fuzz.py $(SECONDS)
+
+stress: .venv/dev ## all tests TIMES=10 times in random order, beside four busy loops; SEED=… repeats an order
+	$(BIN)/python tests/stress.py $(TIMES) "$(SEED)" $(COVERED)
 
 format: .venv/dev ## put the code into its format
 	$(BIN)/ruff format .
