@@ -54,6 +54,8 @@ class SearchFiles(ToolPack[SearchFilesConfig]):
 
     name = "search_files"
     version = "1.0"
+    imports = ("pathspec", "platformdirs", "pypdf")
+    extra = "pdf"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
