@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from calendar import day_name, monthrange
 from collections.abc import Callable, Generator, Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone, tzinfo
 from difflib import get_close_matches
 from functools import cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field
 
@@ -43,6 +44,8 @@ class Time(ToolPack[TimeConfig]):
 
     name = "time"
     version = "1.0"
+    imports = () if any(map(os.path.isdir, TZPATH)) else ("tzdata",)  # Python does, where the system has no zones
+    extra = "time"
 
     def __init__(self, config: TimeConfig | None = None, *, clock: Callable[[], datetime] | None = None) -> None:
         super().__init__(config)

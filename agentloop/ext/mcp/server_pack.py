@@ -26,6 +26,8 @@ class McpServer(ToolPack[McpConfig]):
 
     name = "mcp"
     version = "1.0"
+    imports = ("agentloop.ext.mcp.connection", "agentloop.ext.mcp.offer")
+    extra = "mcp"
 
     def __init__(self, config: McpConfig | None = None) -> None:
         super().__init__(config)

@@ -49,6 +49,8 @@ class Python(ToolPack[PythonConfig]):
 
     name = "python"
     version = "1.0"
+    imports = ("pydantic_monty",)
+    extra = "python"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:

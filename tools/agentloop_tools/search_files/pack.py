@@ -60,6 +60,8 @@ class SearchFiles(ToolPack[SearchFilesConfig]):
 
     name = "search_files"
     version = "1.0"
+    imports = ("pathspec", "platformdirs", "pypdf")
+    extra = "pdf"
 
     def __init__(
         self,

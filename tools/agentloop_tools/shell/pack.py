@@ -71,6 +71,8 @@ class Shell(ToolPack[ShellConfig]):
 
     name = "shell"
     version = "1.0"
+    imports = ("psutil", "sandlock") if sys.platform == "linux" else ("psutil",)
+    extra = "shell"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:

@@ -52,6 +52,8 @@ class Web(ToolPack[WebConfig]):
 
     name = "web"
     version = "1.0"
+    imports = ("ddgs.ddgs", "httpx2", "idna", "trafilatura")
+    extra = "web"
 
     def __init__(
         self, config: WebConfig | None = None, *, backend: SearchBackend | None = None, resolve: Resolve | None = None
