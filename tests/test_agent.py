@@ -823,7 +823,7 @@ async def test_the_agents_settings_and_the_endpoints_fields_are_sent():
         (lambda: Limits(turns=0), "turns=0"),
         (lambda: Limits(repeats=True), "repeats=True"),
         (lambda: Limits(per_tool={"add": -1}), "per_tool"),
-        (lambda: Limits(per_tool=3), "is no mapping"),
+        (lambda: Limits(per_tool=3), "is not a mapping"),
         (lambda: Limits(tool_calls=1.5), "tool_calls=1.5"),
         (lambda: Limits(seconds=float("nan")), "seconds=nan"),
         (lambda: Endpoint("http://x y/v1"), "not an http"),
