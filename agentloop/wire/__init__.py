@@ -3,7 +3,7 @@
 - `conversation`: one run's side of the wire; `encoder`: writes its requests; `model_target`: their fixed part.
 - `formats/`: requests, one module for each format.
 - `streams/`: replies, whole or streamed.
-- `profile/`: what is known about endpoints and models, and what refusals teach.
+- `profile/`: profiles of endpoints and models, and the lessons drawn from refused requests.
 - `leaks/`: tool calls and thinking that a server left in the text.
-- `payload`: JSON bytes in and out.
+- `payload`: writes and reads JSON bytes.
 """
