@@ -458,7 +458,7 @@ def test_one_error_lists_every_fault_of_every_parameter_with_its_remedy():
             "parameter `n` allows None but has another default, so null is unclear: give it None, or a type without",
         )
     )
-    assert caught.value.hint == "types that can't be strict are taken with @tool(strict=False)"
+    assert caught.value.hint == "@tool(strict=False) allows types that can't be strict"
 
 
 def test_a_type_that_pydantic_cannot_read_is_named_with_all_other_faults():
