@@ -583,7 +583,7 @@ async def test_a_bad_answer_in_the_last_turn_is_asked_for_once_more_and_then_the
     agent, endpoint = agent_for(script, get_vat_rate, limits=Limits(tool_calls=1, turns=1))
     result = await agent.run("go")
     assert result.stop_reason == "turn_limit"
-    assert result.stop_note.endswith("the model's last answer is not of the type that was asked for")
+    assert result.stop_note.endswith("the model's last answer is not of the agent's output type")
     assert len(endpoint.requests) == 3
     assert ["tools" in request for request in endpoint.requests] == [True, False, False]
     assert all("text" in request for request in endpoint.requests)

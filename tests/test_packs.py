@@ -603,7 +603,7 @@ async def test_a_rule_about_an_argument_that_one_tool_of_a_joined_pack_takes_is_
         script=[call("greetings_greet", {"who": "Eve"}), "ok"],
     )
     assert "not allowed with this `who`" in outputs(result)[0]
-    with pytest.raises(ConfigurationError, match="takes no such argument"):
+    with pytest.raises(ConfigurationError, match="has no such argument"):
         await run_with(Greetings().with_policy(other).with_policy(Policy(deny=("*(whom=Eve)",))))
 
 
