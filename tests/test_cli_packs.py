@@ -155,7 +155,7 @@ BROKEN = {
     "raises": ("print('on import')\n1 / 0", "ZeroDivisionError: division by zero (broken.py, line 2)"),
     "exits": ("import os\nos._exit(0)", "to import or open it ends the process, with status 0"),
     "dies": ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "with status -9"),
-    "is none": ("Shop = 1", "is no pack but a int"),
+    "is none": ("Shop = 1", "is not a pack but a int"),
     "can't be made": ("from agentloop import ToolPack\nclass Shop(ToolPack):\n  def __init__(self): ...", "TypeError"),
 }
 
@@ -205,7 +205,7 @@ def test_what_a_check_asks_the_other_process(install):
     install("shop", SHOP)
     install("lacking", "from agentloop import ConfigurationError\nraise ConfigurationError('no', hint='pip install x')")
     assert find_failure("broken", "broken").startswith(
-        "can't be imported: ZeroDivisionError: division by zero (broken.py, line 1) (mend it"
+        "can't be imported: ZeroDivisionError: division by zero (broken.py, line 1) (fix the pack"
     )
     assert find_failure("lacking", "lacking") == "no (pip install x)"
     assert find_failure("shop", "shop") == ""  # its name has to be configured
