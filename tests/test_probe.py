@@ -17,7 +17,7 @@ from agentloop import AuthenticationError, Endpoint, Profile, UnreachableError
 from agentloop.cli import main
 from agentloop.endpoint.probe import CAPABILITIES, MOST_REQUESTS, Examination, Finding, draw_lessons
 from agentloop.endpoint.probe.examination import Budget
-from agentloop.endpoint.profile_store import look_up, remember
+from agentloop.endpoint.profile_store import remember, resolve_profile
 from agentloop.endpoint.transport import HttpTransport, Transport
 from agentloop.endpoint.transport.limiter import Pace
 from agentloop.wire.profile.lessons import Lesson, apply_lessons
@@ -590,7 +590,7 @@ def test_the_table_has_a_line_for_each_capability(invoke):
 def test_what_is_saved_is_known_to_later_runs(invoke):
     with Loopback.in_thread(play(on('"format"', told("Hello!")))) as server:
         status, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
-        profile = look_up(Endpoint(server.base_url), "m").profile
+        profile = resolve_profile(Endpoint(server.base_url), "m").profile
     assert status == 0
     assert 'structured_output = "prompt"' in err.splitlines()[-1]
     assert profile == Profile(structured_output="prompt")
@@ -612,9 +612,9 @@ def test_what_turns_out_to_work_is_no_longer_thought_to_be_lacking(invoke):
     with Loopback.in_thread(play()) as server:
         lessons = [Lesson(field, getattr(Profile(), field), now, "once it was so") for field, now in learned.items()]
         remember(server.base_url, "m", lessons)
-        assert look_up(Endpoint(server.base_url), "m").profile == replace(Profile(), **learned)
+        assert resolve_profile(Endpoint(server.base_url), "m").profile == replace(Profile(), **learned)
         invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
-        known = look_up(Endpoint(server.base_url), "m")
+        known = resolve_profile(Endpoint(server.base_url), "m")
     assert known.profile == replace(Profile(), tool_choice=known.profile.tool_choice)
     assert known.profile.tool_choice >= {"auto", "required", "named"}
 
@@ -629,7 +629,7 @@ def test_what_a_probe_could_not_tell_stays_as_it_was_learned(invoke):
     with Loopback.in_thread(lambda request: next(answers, busy_reply("3600"))) as server:
         remember(server.base_url, "m", learned)
         status, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
-        profile = look_up(Endpoint(server.base_url), "m").profile
+        profile = resolve_profile(Endpoint(server.base_url), "m").profile
     assert status == 0
     assert err.endswith("note: later runs know all of it already\n")
     assert profile == apply_lessons(Profile(), learned)

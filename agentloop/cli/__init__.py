@@ -65,9 +65,9 @@ app.add_typer(_profile, name="profile")
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - as below
+        from agentloop.packs.installation import read_version  # noqa: PLC0415 - as below
 
-        typer.echo(f"agentloop {version('agentloop')}")
+        typer.echo(f"agentloop {read_version()}")
         raise typer.Exit
 
 
@@ -142,11 +142,15 @@ def _list_packs(
     context: typer.Context,
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Import each in a process of its own, and say which are broken and why.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Say which are broken or lack something: import and open each, in a process of its own.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the tool packs that are installed; none of them is imported."""
+    """List the tool packs that are installed; without --check none of them is imported."""
     if context.invoked_subcommand is None:
         from agentloop.cli.commands.packs import list_installed  # noqa: PLC0415 - as above
 

@@ -1,6 +1,6 @@
 """Translates between items and JSON. Pure: nothing here does input or output.
 
-- `conversation`: one run's requests and replies: which format they use, and which items are encoded already.
+- `conversation`: one run's side of the wire; `encoder`: writes its requests; `model_target`: their fixed part.
 - `formats/`: requests, one module for each format.
 - `streams/`: replies, whole or streamed.
 - `profile/`: profiles of endpoints and models, and the lessons drawn from refused requests.

@@ -12,6 +12,7 @@ from agentloop.cli.failure import DONE, report
 from agentloop.cli.terminal import keep_stdout
 from agentloop.errors import ConfigurationError, UserError
 from agentloop.packs.discovery import list_packs
+from agentloop.packs.installation import find_distribution
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _LONGEST: Final = 40
@@ -25,12 +26,12 @@ requires = ["hatchling"]
 build-backend = "hatchling.build"
 
 [project]
-name = "agentloop-{dashed}"
+name = "{package}"
 version = "0.1.0"
 description = "The tool pack {name} for agentloop."
 readme = "README.md"
 requires-python = ">=3.11"
-dependencies = ["agentloop>=0.1", "pydantic>=2"]
+dependencies = ["{agentloop}>={version}", "pydantic>=2"]
 
 [project.optional-dependencies]
 dev = ["pytest>=8"]
@@ -55,7 +56,7 @@ packages = ["{module}"]
 """
 
 _README = """\
-# agentloop-{dashed}
+# {package}
 
 A tool pack for agentloop.
 
@@ -162,16 +163,9 @@ def _write(name: str) -> str:
             f"{name!r} is no name for a pack",
             hint="give small letters and digits, words parted by `_` or `-`, 40 characters at the most",
         )
-    under, dashed = name.replace("-", "_"), name.replace("_", "-")
-    _check_free(name, dashed, f"agentloop_{under}")
-    words = {
-        "name": name,
-        "under": under,
-        "dashed": dashed,
-        "module": f"agentloop_{under}",
-        "kind": under.title().replace("_", ""),
-    }
-    folder = Path(f"agentloop-{dashed}")
+    words = _choose_words(name)
+    _check_free(words)
+    folder = Path(words["package"])
     try:
         folder.mkdir()
         for path, text in _FILES.items():
@@ -187,15 +181,42 @@ def _write(name: str) -> str:
     return str(folder)
 
 
-def _check_free(name: str, dashed: str, module: str) -> None:
+def _choose_words(name: str) -> Mapping[str, str]:
+    """Return what takes the place of the words in braces.
+
+    Raises:
+        ConfigurationError: agentloop is not installed, so that no package can depend on it.
+    """
+    agentloop = find_distribution()
+    if agentloop is None:
+        raise ConfigurationError(
+            "a new package depends on agentloop, and agentloop is not installed here: its sources are run as they are",
+            hint="run `pip install .` in the folder of its sources",
+        )
+    under, dashed = name.replace("-", "_"), name.replace("_", "-")
+    return {
+        "name": name,
+        "under": under,
+        "package": f"agentloop-{dashed}",
+        "module": f"agentloop_{under}",
+        "kind": under.title().replace("_", ""),
+        "agentloop": agentloop.name,
+        "version": ".".join(agentloop.version.split(".")[:2]),
+    }
+
+
+def _check_free(words: Mapping[str, str]) -> None:
     """Raise an error where the name would be in the way of something else.
 
     Raises:
         ConfigurationError: it would.
     """
+    name, module = words["name"], words["module"]
     taken = [f"{pack.distribution} has a pack of this name" for pack in list_packs() if pack.name == name]
-    if dashed in _MEANT_OTHERWISE:
+    if name.replace("_", "-") in _MEANT_OTHERWISE:
         taken.append("its Python code needs the name for something else")
+    if words["package"] == words["agentloop"]:
+        taken.append(f"{words['package']} is the package of agentloop itself")
     if find_spec(module) is not None:
         taken.append(f"there is a module {module} already")
     if taken:
