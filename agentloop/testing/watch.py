@@ -1,4 +1,4 @@
-"""Watches what this process does to the world, by Python's audit events. What C code does by itself goes unseen."""
+"""Records the effects of this process by Python's audit events. Effects of C code without audit events are not seen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 Deed: TypeAlias = Literal["read", "write", "network", "execute"]
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-# Of these, the first argument is what is read.
+# Events whose first argument is the path that is read.
 _NAMING = ("os.listdir", "os.scandir", "sqlite3.connect")
 _DEEDS: dict[str, Deed] = {
     **dict.fromkeys(_NAMING, "read"),
@@ -29,7 +29,7 @@ _DEEDS: dict[str, Deed] = {
 }
 _DEVICES = ("/dev/null", "/dev/urandom", "/dev/random", ":memory:")
 _PROGRAM_FOLDERS = tuple({os.path.realpath(folder) + os.sep for folder in (sys.prefix, sys.base_prefix)})
-# What is in there is no user's: zones, certificates, what the machine is.
+# Folders without a user's files: time zones, certificates, data about the machine.
 _SYSTEM_FOLDERS = ("/usr/", "/lib/", "/etc/", "/proc/", "/sys/")
 _CODE = tuple(all_suffixes())
 _MOST_EVENTS = 100_000
@@ -38,7 +38,7 @@ Event: TypeAlias = tuple[str, tuple[Any, ...]]
 
 
 class AuditRecorder:
-    """Notes what is done while it is asked to, in any thread. It stays for as long as the process does."""
+    """Records effects inside `noting` blocks, in all threads. An audit hook can't be removed, so it stays installed."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque(maxlen=0)
@@ -46,10 +46,10 @@ class AuditRecorder:
 
     @contextmanager
     def noting(self, *, importing: bool = False) -> Generator[Mapping[Deed, str]]:
-        """Give what is done inside the block, once that has ended: the deeds, each with what showed it first.
+        """Yield a mapping that holds, after the block, each kind of effect with the event that showed it first.
 
         Args:
-            importing: Whether to pass over what imports do: list folders, and read what is the machine's.
+            importing: Whether to ignore what imports do: list folders, and read files of the system.
         """
         noted: dict[Deed, str] = {}
         self._events = deque(maxlen=_MOST_EVENTS)
@@ -66,7 +66,7 @@ class AuditRecorder:
 
 
 def _judge(event: str, arguments: tuple[Any, ...], folders: tuple[str, ...]) -> Deed | None:
-    """Return what an event shows; nothing, for what is open already, devices, and reading parts of the program."""
+    """Return the kind of effect of an event; None for open files, devices, and reading the program's own files."""
     deed = _DEEDS.get(event)
     if event != "open" and not (event in _NAMING and isinstance(arguments[0], str | bytes)):
         return deed
@@ -79,5 +79,5 @@ def _judge(event: str, arguments: tuple[Any, ...], folders: tuple[str, ...]) -> 
 
 
 def _show(event: str, arguments: tuple[Any, ...]) -> str:
-    what = arguments[0] if arguments else None
-    return f"{event} {Path(os.fsdecode(what)).name}" if isinstance(what, str | bytes) else event
+    path = arguments[0] if arguments else None
+    return f"{event} {Path(os.fsdecode(path)).name}" if isinstance(path, str | bytes) else event
