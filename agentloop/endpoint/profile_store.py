@@ -200,7 +200,7 @@ def forget(place: str | None = None, model: str | None = None) -> int:
             kept = [each for each in known if place not in {None, each.place} or model not in {None, each.model}]
             replace_file(path, _write(kept))
     except OSError as error:
-        raise OSError(f"what was learned can't be taken out of {path}: {error.strerror}") from error
+        raise OSError(f"the lessons can't be removed from {path}: {error.strerror}") from error
     return len(known) - len(kept)
 
 
