@@ -39,14 +39,14 @@ def inspect_pack(request: bytes) -> bytes:
 def _find_faults(source: PackSource, calls: Calls | None) -> Iterator[str]:
     watch = AuditRecorder()
     environment = dict(os.environ)
-    with watch.noting(importing=True) as deeds:
+    with watch.recording(importing=True) as effects:
         try:
             pack = source.load()
         except AgentloopError as error:
             yield f"it can't be loaded: {error}"
             return
-    for deed, shown in deeds.items():
-        yield f"its import has effects ({deed}: {shown}): do that in open() or in the tool"
+    for effect, shown in effects.items():
+        yield f"its import has effects ({effect}: {shown}): do that in open() or in the tool"
     if threading.active_count() > 1:
         yield "its import starts a thread: do that in open() or in the tool"
     if dict(os.environ) != environment:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from agentloop.items import JsonObject, ToolCall
 from agentloop.limits import Tally
 from agentloop.runtime.invoke import invoke
-from agentloop.testing.watch import AuditRecorder, Deed
+from agentloop.testing.watch import AuditRecorder, EffectName
 from agentloop.tools import Effects, Tool, ToolContext
 
 SECONDS = 20.0
@@ -22,13 +22,13 @@ _ENDING_SECONDS = 1.0
 
 async def rehearse(tool: Tool, calls: list[JsonObject], watch: AuditRecorder) -> AsyncIterator[str]:
     """Call a tool twice and yield its faults; the first call loads modules, so only the second one's effects count."""
-    done: Mapping[Deed, str] = {}
+    done: Mapping[EffectName, str] = {}
     threads = set(threading.enumerate())
     for arguments in calls:
         threads = set(threading.enumerate())
-        with watch.noting() as deeds:
+        with watch.recording() as effects:
             fault = await _call(tool, arguments)
-        done = deeds
+        done = effects
         if fault:
             yield fault
             return
@@ -60,12 +60,12 @@ async def _call(tool: Tool, arguments: JsonObject) -> str:
     return ""
 
 
-def _compare(tool: Tool, deeds: Mapping[Deed, str]) -> Iterator[str]:
+def _compare(tool: Tool, effects: Mapping[EffectName, str]) -> Iterator[str]:
     """Yield a fault for each effect that a tool had and does not declare."""
     declared = tool.effects or Effects()
     if declared.execute:  # a program may have any effect
         return
-    for deed, shown in deeds.items():
+    for effect, shown in effects.items():
         # A database that is written to is opened first, which looks like reading.
-        if not getattr(declared, deed) and not (declared.write and shown.startswith("sqlite3.")):
-            yield f"{tool.label} has an effect that it does not declare ({shown}): Effects({deed}=True)"
+        if not getattr(declared, effect) and not (declared.write and shown.startswith("sqlite3.")):
+            yield f"{tool.label} has an effect that it does not declare ({shown}): Effects({effect}=True)"

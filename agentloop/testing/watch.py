@@ -11,12 +11,12 @@ from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-Deed: TypeAlias = Literal["read", "write", "network", "execute"]
+EffectName: TypeAlias = Literal["read", "write", "network", "execute"]
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Events whose first argument is the path that is read.
 _NAMING = ("os.listdir", "os.scandir", "sqlite3.connect")
-_DEEDS: dict[str, Deed] = {
+_EFFECTS: dict[str, EffectName] = {
     **dict.fromkeys(_NAMING, "read"),
     **dict.fromkeys(
         ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate"), "write"
@@ -38,38 +38,38 @@ Event: TypeAlias = tuple[str, tuple[Any, ...]]
 
 
 class AuditRecorder:
-    """Records effects inside `noting` blocks, in all threads. An audit hook can't be removed, so it stays installed."""
+    """Records effects inside `recording` blocks, in all threads. Its audit hook stays: hooks can't be removed."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque(maxlen=0)
         sys.addaudithook(lambda event, arguments: self._events.append((event, arguments)))
 
     @contextmanager
-    def noting(self, *, importing: bool = False) -> Generator[Mapping[Deed, str]]:
+    def recording(self, *, importing: bool = False) -> Generator[Mapping[EffectName, str]]:
         """Yield a mapping that holds, after the block, each kind of effect with the event that showed it first.
 
         Args:
             importing: Whether to ignore what imports do: list folders, and read files of the system.
         """
-        noted: dict[Deed, str] = {}
+        recorded: dict[EffectName, str] = {}
         self._events = deque(maxlen=_MOST_EVENTS)
         try:
-            yield noted
+            yield recorded
         finally:
             events, self._events = self._events, deque(maxlen=0)
             folders = _PROGRAM_FOLDERS + (_SYSTEM_FOLDERS if importing else ())
             for event, arguments in events:
                 if importing and event == "os.listdir":
                     continue
-                if deed := _judge(event, arguments, folders):
-                    noted.setdefault(deed, _show(event, arguments))
+                if effect := _judge(event, arguments, folders):
+                    recorded.setdefault(effect, _show(event, arguments))
 
 
-def _judge(event: str, arguments: tuple[Any, ...], folders: tuple[str, ...]) -> Deed | None:
+def _judge(event: str, arguments: tuple[Any, ...], folders: tuple[str, ...]) -> EffectName | None:
     """Return the kind of effect of an event; None for open files, devices, and reading the program's own files."""
-    deed = _DEEDS.get(event)
+    effect = _EFFECTS.get(event)
     if event != "open" and not (event in _NAMING and isinstance(arguments[0], str | bytes)):
-        return deed
+        return effect
     if not isinstance(arguments[0], str | bytes) or os.fsdecode(arguments[0]) in _DEVICES:
         return None
     if event == "open" and arguments[2] & _WRITING:

@@ -22,7 +22,7 @@ _WINDOW: Final = _patterns(
     r"context limit: \d+ \+ \d+ > <N>",  # Anthropic
     r"with <N> maximum context length",  # Mistral
     r"tokens allowed \(<N>",  # Google
-    r"configured limit of <N>",  # OpenAI of late
+    r"configured limit of <N>",  # OpenAI, newer messages
     r"maximum allowed length \(?<N>",  # SGLang
     r"must have less than <N>",  # older TGI
     r"must be <= <N>",  # TGI
