@@ -281,7 +281,7 @@ def test_what_was_found_out_in_another_way_can_be_told():
     conversation.learn("context_tokens", 4096, "the server said so")
     assert conversation.profile.context_tokens == 4096
     [notice] = conversation.take_notices()
-    assert notice == Notice("learned", "the model's window is 4096 tokens: the server said so")
+    assert notice == Notice("learned", "the model's context window is 4096 tokens: the server said so")
     assert [lesson.now for lesson in conversation.take_lessons()] == [4096]
     assert (conversation.take_notices(), conversation.take_lessons()) == ([], [])
     assert Conversation(target()).profile.context_tokens == 4096

@@ -174,7 +174,7 @@ async def test_one_address_that_is_not_public_spoils_the_host():
     assert server.connections == 0
 
 
-NO_WAY = ("not on the public network", "can't be found", "is no URL")
+NO_WAY = ("not on the public network", "can't be found", "is not a URL")
 SPELLINGS = ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "[::1]", "[::ffff:7f00:1]"]
 
 
@@ -237,11 +237,11 @@ async def test_each_redirect_is_looked_up_anew():
         ("images.example/a.png", "is not an http or https URL"),
         ("http:///a.png", "is not an http or https URL"),
         ("http://images.example:99999/", "is not an http or https URL"),
-        ("http://images.example:port/", "is no URL"),
-        ("http://images.example/\n", "is no URL"),
-        ("http://images.example/\ud800", "is no URL"),
-        ("http://images.example:port/?key=secret", "is no URL"),
-        ("http://me:secret@images.example:port/", "is no URL"),
+        ("http://images.example:port/", "is not a URL"),
+        ("http://images.example/\n", "is not a URL"),
+        ("http://images.example/\ud800", "is not a URL"),
+        ("http://images.example:port/?key=secret", "is not a URL"),
+        ("http://me:secret@images.example:port/", "is not a URL"),
         ("http://me:secret@images.example/", "holds a user's name or password"),
         ("http://me@images.example/", "holds a user's name or password"),
         ("http://" + "a" * 70 + ".example/", "can't be found"),
@@ -290,7 +290,7 @@ async def test_no_cookie_is_taken_along():
 async def test_redirects_end():
     async with Loopback(lambda request: moved(request.path + "x")) as server:
         said = await refusal(local(redirects=2), url_of(server, "/"))
-    assert said == f"{url_of(server, '/xxx')} is a redirect too many: 2 were followed"
+    assert said == f"{url_of(server, '/xxx')} is one redirect too many: 2 were followed"
     assert len(server.requests) == 3
 
 
@@ -299,7 +299,7 @@ async def test_redirects_end():
     [
         ("ftp://images.example/", "is not an http or https URL"),
         ("http://me:secret@images.example/", "holds a user's name or password"),
-        ("http://images.example:port/", "which is no URL"),
+        ("http://images.example:port/", "which is not a URL"),
     ],
 )
 async def test_a_redirect_to_what_is_no_address_is_refused(location, why):
@@ -385,7 +385,7 @@ PACKED = gzip.compress(b"x" * 100, mtime=0)  # the time would give the test anot
 @pytest.mark.parametrize("sent", [b"no gzip", PACKED[:-1], PACKED[:-20]])
 async def test_a_damaged_packed_body_is_told(sent):
     async with Loopback([Reply((sent,), headers={"content-encoding": "gzip"})]) as server:
-        assert (await refusal(local(), url_of(server))).endswith("sent a body that can't be unpacked")
+        assert (await refusal(local(), url_of(server))).endswith("sent a body that can't be decompressed")
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "deflate", "identity, gzip", "gzip, gzip"])
@@ -425,7 +425,7 @@ async def test_only_kinds_that_are_wanted_are_read(kind, taken):
             assert (await fetcher.get(url_of(server))).content == b"page"
         else:
             kind = kind.partition(";")[0]
-            assert (await refusal(fetcher, url_of(server))).endswith(f"/a.png is {kind}, which is not taken")
+            assert (await refusal(fetcher, url_of(server))).endswith(f"/a.png is {kind}, which is not accepted")
             await gate.was_left()
 
 

@@ -157,7 +157,7 @@ def test_a_cache_that_cannot_be_written_is_told_once_and_the_run_goes_on(tmp_pat
         events = []
         assert STREAM_SYNC.ask(agent, events=events).text == "Hi."
     assert topics(events) == ["learned", "warning"]
-    assert "can't be kept" in remember(PLACE, "m", [WINDOW])
+    assert "can't be saved" in remember(PLACE, "m", [WINDOW])
 
 
 def test_a_file_that_cannot_be_replaced_when_forgetting_is_an_error(monkeypatch):

@@ -100,7 +100,7 @@ async def test_the_type_that_is_declared_is_not_believed():
     assert await load(Image.from_bytes(PNG, "image/jpeg")) == IMAGE.url
     assert await load(Image(url("text/plain;charset=utf-8", PNG))) == IMAGE.url
     said = await refusal(Image.from_bytes(b"hello", "image/png"))
-    assert said == "the data URL 'data:image/png;base64' is no picture that models take"
+    assert said == "the data URL 'data:image/png;base64' is not an image that models accept"
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ async def test_a_data_url_may_be_written_in_any_way(written):
     ],
 )
 async def test_a_data_url_that_is_not_base64_is_refused(rest):
-    assert await refusal(Image(f"data:{rest}")) == f"the data URL 'data:{rest.partition(',')[0]}' holds no base64"
+    assert await refusal(Image(f"data:{rest}")) == f"the data URL 'data:{rest.partition(',')[0]}' does not hold base64"
 
 
 async def test_a_large_data_url_with_every_letter_escaped_is_refused_in_no_time():
     escaped = Image("data:image/png;base64," + "%41" * 10_000_000)
     started = time.process_time()
-    assert "holds no base64" in await refusal(escaped)
+    assert "does not hold base64" in await refusal(escaped)
     assert time.process_time() - started < 2
 
 
@@ -148,7 +148,7 @@ async def test_a_data_url_that_is_too_large_is_refused():
 async def test_what_is_no_address_is_refused_wherever_it_is_given(given):
     with pytest.raises(ConfigurationError, match=r"is not the address of an image(.|\n)*Image.from_path"):
         Image.from_url(given)
-    assert "is no address of an image" in await refusal(Image(given))
+    assert "is not the address of an image" in await refusal(Image(given))
 
 
 def test_an_image_does_not_fill_the_screen():
@@ -194,7 +194,7 @@ async def test_a_directory_is_no_picture(tmp_path):
 async def test_a_file_of_text_is_no_picture(tmp_path):
     (tmp_path / "a.png").write_text("hello")
     assert await refusal(Image.from_path(tmp_path / "a.png")) == (
-        f"the file {tmp_path / 'a.png'} is no picture that models take"
+        f"the file {tmp_path / 'a.png'} is not an image that models accept"
     )
 
 
@@ -249,7 +249,7 @@ async def test_a_picture_is_fetched_whatever_its_server_calls_it(media_type, dat
 async def test_a_page_is_no_picture():
     async with Loopback([Reply((b"<html>",), content_type="image/png")]) as server:
         said = await refusal(Image(address(server, "/a.png?key=secret")), fetcher=local())
-    assert "/a.png is no picture that models take" in said
+    assert "/a.png is not an image that models accept" in said
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "2130706433"])

@@ -147,7 +147,7 @@ async def test_a_page_without_text_is_said_to_have_none(text):
 async def test_what_is_no_text_is_refused_unread(kind):
     gate = Gate()
     async with Loopback([Reply((b"x", gate), content_type=kind)]) as server, web(server) as tools:
-        assert f"is {kind}, which is not taken" in await tools.refusal("fetch", f"http://{host_of(server)}/")
+        assert f"is {kind}, which is not accepted" in await tools.refusal("fetch", f"http://{host_of(server)}/")
         await gate.was_left()
 
 
@@ -250,7 +250,7 @@ PRIVATE = ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "0", "[::1]", "[::
 async def test_this_machine_is_not_fetched_from(host):
     async with Loopback([]) as server, web(ports=(port_of(server),)) as tools:
         said = await tools.refusal("fetch", f"http://{host}:{port_of(server)}/")
-    assert any(why in said for why in ("not on the public network", "can't be found", "is no URL"))
+    assert any(why in said for why in ("not on the public network", "can't be found", "is not a URL"))
     assert server.connections == 0
 
 

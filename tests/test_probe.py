@@ -646,8 +646,8 @@ def test_the_reason_for_a_lesson_begins_with_what_does_not_work():
     findings, _, _ = examine(play(on("previous_response_id", lambda *_: error_reply(400, "stateless"))))
     [lesson] = draw_lessons(findings, Profile(), Profile())
     assert lesson.why == snapshot(
-        "probe: previous_response_id: refused: the endpoint answered 400: stateless; serial_tool_calls: taken, and one"
-        " call came"
+        "probe: previous_response_id: refused: the endpoint answered 400: stateless; serial_tool_calls: accepted, and"
+        " one call came"
     )
 
 

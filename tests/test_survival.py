@@ -329,7 +329,7 @@ def test_a_failure_under_a_status_of_200_is_an_error_and_no_call_in_it_runs(way,
 
 @both_on_responses
 def test_a_failure_under_a_status_of_200_may_say_nothing(way):
-    with way.serving([body(status="failed")], endpoint=ONCE) as (agent, _), ours(ServerError, "said nothing"):
+    with way.serving([body(status="failed")], endpoint=ONCE) as (agent, _), ours(ServerError, "gave no reason"):
         way.ask(agent)
 
 
@@ -444,7 +444,7 @@ def test_the_servers_own_words_are_in_the_error_whatever_their_shape(way, shape)
         (404, "No such model", NotFoundError, "model's name"),
         (405, "Method Not Allowed", RefusedError, "route"),
         (413, "Payload Too Large", RefusedError, "images"),
-        (422, "extra fields", RefusedError, "own words"),
+        (422, "extra fields", RefusedError, "its message says why"),
         (400, "This model's maximum context length is 8192 tokens", ContextOverflowError, "shorter history"),
         (400, "max_tokens must be at least 1, got -17032", ContextOverflowError, "shorter history"),
         (400, "feature 'time travel' is not currently supported", RefusedError, "leave it out"),

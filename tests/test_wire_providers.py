@@ -108,7 +108,7 @@ def test_no_other_file_names_a_provider():
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and node.value in set(PROVIDERS) - {"local", "openai"}
     }
-    assert {(path, name) for path, name in named if path != "wire/providers.py"} == set()
+    assert {(path, name) for path, name in named if path != "wire/profile/providers.py"} == set()
 
 
 def test_the_default_profile_is_that_of_an_unknown_server():

@@ -129,7 +129,7 @@ def test_a_failure_under_a_status_of_200_is_an_error(body, message):
 
 
 def test_a_failure_without_an_error_says_so():
-    with pytest.raises(ServerError, match="said nothing"):
+    with pytest.raises(ServerError, match="gave no reason"):
         read({"status": "cancelled", "output": []})
 
 

@@ -1,10 +1,10 @@
-"""Reaches out: everything that talks to a server or to the file system for a run.
+"""Contains everything that uses the network or the file system for a run.
 
-- `transport/`: bytes to and from the endpoint, its rate limit, and retries.
-- `fetch/`: guarded requests to public addresses.
+- `transport/`: sends bytes to the endpoint and receives its replies; the rate limit, and retries.
+- `fetch/`: fetches URLs, from public addresses only.
 - `probe/`: finds out what an endpoint can do, with a few small requests.
-- `profile_store`: agentloop.toml and the file of what was learned.
-- `shared_file`: a small file that several processes write.
+- `profile_store`: reads agentloop.toml, and reads and writes the file of lessons.
+- `shared_file`: writes a small file that several processes share.
 - `catalogue`: lists of models that providers publish.
 - `media`: reads and checks images, and makes data URLs of them.
 """

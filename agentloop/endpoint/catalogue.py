@@ -1,6 +1,6 @@
-"""Lists of models that providers publish: fetched, and read whatever their shape.
+"""Fetches and reads the lists of models that providers publish, in any of their formats.
 
-What one says of a model is for people to choose by. What a request may hold is decided by the profile.
+The information helps users to choose a model. It does not change requests; the profile decides on those.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ MOST_BYTES: Final = 16_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What a catalogue says of one model; None and "" where it says nothing.
+    """The entry of one model in a catalogue; a field is None or "" if the catalogue does not give it.
 
     Attributes:
-        name: As a request has it.
+        name: The model's name in requests.
         available: Whether it may be called now.
-        tools: Whether it calls functions.
-        vision: Whether it takes images.
-        reasoning: Whether it thinks first.
-        streaming: Whether its reply may come as a stream.
-        writes_text: Whether it writes text at all, and is not for speech or embeddings.
-        limit: How often it may be called with a key.
-        anonymous_limit: How often without one.
+        tools: Whether it supports tool calls.
+        vision: Whether it accepts images.
+        reasoning: Whether it reasons before it answers.
+        streaming: Whether its reply may be streamed.
+        writes_text: Whether it writes text, and is not for speech or embeddings.
+        limit: The rate limit with a key.
+        anonymous_limit: The rate limit without a key.
     """
 
     name: str
@@ -48,14 +48,14 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The models of a catalogue by name, and in words what in it could not be read."""
+    """The models of a catalogue in the order of their names, and one sentence for each fault in it."""
 
     models: tuple[ModelCard, ...]
     faults: tuple[str, ...] = ()
 
     @property
     def has_only_names(self) -> bool:
-        """Whether nothing else is said of any model, as in OpenAI's list."""
+        """Whether the catalogue gives only the names of the models, as OpenAI's list does."""
         return all(card == ModelCard(name=card.name) for card in self.models)
 
 
@@ -63,9 +63,9 @@ def fetch_catalogue(url: str, headers: Mapping[str, str]) -> Catalogue:
     """Return the catalogue at a URL.
 
     Raises:
-        UnreachableError: there is no connection, as when this machine is offline.
-        EndpointTimeoutError: it took longer than TIMEOUT_SECONDS.
-        EndpointError: what came is an error, is too large or is no list of models.
+        UnreachableError: there is no connection, for example because this machine is offline.
+        EndpointTimeoutError: the request took longer than TIMEOUT_SECONDS.
+        EndpointError: the reply is an error, is too large or is not a list of models.
     """
     body = _get(url, headers)
     try:
@@ -80,8 +80,8 @@ def fetch_catalogue(url: str, headers: Mapping[str, str]) -> Catalogue:
 def read_catalogue(payload: object) -> Catalogue:
     """Return the models in a catalogue.
 
-    It may be a list as OVHcloud publishes it (https://catalog.endpoints.ai.ovh.net/rest/v1/models_v2), or the answer
-    to `GET /v1/models` as OpenAI defines it, which holds little more than names.
+    The catalogue may be in OVHcloud's format (https://catalog.endpoints.ai.ovh.net/rest/v1/models_v2), or the reply to
+    `GET /v1/models` in OpenAI's format, which holds little more than names.
     """
     about = mapping(payload)
     listed: object = about.get("data", about.get("models")) if about else payload
@@ -125,13 +125,13 @@ def _has(listed: object, wanted: str) -> bool | None:
 
 
 def _describe(value: Any) -> str:
-    """Return a limit in words, be it a number, a sentence, or an object of both."""
+    """Return a limit as text; it may be a number, a sentence, or an object of both."""
     parts: Iterable[object] = mapping(value).values() or [value]
     return " ".join(str(part) for part in parts if isinstance(part, (str, int, float)) and not isinstance(part, bool))
 
 
 def _get(url: str, headers: Mapping[str, str]) -> bytes:
-    import httpx2  # noqa: PLC0415 - 0.2 s that who only reads a catalogue need not pay
+    import httpx2  # noqa: PLC0415 - takes 0.2 s, not needed to read a catalogue
 
     started = monotonic()
     try:
@@ -140,7 +140,7 @@ def _get(url: str, headers: Mapping[str, str]) -> bytes:
             for chunk in response.iter_bytes():
                 body += chunk
                 if monotonic() - started > TIMEOUT_SECONDS:
-                    raise httpx2.ReadTimeout("the whole of it took too long")
+                    raise httpx2.ReadTimeout("the whole reply took too long")
                 if len(body) > MOST_BYTES:
                     raise ReplyError(f"{url} is larger than {MOST_BYTES:,} bytes", hint="check the URL")
     except httpx2.TimeoutException:

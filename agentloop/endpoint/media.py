@@ -1,7 +1,7 @@
-"""Images on their way into a run: read, fetched, checked, and held as data URLs from then on.
+"""Reads, fetches and checks the images of a run, and turns them into data URLs.
 
-Endpoints take images only so, and a stored run has to stand by itself. How something is fetched is known by `fetch`,
-how an image is written for a server by `wire/`.
+Endpoints accept images only in this form, and a stored run must not depend on files or addresses. `fetch` does the
+fetching; `wire/` writes images in the form of each route.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ACCEPT = "image/png, image/jpeg, image/gif, image/webp"
 _SHOWN_CHARACTERS = 200
 _BASE64 = (string.ascii_letters + string.digits + "+/").encode()
 _PADDINGS = (b"", b"=", b"==")
-# All that base64 can need; `unquote` would take half a minute over a large URL that has every letter escaped.
+# All escapes that base64 can need. `unquote` would take half a minute for a large URL with every letter escaped.
 _ESCAPES = {"%2b": "+", "%2f": "/", "%3d": "=", "%0a": "", "%0d": "", "%20": ""}
 _FIRST = 32
 _FILE_URL = re.compile(r"^file:(//[^/]*)?|[?#].*", re.IGNORECASE | re.DOTALL)
@@ -40,18 +40,19 @@ _WHY: Mapping[type[Exception], str] = {FileNotFoundError: "does not exist", IsAD
 
 
 def check_images(items: Iterable[Item], model: str, profile: Profile) -> None:
-    """Make sure that the model can see the images of the conversation.
+    """Check that the model can see the images in the messages of the conversation.
 
-    Those in results of tools are no mistake of the user's: a model that can't see them is told so.
+    Images in tools' results are not checked, because they are not the user's mistake: a note in the result tells the
+    model about them.
 
     Raises:
-        ConfigurationError: it can't see any, or an image stands where no endpoint takes one.
+        ConfigurationError: the model can't see images, or an image is in a message of a role that may not have one.
     """
     messages = [item for item in items if isinstance(item, Message) and any(map(_is_image, item.content))]
     for message in messages:
         if message.role != "user":
             raise ConfigurationError(
-                f"a message of the {message.role} holds an image, which no endpoint takes",
+                f"a message of the {message.role} holds an image, which no endpoint accepts",
                 hint='put the image into a message of the user: Message("user", (Text("..."), image))',
             )
     if messages and not profile.images:
@@ -64,12 +65,18 @@ def check_images(items: Iterable[Item], model: str, profile: Profile) -> None:
 
 
 async def inline_images(items: Sequence[Item], target: ModelTarget, fetcher: Fetcher | None = None) -> tuple[Item, ...]:
-    """Return the items of a conversation with every image as a data URL that is known to hold a picture.
+    """Return the items of a conversation with every image as a data URL that is checked to hold an image.
+
+    Args:
+        items: The conversation.
+        target: The model and its profile, which say whether images are accepted and how large they may be.
+        fetcher: Fetches http and https URLs; None for a new one.
 
     Raises:
-        ConfigurationError: an image can't be had, is none, or is too large; or the model can't see it.
+        ConfigurationError: an image can't be read or fetched, is not an image, is too large, or can't be seen by the
+            model.
     """
-    # By identity: the hash of a data URL would take as long as all else.
+    # Keys are identities, because hashing a data URL would take as long as the rest of this function.
     images = {id(image): image for item in items for image in _images(item)}
     if not images:
         return tuple(items)
@@ -83,10 +90,11 @@ async def inline_images(items: Sequence[Item], target: ModelTarget, fetcher: Fet
 async def load_images(
     images: Sequence[Image], max_bytes: int = MAX_IMAGE_BYTES, fetcher: Fetcher | None = None
 ) -> tuple[Image, ...]:
-    """Return the images as data URLs; files are read and addresses fetched side by side.
+    """Return the images as data URLs; all files are read and all addresses fetched concurrently.
 
     Raises:
-        ConfigurationError: one can't be had, is none, or is too large; of several, the first.
+        ConfigurationError: an image can't be read or fetched, is not an image, or is too large. If there are several
+            such images, the error is about the first.
     """
     loading = (_load(image, max_bytes, fetcher) for image in images)
     loaded = await asyncio.gather(*loading, return_exceptions=True)
@@ -97,7 +105,7 @@ async def load_images(
 
 
 def max_image_bytes(profile: Profile) -> int:
-    """Return how large an image may be: in base64 it takes a third more of a request's body."""
+    """Return the largest size of an image in bytes; in base64 it takes a third more of a request's body."""
     return MAX_IMAGE_BYTES if profile.body_bytes is None else min(MAX_IMAGE_BYTES, profile.body_bytes * 3 // 4)
 
 
@@ -131,7 +139,7 @@ async def _load(image: Image, max_bytes: int, fetcher: Fetcher | None) -> Image:
             return await _fetch(url, max_bytes, fetcher)
         case _:
             raise ConfigurationError(
-                f"{url[:_SHOWN_CHARACTERS]!r} is no address of an image",
+                f"{url[:_SHOWN_CHARACTERS]!r} is not the address of an image",
                 hint="make images with Image.from_path, Image.from_bytes or Image.from_url",
             )
 
@@ -141,13 +149,13 @@ def _check_data_url(image: Image, max_bytes: int) -> Image:
     what = f"the data URL {head[:_SHOWN_CHARACTERS]!r}"
     for clean in (str, _unescape):
         text = clean(payload)
-        # Decoding it all would take five times as long.
+        # Decoding the whole text would take five times as long.
         rest = text.encode(errors="replace").translate(None, _BASE64)
         if rest in _PADDINGS and text.endswith(rest.decode()) and len(text) % 4 == 0:
             media_type = _check(base64.b64decode(text[:_FIRST]), len(text) // 4 * 3 - len(rest), what, max_bytes)
             is_whole = text is payload and head == f"data:{media_type};base64"
             return image if is_whole else Image(f"data:{media_type};base64,{text}")
-    raise ConfigurationError(f"{what} holds no base64", hint="make it with Image.from_bytes(...)")
+    raise ConfigurationError(f"{what} does not hold base64", hint="make it with Image.from_bytes(...)")
 
 
 def _unescape(text: str) -> str:
@@ -157,7 +165,7 @@ def _unescape(text: str) -> str:
 
 
 async def _fetch(url: str, max_bytes: int, fetcher: Fetcher | None) -> Image:
-    from agentloop.endpoint.fetch import Fetcher  # noqa: PLC0415 - 0.15 s that only who fetches need pay
+    from agentloop.endpoint.fetch import Fetcher  # noqa: PLC0415 - takes 0.15 s, needed only for a fetch
 
     try:
         fetched = await (fetcher or Fetcher(max_bytes=max_bytes, accept=_ACCEPT)).get(url)
@@ -183,18 +191,18 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
     if path.is_dir():
         raise IsADirectoryError
     with open(path, "rb", opener=_open_at_once) as file:
-        # Asked of what is open: a path may lead elsewhere a moment later.
+        # The open file is checked, because the path may lead to another file a moment later.
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("it is a pipe or a device")  # and might never end
-        return file.read(max_bytes) or b""  # None where there is nothing yet, as in /proc/kmsg
+            raise OSError("it is a pipe or a device")  # reading it might never end
+        return file.read(max_bytes) or b""  # read() returns None if no data is available yet, as in /proc/kmsg
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # which Windows lacks
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no O_NONBLOCK
 
 
 def _check(first: bytes, size: int, what: str, max_bytes: int) -> str:
-    """Return the type of a picture, by its first bytes and not by what it is called."""
+    """Return the media type of an image, which its first bytes determine, not its name."""
     if size > max_bytes:
         whose = "an image may have" if max_bytes == MAX_IMAGE_BYTES else "fit into a request to this endpoint"
         raise ConfigurationError(
@@ -203,7 +211,7 @@ def _check(first: bytes, size: int, what: str, max_bytes: int) -> str:
     media_type = media_type_of(first)
     if media_type is None:
         raise ConfigurationError(
-            f"{what} is no picture that models take", hint="give a PNG, JPEG, GIF or WebP; convert others first"
+            f"{what} is not an image that models accept", hint="give a PNG, JPEG, GIF or WebP; convert others first"
         )
     return media_type
 
@@ -214,5 +222,5 @@ def _path(url: str) -> Path:
 
 
 def _without_query(url: str) -> str:
-    """Return as much of a URL as is fit to be shown: its query may hold a key."""
+    """Return a URL without its query, which may hold a key."""
     return url.partition("?")[0][:_SHOWN_CHARACTERS]

@@ -1,6 +1,6 @@
-"""What is known about an endpoint beyond the built-in table: the user's agentloop.toml, and the file of lessons.
+"""Reads profiles from the user's agentloop.toml, and reads and writes the file of lessons.
 
-Nothing here fails a run: a damaged file is named, ignored, and left as it is.
+Nothing here makes a run fail: a damaged file is ignored with a warning, and is not changed.
 
     # agentloop.toml, in the working directory or the user's configuration folder
     [profile."ovh:Qwen3*"]
@@ -34,9 +34,9 @@ from agentloop.wire.profile.providers import PROVIDERS
 
 VERSION = 1
 LIFETIME = timedelta(days=30)
-"""Servers are updated: what was learned longer ago is forgotten, and learned again if it still holds."""
+"""Older lessons are ignored, because servers are updated. A lesson that still holds is learned again."""
 
-_WRITING = Lock()  # runs that learn at once: each adds to what the file holds
+_WRITING = Lock()  # several runs may add lessons to the file at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class StoredLesson:
     """A lesson in the file.
 
     Attributes:
-        place: The base URL, or `local:` for a server that is started by agentloop and has another one each time.
+        place: The base URL, or `local:` for a server that agentloop starts, whose base URL is different each time.
         model: The model's name.
-        lesson: What was learned.
-        learned: When.
+        lesson: The lesson.
+        learned: When it was learned.
     """
 
     place: str
@@ -58,14 +58,14 @@ class StoredLesson:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedProfile:
-    """All that is known about one model at one place.
+    """The profile of one model on one server, from all sources.
 
     Attributes:
-        place: As in `StoredLesson`.
+        place: The server, as in `StoredLesson`.
         base: The profile before any lesson.
-        profile: The profile with the lessons.
-        sources: Where each field that is not the default comes from.
-        warnings: What is wrong with the files.
+        profile: The profile with the lessons applied.
+        sources: The source of each field that differs from the default, in words.
+        warnings: One sentence for each fault in the files.
     """
 
     place: str
@@ -76,17 +76,17 @@ class ResolvedProfile:
 
 
 def find_place(endpoint: Endpoint, provider: str = "") -> str:
-    """Return what lessons about an endpoint are kept by."""
+    """Return the key under which lessons about an endpoint are kept: its base URL, or `local:`."""
     started = provider in PROVIDERS and PROVIDERS[provider].starter
     return f"{provider}:" if started else endpoint.base_url.rstrip("/")
 
 
 def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> ResolvedProfile:
-    """Return what is known about a model: the endpoint's profile, then agentloop.toml, then what was learned.
+    """Return the profile of a model: the endpoint's profile, changed by agentloop.toml, then by the lessons.
 
     Args:
-        endpoint: With its profile from the table or from code.
-        model: The model's name as the server knows it.
+        endpoint: The endpoint, with its profile from the table or from code.
+        model: The model's name on the server.
         provider: The row of the table that the endpoint comes from, or "".
     """
     place = find_place(endpoint, provider)
@@ -109,16 +109,16 @@ def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> Resol
                 f"learned on {each.learned:%Y-%m-%d}: {each.lesson.why}",
             )
             profile = each.lesson.apply(profile)
-    # What this process has learned is not in the file where that is switched off or can't be written.
+    # Lessons of this process are added, because the file lacks them if it is switched off or can't be written.
     return ResolvedProfile(place, base, apply_lessons(base, LESSONS.get((place, model), ())), sources, tuple(warnings))
 
 
 def config_paths() -> list[Path]:
-    """Return the configuration files that are read, whether they exist or not; a later one counts more."""
+    """Return the paths of the configuration files, whether they exist or not; a later one overrides an earlier one."""
     named = os.environ.get("AGENTLOOP_CONFIG")
     if named is not None:
         return [Path(named)] if named else []
-    import platformdirs  # noqa: PLC0415 - 0.04 s, due on the first run only
+    import platformdirs  # noqa: PLC0415 - takes 0.04 s, on the first run only
 
     paths = [platformdirs.user_config_path("agentloop") / "agentloop.toml"]
     with suppress(FileNotFoundError):  # the working directory may be gone
@@ -127,7 +127,7 @@ def config_paths() -> list[Path]:
 
 
 def lessons_path() -> Path | None:
-    """Return the file of lessons, or None when AGENTLOOP_CACHE is set to nothing."""
+    """Return the path of the file of lessons, or None if AGENTLOOP_CACHE is set to an empty text."""
     named = os.environ.get("AGENTLOOP_CACHE")
     if named is not None:
         return Path(named) if named else None
@@ -137,7 +137,7 @@ def lessons_path() -> Path | None:
 
 
 def read_lessons() -> tuple[list[StoredLesson], list[str]]:
-    """Return the lessons in the file that are not too old, and what is wrong with it."""
+    """Return the lessons in the file that are not older than LIFETIME, and a sentence for a fault in the file."""
     path = lessons_path()
     if path is None:
         return [], []
@@ -146,10 +146,10 @@ def read_lessons() -> tuple[list[StoredLesson], list[str]]:
     except (FileNotFoundError, NotADirectoryError):
         return [], []
     except (OSError, ValueError, RecursionError) as error:
-        return [], [f"{path} is damaged and is ignored ({error}); agentloop profile forget --all makes it anew"]
+        return [], [f"{path} is damaged and is ignored ({error}); agentloop profile forget --all replaces it"]
     if mapping(content).get("version") != VERSION:
         return [], [
-            f"{path} is of another version of agentloop and is ignored; agentloop profile forget --all makes it anew"
+            f"{path} is from another version of agentloop and is ignored; agentloop profile forget --all replaces it"
         ]
     since = datetime.now(UTC) - LIFETIME
     read = [known for entry in mappings(content.get("learned")) if (known := _read_known(entry)) is not None]
@@ -157,9 +157,9 @@ def read_lessons() -> tuple[list[StoredLesson], list[str]]:
 
 
 def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
-    """Add lessons to the file; return what went wrong, or ""."""
+    """Add lessons to the file; return a sentence about what went wrong, or ""."""
     if (urlsplit(place).hostname or "").endswith(".invalid"):
-        return ""  # no server: a test's
+        return ""  # not a real server; tests use such names
     path = lessons_path()
     if path is None:
         return ""
@@ -175,12 +175,16 @@ def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
             fresh = (mine.get(id(lesson)) or StoredLesson(place, model, lesson, now) for lesson in kept)
             replace_file(path, _write([*others, *fresh]))
     except OSError as error:
-        return f"what was learned about the endpoint can't be kept in {path}: {error.strerror}"
+        return f"the lessons about the endpoint can't be saved in {path}: {error.strerror}"
     return ""
 
 
 def forget(place: str | None = None, model: str | None = None) -> int:
-    """Take lessons out of the file, None meaning any; return how many there were.
+    """Remove lessons from the file and from this process, and return the number that was in the file.
+
+    Args:
+        place: The server; None for any.
+        model: The model; None for any.
 
     Raises:
         OSError: the file can't be written.
@@ -196,12 +200,12 @@ def forget(place: str | None = None, model: str | None = None) -> int:
             kept = [each for each in known if place not in {None, each.place} or model not in {None, each.model}]
             replace_file(path, _write(kept))
     except OSError as error:
-        raise OSError(f"what was learned can't be taken out of {path}: {error.strerror}") from error
+        raise OSError(f"the lessons can't be removed from {path}: {error.strerror}") from error
     return len(known) - len(kept)
 
 
 def _read_config(path: Path, names: Iterable[str], warnings: list[str]) -> JsonObject:
-    """Return the fields that a file gives to whatever bears one of the names."""
+    """Return the fields in the file's tables whose name or pattern matches one of the names."""
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -211,8 +215,8 @@ def _read_config(path: Path, names: Iterable[str], warnings: list[str]) -> JsonO
         return {}
     fields: JsonObject = {}
     profiles = mapping(content.pop("profile", {}))
-    strays = [*content, *(f"profile.{name}" for name, given in profiles.items() if not isinstance(given, dict))]
-    warnings += [f'{path}: {name} is ignored: only tables such as [profile."ovh:Qwen3*"] are read' for name in strays]
+    ignored = [*content, *(f"profile.{name}" for name, given in profiles.items() if not isinstance(given, dict))]
+    warnings += [f'{path}: {name} is ignored: only tables such as [profile."ovh:Qwen3*"] are read' for name in ignored]
     for pattern, given in profiles.items():
         if pattern.rstrip("/") in names or any(fnmatchcase(name, pattern) for name in names):
             read, faults = read_fields(mapping(given))
@@ -222,7 +226,7 @@ def _read_config(path: Path, names: Iterable[str], warnings: list[str]) -> JsonO
 
 
 def _read_known(entry: Mapping[str, Any]) -> StoredLesson | None:
-    """Return an entry of the file, or None for one that another version of agentloop wrote."""
+    """Return an entry of the file, or None if this version of agentloop can't read it."""
     name = string(entry.get("field"))
     was, faults = read_fields({name: entry.get("was")})
     now, more = read_fields({name: entry.get("now")})

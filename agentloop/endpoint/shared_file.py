@@ -1,4 +1,4 @@
-"""A small file that several threads and processes read, change and write."""
+"""Locks and replaces a small file that several threads and processes read and write."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from tempfile import NamedTemporaryFile
 from typing import Final
 
 WAIT_SECONDS: Final = 10.0
-"""How long a process waits for another one, which needs a few milliseconds unless it hangs."""
+"""How long a process waits for the lock. Another process holds it for a few milliseconds, unless it hangs."""
 
 
 @contextmanager
 def hold_file(path: Path, seconds: float = WAIT_SECONDS) -> Generator[None]:
-    """Keep others that hold the file too from reading and writing it, by a lock on `NAME.lock` beside it.
+    """Hold the lock of a file inside the block, by a lock on the file `NAME.lock` beside it.
 
-    The system gives up the lock of a process that ends, however it ends. Readers need no lock: a file is replaced as a
-    whole.
+    The system releases the lock when its process ends, however that happens. Reading needs no lock, because the file is
+    replaced as a whole.
+
+    Args:
+        path: The file.
+        seconds: How long to wait for the lock.
 
     Raises:
-        OSError: there can be no file there, or somebody else has held it for too long.
+        OSError: the lock file can't be created, or another program has held the lock for too long.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - 0.1 s, for those who write
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - takes 0.1 s, needed only to write
 
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=seconds)
@@ -38,10 +42,10 @@ def hold_file(path: Path, seconds: float = WAIT_SECONDS) -> Generator[None]:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a file as a whole: who reads it meanwhile gets either the old text or the new one.
+    """Replace the text of a file in one step, so that a reader gets either the old text or the new one.
 
     Raises:
-        OSError: it can't be written; the old one is left as it was.
+        OSError: the file can't be written; the old text is unchanged.
     """
     with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""What needs an extra: one module or folder for each, reached by an import string and never imported by the core.
+"""Contains what needs an extra: one module or folder for each, which the core reaches by an import string only.
 
 - `local`: the embedded model (llama.cpp).
 - `mcp/`: MCP servers as packs, and packs as an MCP server.

@@ -1,8 +1,8 @@
 """Helps to test agents and tool packs.
 
 - `scripted`: ScriptedEndpoint, an endpoint that answers from a script.
-- `pack_check`: check_pack; its parts are `source` (where a pack comes from), `inspection` (what its definition
-  says), `rehearsal` (a call of each tool) and `watch` (the effects that are seen).
+- `pack_check`: check_pack; its parts are `source` (loads a pack in another process), `inspection` (checks its
+  definition), `rehearsal` (calls each tool) and `watch` (records the effects).
 """
 
 from agentloop.testing.pack_check import PackCheckError, check_pack

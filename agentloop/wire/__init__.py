@@ -1,6 +1,7 @@
-"""Translates between items and JSON. Pure: nothing here does input or output.
+"""Translates between items and JSON. Nothing here does input or output.
 
-- `conversation`: one run's side of the wire; `encoder`: writes its requests; `model_target`: their fixed part.
+- `conversation`: the requests and replies of one run; `encoder`: writes the requests; `model_target`: the part of them
+  that stays the same.
 - `formats/`: requests, one module for each format.
 - `streams/`: replies, whole or streamed.
 - `profile/`: profiles of endpoints and models, and the lessons drawn from refused requests.

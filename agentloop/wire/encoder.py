@@ -61,7 +61,7 @@ class RequestEncoder:
         self.offered: dict[str, Tool] = {}
 
     def reserve_ids(self, items: Iterable[Item]) -> None:
-        """Don't give the ids of these calls to other calls, also if no request contains them."""
+        """Never give the ids of these calls to other calls, even if no request contains them."""
         self._call_ids.take(items)
 
     def encode(self, parts: RequestParts, profile: Profile) -> bytes:
@@ -86,7 +86,7 @@ class RequestEncoder:
         for item in items:
             if isinstance(item, ToolCall):
                 yield from map(self._call_ids.own, unwrap_parallel(item, self._target.tools))
-            # Results and messages of other roles are an echo of the request. They would part a call from its result.
+            # Results and messages of other roles repeat the request. They would separate a call from its result.
             elif not isinstance(item, ToolResult) and getattr(item, "role", "assistant") == "assistant":
                 yield item
 

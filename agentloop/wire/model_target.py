@@ -1,4 +1,4 @@
-"""ModelTarget: the model that a run talks to, and everything about its requests that does not change during the run."""
+"""Defines ModelTarget: the model of a run, and the part of its requests that does not change during the run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from agentloop.wire.profile import ModelSettings, Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTarget:
-    """The model that a run talks to, and what stays the same in all requests of the run.
+    """The model of a run, and the values that stay the same in all requests of the run.
 
     Attributes:
-        base_url: Where the model is served. Lessons are kept by it and by the model's name.
-        model: The model's name as the server knows it.
+        base_url: The server's base URL. Lessons are stored under it and the model's name.
+        model: The model's name on the server.
         instructions: The system text, or None.
         tools: The tools that are offered.
         settings: The parameters of the requests.
@@ -36,5 +36,5 @@ class ModelTarget:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What lessons are kept by."""
+        """The key under which lessons are stored."""
         return self.base_url, self.model

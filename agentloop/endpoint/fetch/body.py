@@ -1,4 +1,4 @@
-"""Body: what comes of a body, unpacked, and never more of it than may be."""
+"""Reads and decompresses the body of a reply up to a size limit."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _PLAIN = frozenset({"", "identity"})
 
 
 class Body:
-    """Takes a body in chunk by chunk; what is unpacked counts as what was sent does.
+    """Takes a body chunk by chunk. The size limit holds for the bytes as sent and for the bytes after decompression.
 
     Args:
         coding: The Content-Encoding.
-        max_bytes: The largest body that is taken, packed or unpacked.
-        where: What it is called in errors.
+        max_bytes: The size limit.
+        where: The name of the body in error messages.
 
     Raises:
-        FetchError: it is packed in a way that was not asked for.
+        FetchError: the body has a Content-Encoding that was not requested.
     """
 
     def __init__(self, coding: str, max_bytes: int, where: str) -> None:
@@ -32,14 +32,14 @@ class Body:
         self._unzip = zlib.decompressobj(16 + zlib.MAX_WBITS) if coding in _GZIP else None
         self._max_bytes = max_bytes
         self._where = where
-        self._came = 0
+        self._received = 0  # bytes as sent
         self._content = bytearray()
 
     def announce(self, size: int) -> None:
-        """Refuse at once what says that it is too large.
+        """Check a size, announced or received, against the limit.
 
         Raises:
-            FetchError: it does.
+            FetchError: the size is over the limit.
         """
         if size > self._max_bytes:
             raise FetchError(f"{self._where} is larger than {self._max_bytes:,} bytes")
@@ -48,14 +48,14 @@ class Body:
         """Add a chunk.
 
         Raises:
-            FetchError: it is too large by now, or damaged.
+            FetchError: the body is now over the limit, or the data is damaged.
         """
-        self._came += len(chunk)
-        self.announce(self._came)
+        self._received += len(chunk)
+        self.announce(self._received)
         if self._unzip is None:
             self._content += chunk
         elif not self._unzip.eof:
-            # One byte more than may be is enough to know, whatever a bomb would still unpack to.
+            # Decompression stops one byte over the limit, so a zip bomb is not unpacked further.
             room = self._max_bytes + 1 - len(self._content)
             try:
                 self._content += self._unzip.decompress(chunk, room)
@@ -64,14 +64,14 @@ class Body:
         self.announce(len(self._content))
 
     def whole(self) -> bytes:
-        """Return all of it.
+        """Return the whole body.
 
         Raises:
-            FetchError: the end is missing.
+            FetchError: the compressed data is incomplete.
         """
-        if self._came and self._unzip is not None and not self._unzip.eof:
+        if self._received and self._unzip is not None and not self._unzip.eof:
             raise self._damaged()
         return bytes(self._content)
 
     def _damaged(self) -> FetchError:
-        return FetchError(f"{self._where} sent a body that can't be unpacked")
+        return FetchError(f"{self._where} sent a body that can't be decompressed")

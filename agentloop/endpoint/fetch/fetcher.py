@@ -1,4 +1,4 @@
-"""Fetcher: requests whose way is vetted at each step, and whose answers are bounded."""
+"""Defines Fetcher, which checks every redirect of a request and limits the size of the answer."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What came back.
+    """The answer to a request.
 
     Attributes:
-        url: Where it came from in the end.
+        url: The URL after all redirects.
         content: The body.
-        content_type: What the server says it is, or "".
+        content_type: The Content-Type header, or "".
         status: The HTTP status.
-        headers: The others too; names in lower case.
+        headers: All headers, with names in lower case.
     """
 
     url: str
@@ -45,7 +45,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What is asked, wherever redirects lead; its headers are for the first place alone."""
+    """A request, which stays the same over redirects; its headers are sent to the first origin only."""
 
     method: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -57,19 +57,19 @@ class _Request:
 class Fetcher:
     """Fetches over http and https, from public addresses only.
 
-    An address is looked up, vetted and connected to in one go: a name that means something else a moment later gains
-    nothing. Redirects are followed one by one, and each is vetted like the first address.
+    A host is looked up, and the same addresses are checked and connected to, so a name that resolves differently a
+    moment later gains nothing. Redirects are followed one by one, and each is checked like the first URL.
 
     Attributes:
-        max_bytes: The largest body that is taken, packed or unpacked.
+        max_bytes: The size limit of a body, before and after decompression.
         accept: The Accept header.
-        content_types: Patterns of what `get` takes, such as `text/*`; anything when there are none.
-        seconds: For everything, redirects included.
-        redirects: How many are followed.
-        resolve: Gives the addresses of a host.
-        allow: Whether an address may be connected to.
-        private: Hosts, each with its port, whose addresses need not be allowed: those of the user's own network.
-        vet: Called with each URL before it is asked for, redirects included; raises FetchError where it may not be.
+        content_types: Patterns of content types that `get` accepts, such as `text/*`; empty for any type.
+        seconds: The time limit for the whole request, redirects included.
+        redirects: The number of redirects that are followed.
+        resolve: Returns the addresses of a host.
+        allow: Returns whether an address may be connected to.
+        private: Hosts, each with its port, whose addresses are not checked: those of the user's own network.
+        vet: Called with each URL before it is requested, redirects included; raises FetchError to refuse it.
     """
 
     max_bytes: int
@@ -83,24 +83,24 @@ class Fetcher:
     vet: Callable[[httpx2.URL], None] | None = None
 
     async def get(self, url: str) -> Fetched:
-        """Return what is at a URL.
+        """Return the content of a URL.
 
         Raises:
-            FetchError: it can't be had, it is not to be had, or it is too large.
+            FetchError: the URL can't be reached, is not allowed, has a wrong status or type, or is too large.
         """
         return await self._fetch(_Request("GET", only_ok=True), url)
 
     async def send(self, method: str, url: str, *, headers: Mapping[str, str] = _NONE, content: bytes = b"") -> Fetched:
-        """Return the answer to a request, whatever its status; redirects are followed for GET and HEAD alone.
+        """Return the answer to a request, whatever its status; redirects are followed only for GET and HEAD.
 
         Args:
-            method: In upper case.
-            url: Where to.
-            headers: Further ones, which go to no other origin when there are redirects.
+            method: The HTTP method in upper case.
+            url: The URL.
+            headers: Further headers. After a redirect they are not sent to another origin.
             content: The body.
 
         Raises:
-            FetchError: there is no answer, it is not to be asked for, or it is too large.
+            FetchError: the URL can't be reached or is not allowed, or the answer is too large.
         """
         return await self._fetch(_Request(method, headers, content), url)
 
@@ -113,21 +113,21 @@ class Fetcher:
                     if self.vet is not None:
                         self.vet(at)
                     further = request.headers if origin(at) == origin(first) else _NONE
-                    came = await self._ask(pool, at, request, further)
-                    if isinstance(came, Fetched):
-                        return came
-                    at = follow(at, came)
+                    answer = await self._ask(pool, at, request, further)
+                    if isinstance(answer, Fetched):
+                        return answer
+                    at = follow(at, answer)
         except TimeoutError:
             raise FetchError(f"{show(at)} took longer than {self.seconds:g} s") from None
         except _FAILURES as error:
             why = str(error) or type(error).__name__
             raise FetchError(f"{show(at)} can't be reached: {why}") from error
-        raise FetchError(f"{show(at)} is a redirect too many: {self.redirects} were followed")
+        raise FetchError(f"{show(at)} is one redirect too many: {self.redirects} were followed")
 
     async def _ask(
         self, pool: httpcore2.AsyncConnectionPool, at: httpx2.URL, request: _Request, further: Mapping[str, str]
     ) -> Fetched | str:
-        """Return what is there, or where a redirect leads."""
+        """Return the answer, or the location of a redirect."""
         target = httpcore2.URL(scheme=at.raw_scheme, host=at.raw_host, port=at.port, target=at.raw_path)
         own = {"accept": self.accept, "accept-encoding": CODINGS, "user-agent": "agentloop"}
         host = {"host": at.netloc.decode("ascii")}
@@ -155,9 +155,9 @@ class Fetcher:
             )
 
     def _check(self, at: httpx2.URL, status: int, content_type: str) -> None:
-        """Refuse what is not worth reading."""
+        """Raise FetchError if the status is not 200, or the content type is not accepted."""
         if status != _OK:
             raise FetchError(f"{show(at)} answered with status {status}")
         kind = content_type.partition(";")[0].strip().lower()
         if kind and self.content_types and not any(fnmatchcase(kind, pattern) for pattern in self.content_types):
-            raise FetchError(f"{show(at)} is {kind[:SHOWN_CHARACTERS]}, which is not taken")
+            raise FetchError(f"{show(at)} is {kind[:SHOWN_CHARACTERS]}, which is not accepted")

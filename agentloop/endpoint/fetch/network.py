@@ -1,4 +1,4 @@
-"""VettedNetwork: connects to what a host means at that moment, if all of it may be connected to."""
+"""Defines VettedNetwork, which connects to a host only if all its addresses are allowed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CONNECT_SECONDS = 5.0
 
 
 class VettedNetwork(httpcore2.AsyncNetworkBackend):
-    """Looks a host up, vets its addresses and connects to one of them, in one go.
+    """Looks up a host, checks its addresses and connects to one of them, without a second look-up in between.
 
     Args:
-        resolve: Gives the addresses of a host.
-        allow: Whether an address may be connected to.
-        private: Hosts, each with its port, whose addresses are not vetted.
+        resolve: Returns the addresses of a host.
+        allow: Returns whether an address may be connected to.
+        private: Hosts, each with its port, whose addresses are not checked.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class VettedNetwork(httpcore2.AsyncNetworkBackend):
         self._resolve = resolve
         self._allow = allow
         self._private = private
-        # For type checkers it may be the stand-in for a missing anyio, which openai requires.
+        # Type checkers see a union with the class that httpcore2 uses if anyio is missing. openai requires anyio.
         self._network = cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())
 
     async def connect_tcp(
@@ -39,7 +39,11 @@ class VettedNetwork(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first address of the host that answers."""
+        """Connect to the first address of the host that answers.
+
+        Raises:
+            FetchError: one of the addresses is not allowed.
+        """
         addresses = dict.fromkeys(await self._resolve(host, port))
         if (host, port) not in self._private:
             for address in addresses:

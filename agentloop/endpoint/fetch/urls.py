@@ -1,4 +1,4 @@
-"""URLs that may be asked for: read, followed, and shown without what they may hold in secret."""
+"""Reads URLs, follows redirects, and shows URLs without their secrets."""
 
 from __future__ import annotations
 
@@ -12,34 +12,38 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def parse(url: str) -> httpx2.URL:
-    """Return what a text says, if it is an address on the network without a user's name in it.
+    """Return the URL in a text.
 
     Raises:
-        FetchError: it is none.
+        FetchError: the text is not an http or https URL, or it holds a user's name or password.
     """
     try:
         return _check(httpx2.URL(url))
     except (httpx2.InvalidURL, UnicodeError) as error:
-        raise FetchError(f"{_without_secrets(url)!r} is no URL: {error}") from error
+        raise FetchError(f"{_without_secrets(url)!r} is not a URL: {error}") from error
 
 
 def follow(at: httpx2.URL, location: str) -> httpx2.URL:
-    """Return whereto a redirect leads.
+    """Return the target of a redirect.
+
+    Args:
+        at: The URL that redirects.
+        location: The Location header.
 
     Raises:
-        FetchError: it is no place to go to, or not as safe as where it comes from.
+        FetchError: the target is not an allowed URL, or the redirect goes from https to http.
     """
     try:
         to = _check(at.join(location))
     except httpx2.InvalidURL as error:
-        raise FetchError(f"{show(at)} redirects to {_without_secrets(location)!r}, which is no URL") from error
+        raise FetchError(f"{show(at)} redirects to {_without_secrets(location)!r}, which is not a URL") from error
     if (at.scheme, to.scheme) == ("https", "http"):
         raise FetchError(f"{show(at)} redirects from https to http")
     return to
 
 
 def origin(url: httpx2.URL) -> tuple[str, str, int]:
-    """Return with whom one speaks at a URL: scheme, host in ASCII, port."""
+    """Return the origin of a URL: scheme, host in ASCII, port."""
     return url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
 
 
@@ -57,5 +61,5 @@ def _check(url: httpx2.URL) -> httpx2.URL:
 
 
 def _without_secrets(text: str) -> str:
-    """Return as much as may be shown of what is no URL."""
+    """Return the part of an invalid URL that may be shown: without query, user's name and password."""
     return text.partition("?")[0].rpartition("@")[2][:SHOWN_CHARACTERS]

@@ -1,10 +1,10 @@
 """Finds out what an endpoint can do, with a few small requests.
 
-It uses a transport and not the loop, because the loop would repair what the probe wants to see.
+It uses a transport directly and not the loop, because the loop would repair the faults that the probe looks for.
 
-- `questions`: the raw request bodies; `plan`: which of them are asked, in which order.
-- `examination`: asks them; `answer`: Answer and Finding; `judgement`: what an answer proves.
-- `teaching`: makes lessons of what was found.
+- `questions`: the raw request bodies; `plan`: which of them are sent, and in which order.
+- `examination`: sends them; `answer`: Answer and Finding; `judgement`: draws findings from an answer.
+- `teaching`: makes lessons from the findings.
 """
 
 from agentloop.endpoint.probe.answer import Finding

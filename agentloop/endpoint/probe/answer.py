@@ -1,6 +1,6 @@
-"""What came of a request, and what was found out by it: Answer and Finding.
+"""The result of a request, Answer, and the result for one capability, Finding.
 
-What an answer proves is the business of `judgement`.
+`judgement` draws findings from an answer.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _UNDECIDED = (AuthenticationError, ContextOverflowError, RateLimitedError)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one capability.
+    """The result of the probe for one capability.
 
     Attributes:
-        works: None where it couldn't be told.
+        works: Whether the capability works; None if the probe could not tell.
         evidence: What the server did, in one sentence.
-        how: Of what does not work: the server `refused` it, in place of ignoring it; or it did what was asked for
-            `otherwise` than was asked.
+        how: How the capability fails, if it does: the server `refused` the request, or it did the same thing
+            `otherwise`, in another form than requested. "" if it ignored the request.
     """
 
     works: bool | None
@@ -43,28 +43,28 @@ class Finding:
 
 
 def yes(evidence: str) -> Finding:
-    """Return the finding that it works."""
+    """Return the finding that the capability works."""
     return Finding(works=True, evidence=evidence)
 
 
 def no(evidence: str, how: Literal["", "refused", "otherwise"] = "") -> Finding:
-    """Return the finding that it does not work."""
+    """Return the finding that the capability does not work."""
     return Finding(works=False, evidence=evidence, how=how)
 
 
 def unknown(evidence: str) -> Finding:
-    """Return the finding that it couldn't be told."""
+    """Return the finding that the probe could not tell."""
     return Finding(works=None, evidence=evidence)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamShape:
-    """How a stream was laid out.
+    """The layout of a stream.
 
     Attributes:
-        events: Names of its events, in the order in which each came first; "" for those without one.
-        chunks: How many events came.
-        done: It ended with `[DONE]`.
+        events: The different names of its events, in the order of first appearance; "" for events without a name.
+        chunks: The number of events.
+        done: Whether the stream ended with `[DONE]`.
     """
 
     events: tuple[str, ...] = ()
@@ -74,12 +74,12 @@ class StreamShape:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one request: a reply, or an error in its place.
+    """The result of one request: a reply or an error.
 
     Attributes:
-        reply: The reply as it was read.
-        error: What came in its place.
-        shape: Of a stream.
+        reply: The decoded reply; empty if there was an error.
+        error: The error, or None.
+        shape: The layout of the reply's stream, if it was a stream.
     """
 
     reply: Reply = field(default_factory=lambda: Reply(()))
@@ -88,7 +88,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """All that the model wrote."""
+        """The whole text of the reply."""
         return "\n".join(item.text for item in self.reply.items if isinstance(item, Message)).strip()
 
     @property
@@ -98,21 +98,21 @@ class Answer:
 
     @property
     def refused(self) -> bool:
-        """Whether the server said no to what was asked, and not for a while or to the one who asks."""
+        """Whether the server refused the request for good, and not because of a rate limit, the key or the credit."""
         if self.error is None or isinstance(self.error, _UNDECIDED) or self.error.status == _NO_CREDIT:
             return False
-        # llama.cpp says with a 500 that it takes no images.
+        # llama.cpp answers with a 500 that it does not support images.
         says_no = self.error.status == _NOT_IMPLEMENTED or _UNSUPPORTED.search(self.error.message)
         return isinstance(self.error, RefusedError) or bool(says_no)
 
     @property
     def lacks_route(self) -> bool:
-        """Whether the server may not know the path at all."""
+        """Whether the status says that the server may not have the route."""
         return self.error is not None and self.error.status in _NO_ROUTE
 
     @property
     def saying(self) -> str:
-        """What was said or called, or what went wrong, short enough to be evidence."""
+        """The text, the calls or the error message, short enough for evidence."""
         if self.error is not None:
             return self.error.message
         if self.calls:
@@ -121,6 +121,6 @@ class Answer:
 
 
 def quote(text: str) -> str:
-    """Return a text as evidence: on one line, in quotation marks, cut."""
+    """Return a text on one line, in quotation marks, cut to the length of evidence."""
     line = " ".join(text.split())
     return f'"{line}"' if len(line) <= _LONGEST_QUOTE else f'"{line[:_LONGEST_QUOTE]}..."'

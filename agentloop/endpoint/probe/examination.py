@@ -1,4 +1,4 @@
-"""A probe of an endpoint: asks the questions over a transport, one at a time and never too many; has them judged."""
+"""Probes an endpoint: sends the questions over a transport, one at a time and up to a limit, and has them judged."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from agentloop.wire.streams.sse import EventSplitter
 
 MOST_REQUESTS: Final = 20
 _MOST_RETRIES = 1
-_MOST_SILENCES = 2  # one may be about what was asked
+_MOST_SILENCES = 2  # one request without an answer may be due to the question
 _SILENCES = (EndpointTimeoutError, RateLimitedError, UnreachableError)
 
 OnProgress: TypeAlias = Callable[[str, int], Awaitable[None]]
-"""Hears what is asked about, or waited for, and how many requests have been sent."""
+"""Called with the capability that is tested or the reason for a wait, and the number of requests sent so far."""
 
 
 class Budget:
-    """A transport that carries so many requests and not one more."""
+    """A transport that sends a limited number of requests and raises an error for each further one."""
 
     def __init__(self, transport: Transport, requests: int) -> None:
         self._transport = transport
@@ -55,12 +55,12 @@ class Budget:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it leads."""
+        """The endpoint to which the requests go."""
         return self._transport.endpoint
 
     @property
     def is_spent(self) -> bool:
-        """Whether the next request will not be carried."""
+        """Whether the limit is reached."""
         return self.sent >= self._requests
 
     async def send(self, path: str, body: bytes) -> bytes:
@@ -69,7 +69,7 @@ class Budget:
         return await self._transport.send(path, body)
 
     async def stream(self, path: str, body: bytes) -> AsyncGenerator[bytes]:
-        """Post the body and yield the reply as it comes."""
+        """Post the body and yield the reply as it arrives."""
         self._spend()
         async with aclosing(self._transport.stream(path, body)) as chunks:
             async for chunk in chunks:
@@ -89,10 +89,13 @@ class Examination:
     """One probe of a model at an endpoint.
 
     Args:
-        transport: To the endpoint.
-        model: The model's name as the server knows it.
-        profile: What is known of it, for what is not asked about: its pace, and names of fields.
-        watch: Hears of the progress.
+        transport: Sends the requests to the endpoint.
+        model: The model's name on the server.
+        profile: The profile that is known so far. The probe uses its rate limit and its names of fields.
+        watch: Called to report progress.
+
+    Attributes:
+        findings: The findings so far, by capability.
     """
 
     def __init__(self, transport: Transport, model: str, profile: Profile, watch: OnProgress) -> None:
@@ -107,11 +110,11 @@ class Examination:
         self.findings: dict[str, Finding] = {}
 
     async def hold(self) -> dict[str, Finding]:
-        """Ask everything and return a finding for each of CAPABILITIES.
+        """Send all questions and return a finding for each of CAPABILITIES.
 
         Raises:
-            AuthenticationError: the endpoint does not let this key, or nobody without one, ask at all.
-            UnreachableError: there is no connection to it.
+            AuthenticationError: the endpoint does not accept the key, or requires one.
+            UnreachableError: there is no connection to the endpoint.
         """
         responses = await self._find_route("responses")
         if responses is not None:
@@ -128,7 +131,7 @@ class Examination:
         return {name: found[name] if name in found else explain_silence(name, found) for name in CAPABILITIES}
 
     async def _find_route(self, route: Route) -> Answer | None:
-        """Return the plain answer, or None where there is none."""
+        """Return the answer to the plain question, or None if the route does not work."""
         question = ask_plainly(route)
         answer = await self._ask(question, Answer())
         if isinstance(answer.error, (AuthenticationError, UnreachableError)):
@@ -136,7 +139,7 @@ class Examination:
         return answer if self.findings[question.names[0]].works else None
 
     async def _look_at_chat(self) -> None:
-        """Ask on chat what later runs may need it for; the stream has to stand for the plain answer."""
+        """Ask on chat about what later runs may use it for; the streamed answer also serves as the plain answer."""
         streamed = await self._ask(ask_for_stream("chat"), Answer())
         answers = [streamed]
         if not streamed.lacks_route:
@@ -151,7 +154,7 @@ class Examination:
             await self._ask(question, plain)
 
     async def _ask(self, question: Question, plain: Answer) -> Answer:
-        """Ask, and note what the answer proves."""
+        """Send a question, and record the findings that its answer proves."""
         await self._watch(", ".join(question.names), self._transport.sent)
         answer = await self._send(question, write_question(question, question.fields, self._model, self._profile))
         if answer.refused and question.without is not None:
@@ -169,8 +172,9 @@ class Examination:
         if answer.error is None:
             self.findings.update(zip(question.names, question.judge(answer, plain), strict=False))
             return
-        said = answer.saying
-        self.findings[first] = no(f"refused: {said}", "refused") if answer.refused else unknown(f"no answer: {said}")
+        reason = answer.saying
+        refused = no(f"refused: {reason}", "refused")
+        self.findings[first] = refused if answer.refused else unknown(f"no answer: {reason}")
         self.findings.update(dict.fromkeys(others, unknown(f"{first} got no answer")))
 
     async def _send(self, question: Question, body: bytes) -> Answer:
@@ -182,7 +186,7 @@ class Examination:
             return Answer(dialect.decode(await self._transport.send(PATHS[question.route], body)))
 
         async def attempt_in_turn() -> Answer:
-            # What will not be sent waits for no turn.
+            # A request that will not be sent need not wait for the rate limit.
             return await (attempt() if self._transport.is_spent else self._pace.call(attempt, self._tell))
 
         if self._silences >= _MOST_SILENCES:

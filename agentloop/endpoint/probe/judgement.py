@@ -1,7 +1,8 @@
-"""What an answer proves: one judge for each kind of question, from the answer and the plain one to findings.
+"""Draws findings from answers: one function for each kind of question, given the answer and the plain answer.
 
-A judge is only asked about a reply. That a server ignored what it took is proved by what the model wrote, or by the
-input tokens, which do not grow when something never reached the model. What neither shows is not known.
+A judge is called only for a reply, never for an error. Two things prove that a server ignored a part of the request:
+the text that the model wrote, and the input tokens, which do not grow if the part never reached the model. If neither
+shows it, the finding is unknown.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from agentloop.items import Reasoning
 from agentloop.wire.payload import mapping
 
 _CLEARLY_MORE_TOKENS = 10
-_NOTHING = "it wrote nothing to judge by"
+_NOTHING = "the model wrote nothing, so this can't be judged"
 
 
 def judge_route(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """Any reply will do."""
+    """Judge a route: any reply proves that it works."""
     return [yes(f"answered: {answer.saying}")]
 
 
 def judge_stream(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """A stream has events, and the decoder has found its end."""
+    """Judge a stream: it has events, and the decoder found its end."""
     shape = answer.shape
     if not shape.chunks:
-        return [no("one JSON body came in place of a stream")]
+        return [no("one JSON body came instead of a stream")]
     names = [name for name in shape.events if name]
     marks = (
         f"events named {names[0]} to {names[-1]}" if names else "events without a name",
@@ -40,20 +41,20 @@ def judge_stream(answer: Answer, _: Answer) -> Sequence[Finding]:
 
 
 def judge_system(answer: Answer, plain: Answer) -> Sequence[Finding]:
-    """The system text asks for one odd word."""
+    """Judge a system text, which asks for one unusual word."""
     if WORD in answer.text.lower():
         return [yes(f"obeyed: {answer.saying}")]
-    return [_judge_growth(answer, plain, "the text", f"though not obeyed: {answer.saying}")]
+    return [_judge_growth(answer, plain, "the text", f"but it was not obeyed: {answer.saying}")]
 
 
 def judge_tools(answer: Answer, plain: Answer) -> Sequence[Finding]:
-    """Two cities are asked about, so that a call for each may come."""
+    """Judge tools by a question about two cities, so that there may be a call for each."""
     calls = answer.calls
     if not calls:
         return [_judge_lacking_call(answer, plain), unknown("no call came"), unknown("no call came")]
     called = yes(f"called {answer.saying}")
     if answer.reply.dialect == "message":
-        called = no(f"calls came, though as tool_calls of a message: {answer.saying}", "otherwise")
+        called = no(f"calls came, but as tool_calls of a message: {answer.saying}", "otherwise")
     several = f"{len(calls)} calls in one reply"
     alone = "one call came for two questions, which proves nothing"
     return [called, yes(several) if len(calls) > 1 else unknown(alone), _judge_arguments(answer)]
@@ -67,7 +68,9 @@ def _judge_lacking_call(answer: Answer, plain: Answer) -> Finding:
 
 def _judge_arguments(answer: Answer) -> Finding:
     fit = all(_is_city(_load(call.arguments)) for call in answer.calls)
-    return yes("taken, and the arguments fit") if fit else no(f"taken, but the arguments do not fit: {answer.saying}")
+    if fit:
+        return yes("accepted, and the arguments are valid")
+    return no(f"accepted, but the arguments are not valid: {answer.saying}")
 
 
 def _is_city(arguments: Any) -> bool:
@@ -75,17 +78,17 @@ def _is_city(arguments: Any) -> bool:
 
 
 def judge_required(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """A greeting needs no tool; what comes along is `parallel_tool_calls: false`."""
+    """Judge `tool_choice: "required"` by a greeting, which needs no tool, and `parallel_tool_calls: false` with it."""
     count = len(answer.calls)
-    serial = (unknown("taken, but no call came"), yes("taken, and one call came"))
-    ignored = no(f"taken, but {count} calls came at once")
+    serial = (unknown("accepted, but no call came"), yes("accepted, and one call came"))
+    ignored = no(f"accepted, but {count} calls came at once")
     return [_judge_choice(answer, "some tool"), serial[count] if count < len(serial) else ignored]
 
 
 def judge_named(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """The tool that is named does not fit the question."""
+    """Judge a named tool choice; the named tool does not fit the question."""
     if answer.calls and any(call.name != UNFITTING for call in answer.calls):
-        return [no(f"{UNFITTING} had to be called, but called was {answer.saying}")]
+        return [no(f"{UNFITTING} had to be called, but the model called {answer.saying}")]
     return [_judge_choice(answer, UNFITTING)]
 
 
@@ -98,19 +101,19 @@ def _judge_choice(answer: Answer, what: str) -> Finding:
 
 
 def judge_results(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """Only the tool's result knows how warm it is."""
+    """Judge a tool's result, which holds a temperature that is nowhere else."""
     if DEGREES in answer.text:
-        return [yes(f"taken, and the answer knows it: {answer.saying}")]
-    return [unknown(f"taken, but the answer does not show it: {answer.saying}")]
+        return [yes(f"accepted, and the answer uses it: {answer.saying}")]
+    return [unknown(f"accepted, but the answer does not show it: {answer.saying}")]
 
 
 def judge_structure(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """JSON that fits is obedience; prose is not."""
+    """Judge a schema: it works if the answer is JSON that follows it."""
     return [_judge_json(answer, lambda value: value == {"colour": COLOUR})]
 
 
 def judge_object(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """Any JSON object will do."""
+    """Judge JSON without a schema: it works if the answer is a JSON object."""
     return [_judge_json(answer, lambda value: isinstance(value, dict))]
 
 
@@ -119,18 +122,18 @@ def _judge_json(answer: Answer, fits: Callable[[Any], bool]) -> Finding:
         return unknown(f"cut off: {answer.saying}" if answer.text else _NOTHING)
     if fits(_load(answer.text)):
         return yes(f"obeyed: {answer.saying}")
-    return no(f"taken and ignored: {answer.saying}")
+    return no(f"accepted and ignored: {answer.saying}")
 
 
 def judge_image(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """The picture is red all over."""
+    """Judge an image, which is entirely red."""
     if re.search(rf"\b{COLOUR}\b", answer.text, re.IGNORECASE):
         return [yes(f"seen: {answer.saying}")]
-    return [unknown(f"taken, but the answer does not show that it was seen: {answer.saying}")]
+    return [unknown(f"accepted, but the answer does not show that the model saw it: {answer.saying}")]
 
 
 def judge_reasoning(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """Reasoning shows, or is at least counted."""
+    """Judge reasoning: it works if it is in the reply or in its token counts."""
     thoughts = [item.text for item in answer.reply.items if isinstance(item, Reasoning)]
     if thoughts:
         return [yes(f"reasoning came: {quote(thoughts[0]) if thoughts[0] else 'encrypted'}")]
@@ -138,20 +141,20 @@ def judge_reasoning(answer: Answer, _: Answer) -> Sequence[Finding]:
         return [yes(f"{answer.reply.usage.reasoning_tokens} reasoning tokens were counted")]
     if "<think>" in answer.text:
         return [yes(f"as part of the text: {answer.saying}")]
-    return [unknown("taken, but no reasoning came")]
+    return [unknown("accepted, but no reasoning came")]
 
 
 def judge_memory(answer: Answer, plain: Answer) -> Sequence[Finding]:
-    """What was said before is known only to a server that kept it."""
+    """Judge `previous_response_id` by a question that only a server with the earlier conversation can answer."""
     if all(city in answer.text for city in ("Paris", "Rome")):
-        return [yes(f"what was said before is known: {answer.saying}")]
+        return [yes(f"the earlier conversation is known: {answer.saying}")]
     return [
-        _judge_growth(answer, plain, "what was said before", f"though the answer does not show it: {answer.saying}")
+        _judge_growth(answer, plain, "the earlier conversation", f"but the answer does not show it: {answer.saying}")
     ]
 
 
 def judge_prompted(answer: Answer, _: Answer) -> Sequence[Finding]:
-    """The tools were told of in words, and the reply was read as a call where it is one."""
+    """Judge a tool that the prompt describes: it works if the reply was read as a call of it."""
     if any(call.name == FITTING for call in answer.calls):
         return [yes(f"called {answer.saying}")]
     return [unknown(f"no call came: {answer.saying}")]
@@ -160,10 +163,18 @@ def judge_prompted(answer: Answer, _: Answer) -> Sequence[Finding]:
 def _judge_growth(
     answer: Answer, plain: Answer, what: str, but: str, reached: Callable[[str], Finding] = yes
 ) -> Finding:
-    """Judge by the input tokens whether something reached the model that does not show in what it wrote."""
+    """Judge by the input tokens whether a part of the request reached the model, if its text does not show it.
+
+    Args:
+        answer: The answer to the question with that part.
+        plain: The answer to the plain question.
+        what: The name of the part.
+        but: What the answer failed to show.
+        reached: Makes the finding if the part reached the model.
+    """
     tokens, before = answer.reply.usage.input_tokens, plain.reply.usage.input_tokens
     if tokens is None or before is None:
-        return unknown(f"taken, {but}")
+        return unknown(f"accepted, {but}")
     if tokens - before < _CLEARLY_MORE_TOKENS:
         return no(f"{what} did not reach the model: {tokens} input tokens, and {before} without")
     return reached(f"{what} reached the model ({tokens - before} more input tokens), {but}")

@@ -1,4 +1,4 @@
-"""Which questions are asked of an endpoint, one after the other, and which depend on what was found before."""
+"""Lists the questions for an endpoint in order; some depend on earlier findings."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ CAPABILITIES: Final = (
     "reasoning",
     "previous_response_id",
 )
-"""The names of what is found out; each is in what a probe returns."""
+"""The names of the capabilities; a probe returns a finding for each."""
 
 _ONLY_ON_RESPONSES = frozenset(
     {
@@ -87,8 +87,8 @@ _ONLY_ON_RESPONSES = frozenset(
 )
 _ONLY_ON_CHAT = frozenset({"tools_chat", "results_chat", "tools_prompted", "json_schema_response_format_chat"})
 _NOT_ASKED: Mapping[str, str] = {
-    "results_chat": "/v1/responses takes results",
-    "json_object": "JSON that follows a schema works, and needs nothing less",
+    "results_chat": "/v1/responses accepts results",
+    "json_object": "JSON that follows a schema works, so JSON without one is not needed",
     "structured_stream": "no way of asking for JSON works",
     "previous_response_id": "the reply to refer to came without an id",
 }
@@ -101,19 +101,19 @@ Findings: TypeAlias = Mapping[str, Finding]
 
 
 def ask_plainly(route: Route) -> Question:
-    """Return the question that shows whether there is such a route, and with which the others are compared."""
+    """Return the question that shows whether the server has the route; other answers are compared with its answer."""
     return Question(
         route=route,
         names=(f"route_{route}",),
         judge=judge_route,
         turns=[turn(route, "user", WEATHER)],
-        # What was said can only be referred to later if the server may keep it.
+        # `store` is not set to False, because a later request can refer to this reply only if the server keeps it.
         fields={"store": None},
     )
 
 
 def ask_for_stream(route: Route) -> Question:
-    """Return a question with the reply as a stream; on chat the plain one, as it stands for that there."""
+    """Return a question whose reply is a stream; on chat the plain question, because it also serves as that."""
     return Question(
         route=route,
         names=(f"stream_{route}",),
@@ -125,15 +125,21 @@ def ask_for_stream(route: Route) -> Question:
 
 
 def list_questions(route: Route, plain: Answer, findings: Findings) -> Iterator[Question]:
-    """Yield what is asked on the main route; `findings` grows meanwhile, and decides what is asked later."""
+    """Yield the questions for the main route.
+
+    Args:
+        route: The main route.
+        plain: The answer to the plain question.
+        findings: The findings so far. The caller adds to them while it iterates; they decide on later questions.
+    """
     yield ask_for_stream(route)
     yield from _ask_of_system_text(route)
     yield from _ask_of_tools(route)
     yield from _ask_of_schemas(route, findings)
     if route == "responses" and plain.reply.response_id:
-        told = {"previous_response_id": plain.reply.response_id}
+        fields = {"previous_response_id": plain.reply.response_id}
         turns = [turn(route, "user", BEFORE)]
-        yield Question(route=route, names=("previous_response_id",), judge=judge_memory, turns=turns, fields=told)
+        yield Question(route=route, names=("previous_response_id",), judge=judge_memory, turns=turns, fields=fields)
     yield Question(route=route, names=("images",), judge=judge_image, turns=[picture(route)])
     effort = {"reasoning": {"effort": "low"}} if route == "responses" else {"reasoning_effort": "low"}
     turns = [turn(route, "user", SUM)]
@@ -155,16 +161,16 @@ def explain_silence(name: str, findings: Findings) -> Finding:
 
 
 def list_chat_questions() -> Iterator[Question]:
-    """Yield what is asked on chat as well, where it is not the main route."""
+    """Yield the questions for chat if it is not the main route."""
     yield _ask_for_calls("chat", ("tools_chat",), strict=False)
     yield _ask_for_json("chat", "json_schema_response_format_chat", "response_format")
 
 
 def ask_prompted(model: str, profile: Profile) -> Question:
-    """Return the question about the weather with a tool that is only told of, as the prompted dialect writes it."""
+    """Return the question about the weather with a tool that the prompt describes, in the prompted dialect."""
     dialect = PromptedChat()
     [function] = [each["function"] for each in tools("chat") if each["function"]["name"] == FITTING]
-    tool = Tool.from_schema(FITTING, function["description"], function["parameters"], str)  # which is never called
+    tool = Tool.from_schema(FITTING, function["description"], function["parameters"], str)  # `str` is never called
     items = [Message("user", PARIS)]
     ask = ModelRequest(
         model=model,
@@ -240,7 +246,7 @@ def _ask_of_schemas(route: Route, findings: Findings) -> Iterator[Question]:
 
 
 def _ask_for_json(route: Route, name: str, shape: Shape, *, stream: bool = False) -> Question:
-    words = f"{GREETING} Write it as JSON." if shape == "json_object" else GREETING  # OpenAI insists on the word
+    words = f"{GREETING} Write it as JSON." if shape == "json_object" else GREETING  # OpenAI requires the word "JSON"
     return Question(
         route=route,
         names=(name,),

@@ -1,7 +1,8 @@
-"""The questions a probe asks, as raw bodies of both routes: what is sent is what it says here, mended by nobody.
+"""The questions of a probe, as raw bodies for both routes. They are sent exactly as they are written here.
 
-Each asks for one thing more than what is known to work. The words are such that the answer shows whether the server
-obeyed: a greeting can't be JSON of the colour red by chance, and nobody asks for a population to hear of the weather.
+Each question adds one thing to what is known to work. The words are chosen so that the answer shows whether the server
+obeyed: a greeting is not by chance JSON with the colour red, and a question about the weather does not make a model
+call a tool for the population.
 """
 
 from __future__ import annotations
@@ -47,17 +48,18 @@ Shape: TypeAlias = Literal["text_format", "response_format", "json_object"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One small request, and what its answer is to be judged by.
+    """One small request, and the function that judges its answer.
 
     Attributes:
-        route: Where it is asked.
-        names: The capabilities it is about; a refusal is about the first.
-        judge: Says what an answer proves of them, given the plain answer to the same question.
-        turns: What was said, as the route has it.
-        fields: What else the body holds.
-        without: The fields to ask with when these are refused: then the last of the names was refused.
-        stream: Whether the reply is to be a stream.
-        body: In place of turns and fields: a whole body as the prompted dialect writes it, which also reads the reply.
+        route: The route to which it is sent.
+        names: The capabilities that it tests; a refusal counts for the first.
+        judge: Returns a finding for each capability, given the answer and the plain answer.
+        turns: The conversation in the form of the route.
+        fields: The other fields of the body.
+        without: The fields to use instead if `fields` are refused. If these are accepted, the refusal counts for the
+            last of the names.
+        stream: Whether to request the reply as a stream.
+        body: A whole body in the prompted dialect, which then also reads the reply. It replaces turns and fields.
     """
 
     route: Route
@@ -71,7 +73,7 @@ class Question:
 
 
 def write_question(question: Question, fields: JsonObject, model: str, profile: Profile) -> bytes:
-    """Return the body of a request with these fields; a field that is None is left out."""
+    """Return the body of a question with these fields; a field that is None is left out."""
     if question.body:
         return question.body
     responses = question.route == "responses"
@@ -87,12 +89,12 @@ def write_question(question: Question, fields: JsonObject, model: str, profile: 
 
 
 def turn(route: Route, role: str, content: Any) -> JsonObject:
-    """Return what somebody said."""
+    """Return a message in the form of the route."""
     return {**({"type": "message"} if route == "responses" else {}), "role": role, "content": content}
 
 
 def tools(route: Route, *, strict: bool = True) -> list[JsonObject]:
-    """Return two tools, of which one fits the question about the weather."""
+    """Return two tools; one of them fits the question about the weather."""
     described = {FITTING: "Return the weather in a city.", UNFITTING: "Return how many people live in a city."}
     city: JsonObject = {"type": "object", "properties": {"city": {"type": "string"}}}
     city |= {"required": ["city"], "additionalProperties": False}
@@ -105,28 +107,28 @@ def tools(route: Route, *, strict: bool = True) -> list[JsonObject]:
 
 
 def named_choice(route: Route) -> JsonObject:
-    """Return the choice of the tool that does not fit."""
+    """Return a tool choice that names the tool that does not fit."""
     name: JsonObject = {"name": UNFITTING}
     return {"type": "function", **(name if route == "responses" else {"function": name})}
 
 
-def results(way: Literal["native", "message", "chat"]) -> list[JsonObject]:
-    """Return a question, a call and its result, in one of the ways in which servers take them."""
-    arguments, told = '{"city":"Paris"}', f"{DEGREES} degrees Celsius, with hail"
-    if way == "native":
+def results(form: Literal["native", "message", "chat"]) -> list[JsonObject]:
+    """Return a question, a call and its result, in one of the forms that servers accept."""
+    arguments, content = '{"city":"Paris"}', f"{DEGREES} degrees Celsius, with hail"
+    if form == "native":
         call: JsonObject = {"type": "function_call", "call_id": "call00001", "name": FITTING, "arguments": arguments}
-        result = {"type": "function_call_output", "call_id": "call00001", "output": told}
+        result = {"type": "function_call_output", "call_id": "call00001", "output": content}
         return [turn("responses", "user", PARIS), call, result]
-    route: Route = "responses" if way == "message" else "chat"
+    route: Route = "responses" if form == "message" else "chat"
     call = {"id": "call00001", "type": "function", "function": {"name": FITTING, "arguments": arguments}}
     caller = turn(route, "assistant", None) | {"tool_calls": [call]}
-    if way == "message":
+    if form == "message":
         del caller["content"]
-    return [turn(route, "user", PARIS), caller, turn(route, "tool", told) | {"tool_call_id": "call00001"}]
+    return [turn(route, "user", PARIS), caller, turn(route, "tool", content) | {"tool_call_id": "call00001"}]
 
 
 def structure(shape: Shape, route: Route) -> JsonObject:
-    """Return the fields that ask for JSON of the schema."""
+    """Return the fields that ask for JSON that follows the schema."""
     if shape == "json_object":
         plain = {"type": "json_object"}
         return {"text": {"format": plain}} if route == "responses" else {"response_format": plain}
@@ -137,7 +139,7 @@ def structure(shape: Shape, route: Route) -> JsonObject:
 
 
 def picture(route: Route) -> JsonObject:
-    """Return a question about a picture that holds nothing but one colour."""
+    """Return a question about an image of one colour."""
     text, url = "What colour is this picture? Answer with one word.", _png()
     if route == "responses":
         image: JsonObject = {"type": "input_image", "image_url": url, "detail": "auto"}
@@ -146,7 +148,7 @@ def picture(route: Route) -> JsonObject:
 
 
 def _png(side: int = 64) -> str:
-    """Return a red square as a data URL; some vision models take none that is smaller than 28 pixels."""
+    """Return a red square as a data URL; some vision models accept no side shorter than 28 pixels."""
     rows = (b"\0" + b"\xff\0\0" * side) * side
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),

@@ -1,4 +1,4 @@
-"""From what was found to what later runs know: each field of the profile that a probe can tell, in one table."""
+"""Makes lessons for later runs from the findings; one table lists each profile field that a probe can determine."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _ON_CHAT = "json_schema_response_format_chat"
 
 Findings: TypeAlias = Mapping[str, Finding]
 Rule: TypeAlias = Callable[[Findings, Profile], Any]
-"""Returns what a field has to be, or None where that could not be told."""
+"""Returns the value that a field should have, or None if the findings do not tell."""
 
 
 def draw_lessons(findings: Findings, profile: Profile, base: Profile) -> list[Lesson]:
-    """Return what differs from the profile, each lesson with the evidence for it.
+    """Return a lesson, with its evidence, for each field of the profile that the findings contradict.
 
-    What could not be told changes nothing.
+    An unknown finding changes nothing.
 
     Args:
-        findings: What was found out.
-        profile: All that is known, with what was learned before.
-        base: What is known without it: of two ways that work, the one it names is taken.
+        findings: The findings of the probe.
+        profile: The profile with the lessons learned before.
+        base: The profile without those lessons. If several values of a field work, the value in `base` is kept.
     """
     lessons: list[Lesson] = []
     for field, (rule, names) in _RULES.items():
         was = getattr(profile, field)
-        # A probe tells of some members of a set; the others stay as they were learned.
+        # A probe determines only some members of a set; the other members stay as they were learned.
         now = rule(findings, profile if isinstance(was, frozenset) else base)
         if now is not None and now != was:
             known = [name for name in names if _works(findings, name) is not None]
-            # What does not work is the reason most of the time; the rest may be cut.
+            # A capability that does not work is usually the reason, so it comes first; the rest may be cut.
             known.sort(key=lambda name: _works(findings, name) is True)
-            told = "; ".join(f"{name}: {findings[name].evidence}" for name in known)
-            lessons.append(Lesson(field, was, now, _cut(f"probe: {told}")))
+            evidence = "; ".join(f"{name}: {findings[name].evidence}" for name in known)
+            lessons.append(Lesson(field, was, now, _cut(f"probe: {evidence}")))
     return lessons
 
 
@@ -60,7 +60,7 @@ def _tool_calling(found: Findings, _: Profile) -> Any:
     ways = (_calls_on_responses(found), _works(found, "tools_chat"))
     if True in ways:
         return "native"
-    # Tools that never reach the model must be told of in its text, however well it then calls.
+    # If `tools` never reaches the model, the prompt must describe the tools, however well the model then calls them.
     return "prompted" if None not in ways and _works(found, "tools_prompted") is not False else None
 
 
@@ -79,7 +79,7 @@ def _tool_items(found: Findings, profile: Profile) -> Any:
 
 def _system(found: Findings, profile: Profile) -> Any:
     message = _works(found, "system_message")
-    # On chat both are written alike.
+    # On chat both are written in the same way.
     instructions = _works(found, "system_instructions") if found["route_responses"].works else message
     ways = {"instructions": instructions, "message": message}
     return _choose(ways, profile.system, "user")
@@ -87,7 +87,7 @@ def _system(found: Findings, profile: Profile) -> Any:
 
 def _tool_choice(found: Findings, profile: Profile) -> Any:
     if _is_prompted(found, profile):
-        return None  # where no tools are sent, no choice is obeyed: that says nothing
+        return None  # no tools are sent, so an ignored tool choice proves nothing
     choices = profile.tool_choice
     for choice in ("required", "named"):
         obeyed = _works(found, f"tool_choice_{choice}")
@@ -99,14 +99,17 @@ def _tool_choice(found: Findings, profile: Profile) -> Any:
 def _structured_output(found: Findings, profile: Profile) -> Any:
     on_chat = (_route(found, profile) or profile.route) == "chat" or _is_prompted(found, profile)
     names = {"text_format": "json_schema_text_format", "response_format": "json_schema_response_format"}
-    if on_chat:  # there the first two are written alike
+    if on_chat:  # there the first two are written in the same way
         names = {"text_format" if profile.structured_output == "text_format" else "response_format": _ON_CHAT}
     ways = {way: _works(found, name) for way, name in {**names, "json_object": "json_object"}.items()}
     return _choose(ways, profile.structured_output, "prompt")
 
 
 def _choose(ways: Mapping[str, bool | None], now: str, last: str) -> str | None:
-    """Return the way that is chosen already if it works, else the first that does, else the last resort."""
+    """Return the current choice if it works, otherwise the first that works, otherwise the last resort.
+
+    Return None if none is known to work and some are unknown.
+    """
     working = [way for way, works in ways.items() if works]
     if working:
         return now if now in working else working[0]
@@ -141,7 +144,7 @@ def _works(found: Findings, name: str) -> bool | None:
     return found[name].works
 
 
-# By field: how it follows, and from what.
+# By field: the rule, and the findings that the rule uses.
 _RULES: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
     "route": (_route, ("route_responses", "route_chat", "tools_native", "tools_chat")),
     "tool_calling": (_tool_calling, ("tools_native", "tools_chat", "tools_prompted")),

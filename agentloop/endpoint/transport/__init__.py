@@ -1,9 +1,9 @@
-"""Sends bytes to an endpoint and returns its bytes. What the bytes mean is known in `wire`.
+"""Sends bytes to an endpoint and returns its bytes. `wire/` interprets the bytes.
 
 - `http_transport`: the Transport protocol, and HttpTransport, which sends a request once.
-- `connection`: the only module that knows the openai SDK.
+- `connection`: the only module that uses the openai SDK.
 - `limiter`: Pace, which keeps to the endpoint's rate limit.
-- `retry`: RetryPolicy, which says whether a failed request is sent again.
+- `retry`: RetryPolicy, which decides whether a failed request is sent again.
 - `deadline`: one timer for all the waits of a request.
 """
 

@@ -1,7 +1,7 @@
-"""One event loop's connections to an endpoint: the only file that knows the openai SDK.
+"""Holds the connections of one event loop to an endpoint. This is the only module that uses the openai SDK.
 
-Imported by the first request, never before. What the SDK and its HTTP client raise becomes an error of ours here, and
-nothing is sent twice: when to try again is `retry`'s business.
+The first request imports it. Exceptions of the SDK and its HTTP client become agentloop's own here. Nothing is sent
+twice here: `retry` decides when to send again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openai._models import FinalRequestOptions
 
 CONNECT_SECONDS = 10.0
-# Tools run between the requests of a run; a connection that is dropped meanwhile costs a TLS handshake.
+# Tools run between the requests of a run. A connection that is closed in that time costs a TLS handshake.
 IDLE_SECONDS = 30.0
 CONNECTIONS = 1000
 WARNING_HEADER = "x-warning"  # OVHcloud, of models that will be taken out of service
@@ -35,11 +35,11 @@ class Connection:
     """The SDK's client for one endpoint on one event loop, with its pool.
 
     Args:
-        endpoint: Where it leads.
-        warn: Hears what the endpoint warns of, with every reply that does so.
+        endpoint: The endpoint.
+        warn: Called with the warning of each reply that has one.
 
     Raises:
-        ConfigurationError: no client can be made for this base_url in this environment.
+        ConfigurationError: no client can be created for this base_url in this environment.
     """
 
     def __init__(self, endpoint: Endpoint, warn: Callable[[str], None]) -> None:
@@ -65,8 +65,8 @@ class Connection:
     async def open(self) -> None:
         """Bind the connections to the running event loop, which closes them when it shuts down.
 
-        `asyncio.run` closes the asynchronous generators that are still open while the loop can still close sockets, so
-        that someone who never calls `aclose` leaks none.
+        At its end `asyncio.run` closes the open asynchronous generators while the loop can still close sockets. So no
+        socket is leaked even if `aclose` is never called.
         """
         await anext(self._lifetime)
 
@@ -87,7 +87,7 @@ class Connection:
         return response.content
 
     async def stream(self, path: str, body: bytes) -> AsyncGenerator[bytes]:
-        """Post the body and yield the reply as it comes, decompressed."""
+        """Post the body and yield the decompressed reply as it arrives."""
         with self._our_errors(), Deadline(self._timeout_seconds) as deadline:
             response = await self._post(path, body, stream=True)
             try:
@@ -100,7 +100,7 @@ class Connection:
                 await response.aclose()
 
     async def _post(self, path: str, body: bytes, *, stream: bool) -> httpx2.Response:
-        # A response that is asked for as such comes back as it is, streamed or not.
+        # With `cast_to=Response` the SDK returns the response unchanged, streamed or not.
         response = await self._client.post(self._base_url + path, cast_to=httpx2.Response, content=body, stream=stream)
         warning = response.headers.get(WARNING_HEADER)
         if warning:
@@ -127,12 +127,12 @@ class Connection:
 
 
 class _Client(openai.AsyncOpenAI):
-    """The SDK's client, sending the headers of its HTTP client and no others.
+    """The SDK's client, which sends only the headers of its HTTP client.
 
-    By itself the SDK would add what it finds in OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, which were
-    meant for another endpoint, and a description of this machine; and putting a request together would take it 60 µs
-    more, a tenth of what a request costs. The method is the SDK's own affair, and a later SDK may go without it: then
-    its headers come back, and nothing else changes.
+    By itself the SDK adds headers from OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, which are meant for
+    another endpoint, and a description of this machine. Building a request would also take 60 µs longer, a tenth of
+    what a request costs. The method is private to the SDK. If a later SDK has none, its headers are sent again, and
+    nothing else changes.
     """
 
     def _build_request(self, options: FinalRequestOptions, *, retries_taken: int = 0) -> httpx2.Request:  # noqa: ARG002 - it is told of retries, and makes none
@@ -153,12 +153,12 @@ def _http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
     headers["Content-Type"] = "application/json"
     return httpx2.AsyncClient(
         headers=headers,
-        # The whole request has one timer of ours, which is cheaper than one for every read.
+        # `Deadline` times the whole request, which is cheaper than one timer per read.
         timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
         limits=httpx2.Limits(
             max_connections=CONNECTIONS, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS
         ),
-        # A redirected POST becomes a GET, and would carry the endpoint's own headers to another host.
+        # A redirected POST becomes a GET, and would send the endpoint's own headers to another host.
         follow_redirects=False,
     )
 

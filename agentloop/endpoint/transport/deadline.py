@@ -1,4 +1,4 @@
-"""Deadline: one timer for all the waits of a request. It knows no network."""
+"""Defines Deadline, one timer for all the waits of a request. It contains no code about the network."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Self
 class Deadline:
     """A block that ends with a TimeoutError when its time is up, though not while it is paused.
 
-    For generators: `asyncio.timeout` would strike whoever holds what was yielded in its block, and a new one around
-    each wait takes 6 µs, half of what reading a chunk of a stream does. For the rest it is `asyncio.timeout`.
+    It is for generators. `asyncio.timeout` would cancel the code that uses a yielded value inside its block, and a new
+    one around each wait takes 6 µs, half as long as reading a chunk of a stream. Otherwise it does the same.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -28,12 +28,12 @@ class Deadline:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._timer.cancel()
-        # Somebody else may have cancelled the task as well: then it is cancelled, and not too late.
+        # If other code has cancelled the task too, the cancellation goes on and no TimeoutError is raised.
         if self._struck and self._task and self._task.uncancel() <= self._cancelled_before:
             raise TimeoutError from error
 
     def pause(self) -> None:
-        """Strike nobody until `go_on`, which must come before the next wait."""
+        """Do not cancel the task until `go_on` is called, which must happen before the next wait."""
         self._paused = True
 
     def go_on(self) -> None:

@@ -1,6 +1,6 @@
-"""The Transport protocol, and HttpTransport, which speaks to a real endpoint.
+"""Defines the Transport protocol, and HttpTransport, which sends requests to an endpoint over HTTP.
 
-A request is sent once and nothing is decoded. Retrying, rate limiting and recording wrap a transport from outside.
+A request is sent once and nothing is decoded. Retries, rate limits and recording wrap a transport from outside.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ class Transport(Protocol):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it leads."""
+        """The endpoint."""
         ...
 
     async def send(self, path: str, body: bytes) -> bytes:
         """Post the body and return the whole reply.
 
         Args:
-            path: Below the base URL, such as `/responses`.
-            body: JSON.
+            path: The path below the base URL, such as `/responses`.
+            body: The body as JSON.
 
         Raises:
-            EndpointError: there was no reply with a 2xx.
+            EndpointError: there was no reply with a 2xx status.
         """
         ...
 
     def stream(self, path: str, body: bytes) -> AsyncGenerator[bytes]:
-        """Post the body and yield the reply as it comes, cut anywhere; close it with `aclose`.
+        """Post the body and yield the reply as it arrives, cut at any point; close the generator with `aclose`.
 
         Raises:
-            EndpointError: there was no reply with a 2xx, or it broke off.
+            EndpointError: there was no reply with a 2xx status, or it was cut off.
         """
         ...
 
@@ -57,10 +57,10 @@ class Transport(Protocol):
 
 @runtime_checkable
 class WarningSource(Protocol):
-    """What a transport may be besides: one that hears what the endpoint warns of."""
+    """A protocol that a transport may also implement: it passes on the endpoint's warnings."""
 
     def take_warnings(self) -> list[str]:
-        """Return the warnings that have come since the last call, each only once in a process."""
+        """Return the warnings since the last call, each only once per process."""
         ...
 
 
@@ -68,7 +68,7 @@ class HttpTransport:
     """A transport over HTTP, with a pool of connections for each event loop that uses it.
 
     Raises:
-        ConfigurationError: the key or a header holds what no HTTP header can carry.
+        ConfigurationError: the key or a header holds a character that no HTTP header may have.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -84,7 +84,7 @@ class HttpTransport:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it leads."""
+        """The endpoint."""
         return self._endpoint
 
     async def send(self, path: str, body: bytes) -> bytes:
@@ -93,14 +93,14 @@ class HttpTransport:
         return await connection.send(path, body)
 
     async def stream(self, path: str, body: bytes) -> AsyncGenerator[bytes]:
-        """Post the body and yield the reply as it comes."""
+        """Post the body and yield the reply as it arrives."""
         connection = await self._connection()
         async with aclosing(connection.stream(path, body)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     def take_warnings(self) -> list[str]:
-        """Return the warnings that have come since the last call, each only once in a process."""
+        """Return the warnings since the last call, each only once per process."""
         warnings, self._warnings = self._warnings, []
         return warnings
 
@@ -111,7 +111,7 @@ class HttpTransport:
             self._warnings.append(f"the endpoint warns: {text}")
 
     async def aclose(self) -> None:
-        """Close the connections of every event loop that still runs."""
+        """Close the connections of all event loops that are still running."""
         while self._connections:
             loop, opening = self._connections.popitem()
             if loop.is_running():
@@ -123,11 +123,11 @@ class HttpTransport:
         if opening is None or opening.cancelled():
             self._forget_ended_loops()
             opening = self._connections[loop] = loop.create_task(_open(self._endpoint, self._warn))
-        # Several requests may wait for it: one that is cancelled must not take it from the others.
+        # Several requests may wait for this task, so a cancelled request must not cancel it.
         return await asyncio.shield(opening)
 
     def _forget_ended_loops(self) -> None:
-        # They closed their connections when they ended. Other loops may add theirs meanwhile, hence the copy.
+        # A loop closes its connections when it ends. Other threads may add connections meanwhile, hence the copy.
         for loop in tuple(self._connections):
             if loop.is_closed():
                 self._connections.pop(loop, None)
@@ -148,5 +148,5 @@ def _connect(endpoint: Endpoint, warn: Callable[[str], None]) -> Connection:
 
 
 async def _close(opening: asyncio.Task[Connection]) -> None:
-    with suppress(AgentloopError):  # one that could not be opened has nothing to close
+    with suppress(AgentloopError):  # a connection that could not be opened has nothing to close
         await (await opening).aclose()

@@ -1,6 +1,6 @@
-"""Keeps the pace that an endpoint asks for, over all runs, threads and event loops of the process.
+"""Keeps to an endpoint's rate limit, over all runs, threads and event loops of the process.
 
-What the pace is stands in the profile. That a request was refused in spite of it is for `retry` to deal with.
+The profile gives the rate limit. `retry` handles requests that are refused in spite of it.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from agentloop.wire.profile import Endpoint, Profile
 T = TypeVar("T")
 
 MINUTE_SECONDS = 60.0
-# A server counts a request when it arrives, which takes longer for one than for the next.
+# A server counts a request when it arrives, and the time that this takes varies.
 MARGIN_SECONDS = 1.0
-# After a refusal that does not say how long: the four retries of a request then last for a minute.
+# The wait after a refusal that gives none: the four retries of a request then take a minute.
 REFUSED_SECONDS = 15.0
-# Who asks for more has no room for a long time, and whoever comes next is to hear that from the server at once.
+# A server that asks for a longer wait has a used-up quota. Other requests are still sent, so that they fail at once.
 LONGEST_HELD_SECONDS = 120.0
 _TOLD_SECONDS = 0.5
 
 
 @dataclass(eq=False, slots=True)
 class RateLimiter:
-    """Lets at most so many requests start in any minute; the others wait for their turn.
+    """Lets a limited number of requests start in any minute; the others wait.
 
-    Requests go as they come until there are too many; from then on each waits until the oldest is a minute old.
+    Requests start at once until the limit is reached. From then on each waits until the oldest is a minute old.
 
     Attributes:
-        clock: Seconds from any fixed point, the same one in all threads.
-        sleep: Waits for some seconds.
+        clock: Returns seconds since any fixed point, the same one in all threads.
+        sleep: Waits for a number of seconds.
     """
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    # Of the requests that were sent lately and those that still wait, in order.
+    # The start times of recent and of waiting requests, in order.
     _starts: list[float] = field(default_factory=list[float], init=False)
     _held_until: float = field(default=float("-inf"), init=False)
 
     async def wait(self, per_minute: float, tell: Callable[[float, bool], Awaitable[None]]) -> None:
-        """Return when the next request may be sent; a wait that is cancelled gives its place back.
+        """Wait until the next request may be sent; if the wait is cancelled, another request may take its place.
 
         Args:
-            per_minute: The limit; one below 1 is a request in more than a minute.
-            tell: Hears of a wait that is worth a word before it begins: how long, and whether the server asked for it.
+            per_minute: The limit; below 1 it means one request in more than a minute.
+            tell: Called before a wait of more than half a second, with its seconds and whether the server asked for it.
         """
         while True:
             start, seconds, asked = self._reserve(per_minute)
@@ -62,21 +62,21 @@ class RateLimiter:
                     await tell(seconds, asked)
                 if seconds > 0:
                     await self.sleep(seconds)
-            except BaseException:  # most of all a cancellation: the place is somebody else's then
+            except BaseException:  # usually a cancellation: another request may take the place
                 self._give_back(start)
                 raise
             if self._held_until <= start:
                 return
-            self._give_back(start)  # meanwhile the server has asked for more
+            self._give_back(start)  # the server has asked for a longer wait in the meantime
 
     def hold(self, seconds: float) -> None:
-        """Let nothing start for so long, because the server asked for it."""
+        """Let no request start for a number of seconds, because the server asked for it."""
         if seconds <= LONGEST_HELD_SECONDS:
             with self._lock:
                 self._held_until = max(self._held_until, self.clock() + seconds)
 
     def _reserve(self, per_minute: float) -> tuple[float, float, bool]:
-        """Return when a request starts, in how many seconds that is, and whether the server's own wish decides it."""
+        """Return when a request starts, in how many seconds that is, and whether the server asked for that wait."""
         most, span = max(1, int(per_minute)), MINUTE_SECONDS / min(1, per_minute) + MARGIN_SECONDS
         with self._lock:
             now = self.clock()
@@ -88,18 +88,18 @@ class RateLimiter:
         return start, start - now, start > free
 
     def _give_back(self, start: float) -> None:
-        with self._lock, suppress(ValueError):  # a wait that ends late may be forgotten already
+        with self._lock, suppress(ValueError):  # the start of a wait that ends late may have been removed already
             self._starts.remove(start)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often one model on one endpoint may be asked, with or without a key.
+    """The rate limit of one model on one endpoint, with or without a key.
 
     Attributes:
-        limiter: Shared by all who ask.
-        per_minute: How often; None for as often as one likes.
-        terms: The same in words.
+        limiter: The limiter that all requests to the model share.
+        per_minute: The number of requests per minute; None for no limit.
+        terms: The limit in words.
     """
 
     limiter: RateLimiter
@@ -108,7 +108,7 @@ class Pace:
 
     @classmethod
     def of(cls, endpoint: Endpoint, model: str, profile: Profile) -> Pace:
-        """Return the pace that the profile asks for."""
+        """Return the rate limit in the profile."""
         anonymous = endpoint.api_key is None
         per_minute = profile.anonymous_requests_per_minute if anonymous else profile.requests_per_minute
         limiter = _LIMITERS.setdefault((endpoint.base_url, model, endpoint.api_key), RateLimiter())
@@ -117,17 +117,17 @@ class Pace:
         )
 
     async def call(self, send: Callable[[], Awaitable[T]], emit: Callable[[Notice], Awaitable[None]]) -> T:
-        """Return what `send` returns, called when it may be.
+        """Wait until the rate limit allows it, call `send` and return its result.
 
-        Others may use the same key or address, so that a request comes too soon in spite of it all. Then those that
-        follow wait as long as the server says; where it does not say, that is written on the refusal.
+        Other programs may use the same key or address, so a request may be refused nevertheless. Then later requests
+        wait as long as the server says. If it does not say, REFUSED_SECONDS is set as the error's `retry_after`.
 
         Args:
             send: Sends one request.
-            emit: Hears of a wait before it begins.
+            emit: Called with a notice before a wait.
 
         Raises:
-            RateLimitedError: the request came too soon.
+            RateLimitedError: the server refused the request because of its rate limit.
         """
         if not self.per_minute:
             return await send()

@@ -1,7 +1,7 @@
-"""When a failed request is sent again: RetryPolicy and is_retryable, over tenacity.
+"""Decides when a failed request is sent again: RetryPolicy and is_retryable, with tenacity.
 
-Nothing here knows what a request is or how it is sent, so that a stream which has to be asked for anew is retried by
-the same rules as a connection that broke.
+It contains no code about requests, so a stream that must be requested again follows the same rules as a broken
+connection.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ LONGEST_ASKED_SECONDS = 120.0
 JITTER_SECONDS = 0.5
 
 _REQUEST_TIMEOUT, _CONFLICT = 408, 409
-_BAD_CALL = "tool_use_failed"  # Groq's 400 for a call that its parser could not read, which the next one may be
+_BAD_CALL = "tool_use_failed"  # Groq's 400 for a call that its parser could not read; the next try may succeed
 
 
 def is_retryable(error: EndpointError) -> bool:
-    """Return whether the same request may well succeed when it is sent again."""
+    """Return whether the same request may succeed if it is sent again."""
     match error:
         case UnreachableError() | EndpointTimeoutError() | StreamCutError() | RateLimitedError() | ServerError():
             return True
@@ -51,15 +51,15 @@ def is_retryable(error: EndpointError) -> bool:
 class RetryPolicy:
     """How often, and for how long, a failed request is sent again.
 
-    A wait that the server asked for (`Retry-After`) is kept, up to two minutes, 0 being none; otherwise waits double
-    from half a second to eight. All have jitter, so that many runs which failed together don't come back together.
+    A wait that the server asked for (`Retry-After`) is kept, up to two minutes; 0 is no wait. Otherwise waits double
+    from half a second to eight. All waits have jitter, so that many runs that failed together don't retry together.
 
     Attributes:
-        retries: How often a request is sent again at the most.
+        retries: How often a request is sent again at most.
         give_up_after_seconds: No retry starts later than this after the first failure; waits that the server asked
             for are not counted.
-        sleep: Waits for some seconds; cancelling it ends the retries.
-        clock: Seconds from any fixed point.
+        sleep: Waits for a number of seconds; cancelling it ends the retries.
+        clock: Returns seconds since any fixed point.
     """
 
     retries: int = 4
@@ -69,7 +69,7 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> RetryPolicy:
-        """Return the policy that the endpoint's settings ask for."""
+        """Return the policy in the endpoint's settings."""
         return cls(retries=endpoint.retries, give_up_after_seconds=endpoint.give_up_after_seconds)
 
     async def call(
@@ -78,15 +78,15 @@ class RetryPolicy:
         on_retry: OnRetry,
         retryable: Callable[[EndpointError], bool] = is_retryable,
     ) -> T:
-        """Return what `attempt` returns, trying again as the policy allows.
+        """Call `attempt`, again after failures as the policy allows, and return its result.
 
         Args:
             attempt: Sends the request and reads the reply; called once for each try.
-            on_retry: Hears of each retry before the wait; `attempt` in the event counts the retries from 1.
-            retryable: Whether a failure may be retried at all, such as no longer once text has been shown.
+            on_retry: Called with each retry before the wait; `attempt` in the event counts the retries from 1.
+            retryable: Returns whether a failure may be retried; it may not, for example, once text has been shown.
 
         Raises:
-            EndpointError: the last failure; its message says so when retries did not help.
+            EndpointError: the last failure; its message says how often the request was sent.
         """
         try:
             return await attempt()
@@ -150,7 +150,7 @@ class _Course:
         return self._backoff(state) if asked is None else asked + self._jitter(state)
 
     def is_over(self, state: RetryCallState) -> bool:
-        """Return whether the next try would be one too many, too late, or after too long a wait."""
+        """Return whether the next try would exceed the number of retries, the time limit or the longest wait."""
         asked = _asked(state)
         starts_after = self._seconds() - self._asked_seconds + state.upcoming_sleep - asked
         return (
@@ -160,12 +160,12 @@ class _Course:
         )
 
     async def tell(self, state: RetryCallState) -> None:
-        """Say that a retry is coming."""
+        """Report the next retry."""
         self._asked_seconds += _asked(state)
         await self._on_retry(Retrying(_failure(state).message, state.upcoming_sleep, state.attempt_number))
 
     def give_up(self, state: RetryCallState) -> NoReturn:
-        """Raise the last failure, and say in it why there is no further try."""
+        """Raise the last failure, with the reason why there is no further try in its message."""
         failure, asked = _failure(state), _asked(state)
         if asked > LONGEST_ASKED_SECONDS:
             why = f"the server asks for a wait of {asked:.0f} s, and {LONGEST_ASKED_SECONDS:.0f} s is the most"

@@ -1,12 +1,12 @@
-"""The Model Context Protocol in both directions; needs the extra `mcp`.
+"""Implements the Model Context Protocol, as a client and as a server. It needs the extra `mcp`.
 
-The pack and its configuration are imported at once; everything that imports the SDK is imported when a server is opened
+The pack and its configuration are imported at once. Modules that import the SDK are imported when a server is opened
 or served.
 
 - `server_pack`: McpServer; `config`: its configuration.
-- `connection`: talks to a server; `process` starts it as a program, `address` reaches it by HTTP.
-- `definitions` and `schemas`: reads the server's tools; `pins`: remembers them; `offer`: makes tools of them.
-- `results`: reads what a call returns.
+- `connection`: sends requests to a server; `process`: starts it as a program; `address`: connects to it by HTTP.
+- `definitions` and `schemas`: read the server's tools; `pins`: stores accepted definitions; `offer`: makes the tools.
+- `results`: reads the result of a call.
 - `serving`: offers packs as an MCP server.
 """
 

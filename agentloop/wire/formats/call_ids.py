@@ -1,4 +1,4 @@
-"""Ids of tool calls: unique over a run, legal for every server, and as short as a model's template wants them."""
+"""Makes ids of tool calls unique in a run, legal for every server, and as short as a model's template requires."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class CallIds:
         self._short: dict[str, str] = {}
 
     def take(self, items: Iterable[Item]) -> None:
-        """Note the ids in items of the conversation."""
+        """Record the ids in items of the conversation as used."""
         self._taken.update(item.call_id for item in items if isinstance(item, ToolCall))
 
     def own(self, call: ToolCall) -> ToolCall:
-        """Return a call of a reply with an id that is its own and legal."""
+        """Return a call of a reply with an id that is legal and not used yet, and record that id."""
         call_id = call.call_id
         if call_id in self._taken or not _LEGAL.fullmatch(call_id):
             call_id = self._new()
@@ -38,7 +38,7 @@ class CallIds:
         return call if call_id == call.call_id else replace(call, call_id=call_id)
 
     def shorten(self, item: Item) -> Item:
-        """Return the item as it goes out to a model whose template wants ids of nine letters or digits."""
+        """Return the item with an id of nine letters or digits, for a model whose template requires that."""
         if not isinstance(item, (ToolCall, ToolResult)) or _SHORT.fullmatch(item.call_id):
             return item
         short = self._short.setdefault(item.call_id, f"{len(self._short):09d}")
@@ -52,9 +52,9 @@ class CallIds:
 
 
 def unwrap_parallel(call: ToolCall, tools: Iterable[Tool]) -> list[ToolCall]:
-    """Return the calls inside a call of the wrapper that OpenAI's models make up for several calls at once.
+    """Return the calls inside a call of the wrapper tool that OpenAI's models invent for several calls at once.
 
-    A tool of that name is no wrapper.
+    If a tool with that name is on offer, its call is returned unchanged.
     """
     if call.name not in _WRAPPERS or any(tool.name == call.name for tool in tools):
         return [call]
@@ -62,7 +62,7 @@ def unwrap_parallel(call: ToolCall, tools: Iterable[Tool]) -> list[ToolCall]:
         uses = mappings(mapping(from_json(call.arguments)).get("tool_uses"))
     except ValueError:
         return [call]
-    # `functions.add`: the prefix is taken away wherever names are looked up.
+    # Names such as `functions.add` may stay: the lookup of names removes the prefix.
     calls = [
         ToolCall("", string(use.get("recipient_name")), json.dumps(mapping(use.get("parameters")))) for use in uses
     ]

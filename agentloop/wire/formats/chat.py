@@ -1,4 +1,4 @@
-"""Requests to `/v1/chat/completions`. How replies are read is known by `chat_reply` and `chat_stream`."""
+"""Writes requests to `/v1/chat/completions`. `chat_reply` and `chat_stream` read the replies."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from agentloop.wire.streams.stream import StreamDecoder
 
 
 class ChatCompletions:
-    """The older route, which servers of every kind speak."""
+    """The older route, which every kind of server has."""
 
     path = "/chat/completions"
 
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
-        """Return the JSON of the items of one or more whole turns, one fragment a message.
+        """Return the JSON of the items of one or more whole turns, one fragment per message.
 
         System messages are left out (`ModelRequest.instructions` holds them), and so are items of types that only
-        `/v1/responses` knows. Reasoning is included where the profile says so.
+        `/v1/responses` has. Reasoning is included if the profile says so.
         """
         thinks = profile.reasoning_replay == "text"
         kept = (item for item in items if thinks or not isinstance(item, Reasoning))
@@ -39,10 +39,10 @@ class ChatCompletions:
         return dump([{"type": "function", "function": _write_tool(tool, profile)} for tool in tools])
 
     def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
-        """Return the body of a request from what was encoded before.
+        """Return the body of a request from the encoded conversation and tools.
 
         Raises:
-            ConfigurationError: `extra_body` holds what is not JSON.
+            ConfigurationError: a value in `extra_body` is not JSON.
         """
         request, fragments = tell_form(request, fragments)
         settings, profile = request.settings, request.profile
@@ -50,7 +50,7 @@ class ChatCompletions:
         fields = {
             "model": request.model,
             "stream": request.stream,
-            # Without it OpenAI and vLLM say nothing of tokens in a stream.
+            # Without it OpenAI and vLLM do not report tokens in a stream.
             "stream_options": {"include_usage": True} if request.stream and profile.stream_usage else None,
             "tools": tools if request.tools else None,
             "tool_choice": {"type": "function", "function": {"name": name}} if name else word,
@@ -65,7 +65,7 @@ class ChatCompletions:
 
         Raises:
             ReplyError: the body is not a reply.
-            EndpointError: the body says that the request failed.
+            EndpointError: the body reports that the request failed.
         """
         return read_body(body)
 
@@ -81,7 +81,7 @@ def _write_tool(tool: Tool, profile: Profile) -> JsonObject:
 
 
 def _write_messages(items: Iterable[Item]) -> Iterator[JsonObject]:
-    """Yield the messages; all that the assistant thinks, says and calls in one turn is one of them."""
+    """Yield the messages; the reasoning, text and calls of one assistant turn are a single message."""
     thoughts: list[str] = []
     texts: list[str] = []
     calls: list[ToolCall] = []
@@ -107,7 +107,7 @@ def _write_messages(items: Iterable[Item]) -> Iterator[JsonObject]:
 def _write_turn(thoughts: Iterable[str], texts: Iterable[str], calls: Sequence[ToolCall]) -> Iterator[JsonObject]:
     content = "\n\n".join(text for text in texts if text)
     if calls:
-        # DeepSeek refuses a call without the thought that led to it, and ignores other thoughts.
+        # DeepSeek refuses a call without the reasoning that led to it, and ignores other reasoning.
         thought = "\n\n".join(text for text in thoughts if text)
         reasoning = {"reasoning_content": thought} if thought else {}
         written = [write_call(call) for call in calls]

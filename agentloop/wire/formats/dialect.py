@@ -1,4 +1,4 @@
-"""The Dialect protocol: what every wire format must be able to do. No format lives here."""
+"""Defines the Dialect protocol, which every wire format implements. The formats are in modules of their own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class ModelRequest:
     """One request to a model, before it is written in a dialect.
 
     Attributes:
-        model: The model's name as the server knows it.
-        instructions: The system text, those of the conversation's own system messages merged in, or None.
+        model: The model's name on the server.
+        instructions: The system text, including the conversation's own system messages, or None.
         items: The whole conversation.
         tools: The tools on offer; empty in a last turn without tools.
-        settings: What the model is asked for.
+        settings: The settings for the model.
         profile: What the server can and can't do.
-        stream: Whether the reply is to come as server-sent events.
-        output: What the answer is to follow, as `json_schema` has it: name, schema, strict. None for free text.
+        stream: Whether to request the reply as server-sent events.
+        output: The schema of the answer in the form of `json_schema`: name, schema, strict. None for free text.
     """
 
     model: str
@@ -38,30 +38,30 @@ class ModelRequest:
 
 
 class Decoder(Protocol):
-    """Reads one streamed reply from its bytes, cut anywhere."""
+    """Reads one streamed reply from its bytes, which may be cut at any point."""
 
     def feed(self, data: bytes) -> list[TextDelta | ReasoningDelta]:
-        """Take the next bytes and return what there is to show.
+        """Take the next bytes and return the deltas to show.
 
         Raises:
-            EndpointError: the stream itself says that the response failed; what came before it has been returned.
+            EndpointError: an event says that the response failed. All deltas before it have been returned.
         """
         ...
 
     def close(self) -> Reply:
-        """Return the whole reply once the bytes have ended.
+        """Return the whole reply after the last bytes.
 
-        The text of a plain body that a server sent in place of a stream is in the reply alone: `feed` showed nothing.
+        If the server sent a plain body instead of a stream, `feed` returned no deltas and only the reply has the text.
 
         Raises:
             StreamCutError: the stream ended without its terminal event.
-            EndpointError: the response failed, or what came is no reply.
+            EndpointError: the response failed, or the bytes are not a reply.
         """
         ...
 
 
 class Dialect(Protocol):
-    """One wire format. It is pure, and it doesn't know which side of the wire it is on."""
+    """One wire format. It does no input or output."""
 
     @property
     def path(self) -> str:
@@ -69,18 +69,24 @@ class Dialect(Protocol):
         ...
 
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
-        """Return the JSON of the items of one or more whole turns, one fragment a wire item, without system messages.
+        """Return the JSON of the items of one or more whole turns, without system messages, one fragment per wire item.
 
-        Called once for each item of a run: the fragments are kept and used again in every later request.
+        It is called once for each item of a run: the fragments are kept and used again in every later request.
         """
         ...
 
     def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
-        """Return the JSON array of the tools; made once for an agent and kept."""
+        """Return the JSON array of the tools. It is called once for an agent, and the result is kept."""
         ...
 
     def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
-        """Return the body of a request from what was encoded before."""
+        """Return the body of a request.
+
+        Args:
+            request: The request.
+            fragments: The conversation, from `encode_items`.
+            tools: The tools, from `encode_tools`.
+        """
         ...
 
     def decode(self, body: bytes) -> Reply:
@@ -88,7 +94,7 @@ class Dialect(Protocol):
 
         Raises:
             ReplyError: the body is not JSON of this dialect.
-            EndpointError: the body says that the response failed.
+            EndpointError: the body reports that the response failed.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Where the images of tools' results go on a wire that has no place for them in a result. Pure rearranging of items."""
+"""Moves the images of tools' results into messages, for formats that allow no images in a result."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from agentloop.wire.profile import Profile
 
 
 def place_images(items: Iterable[Item], profile: Profile, *, in_results: bool) -> Iterable[Item]:
-    """Return the items of whole turns with the images of results where the model can see them.
+    """Return the items of whole turns with the images of results in a place where the model can see them.
 
-    That is in a message of the user after all the results of a turn, since servers want calls and results side by
-    side; each image says which call it came from. A model that sees no images is told that there was one.
+    Images go into a user message after all the results of a turn, because servers require calls and results to be
+    adjacent. A line before each image says which call it came from. If the model accepts no images, a note in the
+    result says that there was one.
 
     Args:
-        items: Whole turns.
-        profile: Whether the model takes images at all.
+        items: The items of whole turns.
+        profile: Says whether the model accepts images.
         in_results: Whether results may keep their images.
     """
     items = tuple(items)
@@ -40,9 +41,9 @@ def _place(items: Sequence[Item], profile: Profile, *, in_results: bool) -> Iter
             yield replace(item, content=f"{item.content}\n{unseen}".strip(), images=())
         else:
             yield replace(item, content=item.content or "(see the image below)", images=())
-            whose = f"of the result of {names.get(item.call_id, 'a tool')} ({item.call_id}):"
+            source = f"of the result of {names.get(item.call_id, 'a tool')} ({item.call_id}):"
             for number, image in enumerate(item.images, 1):
-                shown += [Text(f"Image {number} {whose}"), image]
+                shown += [Text(f"Image {number} {source}"), image]
     yield from _show(shown)
 
 

@@ -1,13 +1,13 @@
 """Tool calls for models that have no tool calling, over `/v1/chat/completions`.
 
-The tools are told in the system text, and `response_format` holds the model to one of two shapes:
-`{"tool": ..., "arguments": ...}` or `{"answer": ...}` (llama.cpp, vLLM and OVHcloud take it there); a
-model known to be small is held to one sentence once the tools have returned. Calls and results go back as plain
-messages. How chat bodies and streams are laid out is known by `chat` and its rooms, not here.
+The system text describes the tools, and `response_format` holds the model to one of two forms:
+`{"tool": ..., "arguments": ...}` or `{"answer": ...}` (llama.cpp, vLLM and OVHcloud accept it there). A
+model with `small_model` is held to one sentence after the tools have returned. Calls and results are sent back as
+plain messages. `chat` and its modules contain the layout of chat bodies and streams.
 
-The words were chosen by trying them on SmolLM2-135M, where they decide whether it works at all: whether a tool helps
-is asked right beside the question, and a result is followed by the question once more. Without that it chats in place
-of calling, and then calls in place of answering.
+The words were chosen by trying them on SmolLM2-135M, where they decide whether it works at all. The hint to use a tool
+stands directly before the question, and the question is repeated after each result. Without that the model chats
+instead of calling a tool, and then calls tools instead of answering.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from agentloop.wire.profile import Profile
 
 _USE = "If a tool can find this out, use it: "
 _ANSWER = "Answer with the result, in one short sentence."
-# It begins with a capital, so it is neither JSON nor a list; the bound ends what would go on for ever.
+# A sentence begins with a capital letter, so it is neither JSON nor a list. The limit on its length stops endless text.
 _SENTENCE = dump({"type": "string", "pattern": r'^[A-Z][^"{}\\]{1,120}[.]$'})
-_PLACE = "#/$defs/"
+_DEFINITIONS = "#/$defs/"
 _TEXT: JsonObject = {"type": "string"}
 _STARTS = ('{"tool":', '{"answer":')
 
 
 class PromptedChat:
-    """A chat in which a model without tool calling calls tools all the same."""
+    """A chat format with which a model without tool calling can call tools."""
 
     path = "/chat/completions"
 
@@ -49,7 +49,7 @@ class PromptedChat:
         self._chat = ChatCompletions()
 
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
-        """Return the JSON of the items of one or more whole turns, one fragment a message."""
+        """Return the JSON of the items of one or more whole turns, one fragment per message."""
         return self._chat.encode_items(_write_plainly(items, profile), profile)
 
     def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
@@ -57,10 +57,10 @@ class PromptedChat:
         return dump(_write_reply_schema(tools, profile, _TEXT))
 
     def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
-        """Return the body of a request from what was encoded before.
+        """Return the body of a request from the encoded conversation and tools.
 
         Raises:
-            ConfigurationError: `extra_body` holds what is not JSON.
+            ConfigurationError: a value in `extra_body` is not JSON.
         """
         request, choice = without_reasoning(request), request.settings.tool_choice or "auto"
         is_result = any(isinstance(item, ToolResult) for item in request.items[-1:])
@@ -86,7 +86,7 @@ class PromptedChat:
 
         Raises:
             ReplyError: the body is not a reply.
-            EndpointError: the body says that the request failed.
+            EndpointError: the body reports that the request failed.
         """
         return _read_reply(self._chat.decode(body))
 
@@ -96,9 +96,9 @@ class PromptedChat:
 
 
 class PromptedDecoder:
-    """Shows plain text and the text of an answer as they come, and nothing of the JSON around it.
+    """Shows plain text and the text of an answer as they arrive, without the JSON around the answer.
 
-    What begins with a quotation mark is not shown before its end, by whoever holds the whole reply.
+    Text that begins with a quotation mark is not shown in deltas; only the whole reply has it.
     """
 
     def __init__(self, chat: Decoder) -> None:
@@ -108,10 +108,10 @@ class PromptedDecoder:
         self._is_plain = False
 
     def feed(self, data: bytes) -> list[TextDelta | ReasoningDelta]:
-        """Take the next bytes and return what there is to show.
+        """Take the next bytes and return the deltas to show.
 
         Raises:
-            EndpointError: the stream itself says that the response failed.
+            EndpointError: an event says that the response failed.
         """
         shown: list[TextDelta | ReasoningDelta] = []
         for delta in self._chat.feed(data):
@@ -122,11 +122,11 @@ class PromptedDecoder:
         return shown
 
     def close(self) -> Reply:
-        """Return the whole reply once the bytes have ended.
+        """Return the whole reply after the last bytes.
 
         Raises:
             StreamCutError: the stream ended without its terminal event.
-            EndpointError: the response failed, or what came is no reply.
+            EndpointError: the response failed, or the bytes are not a reply.
         """
         return _read_reply(self._chat.close())
 
@@ -136,7 +136,7 @@ class PromptedDecoder:
         self._text += text
         start = "".join(self._text.split())
         if start.startswith('"'):
-            return ""  # whether this is text or JSON is known at its end
+            return ""  # only the end tells whether this is text or JSON
         if not any(start.startswith(known) or known.startswith(start) for known in _STARTS):
             self._is_plain = True
             return self._text
@@ -157,15 +157,21 @@ def _write_format(profile: Profile, schema: bytes) -> JsonObject:
 
 
 def _write_reply_schema(tools: Sequence[Tool], profile: Profile, answer: JsonObject | None) -> JsonObject:
-    """Return the schema of a reply that calls a tool or answers; without an answer, one that calls a tool."""
-    places = {tool.name: write_schema(tool, profile) for tool in tools}
-    shapes = [_close({"tool": {"const": name}, "arguments": {"$ref": _PLACE + name}}) for name in places]
+    """Return the schema of a reply that calls one of the tools or answers.
+
+    Args:
+        tools: The tools on offer.
+        profile: Says which schema keywords the server accepts.
+        answer: The schema of the answer; None if the reply must call a tool.
+    """
+    schemas = {tool.name: write_schema(tool, profile) for tool in tools}
+    shapes = [_close({"tool": {"const": name}, "arguments": {"$ref": _DEFINITIONS + name}}) for name in schemas]
     if answer is _TEXT:
         shapes.append(_close({"answer": _TEXT}))
     elif answer is not None:
-        places["."] = answer  # which is no name of a tool
-        shapes.append(_close({"answer": {"$ref": f"{_PLACE}."}}))
-    definitions = {name: move_references(schema, _PLACE + name) for name, schema in places.items()}
+        schemas["."] = answer  # no tool can have this name
+        shapes.append(_close({"answer": {"$ref": f"{_DEFINITIONS}."}}))
+    definitions = {name: move_references(schema, _DEFINITIONS + name) for name, schema in schemas.items()}
     return {**({"anyOf": shapes} if tools else shapes[0]), "$defs": definitions}
 
 
@@ -174,7 +180,7 @@ def _close(properties: JsonObject) -> JsonObject:
 
 
 def _describe(request: ModelRequest, offered: Iterable[Tool]) -> str:
-    """Return the words that tell of the tools on offer, and of an answer that the server can't be told of."""
+    """Return the text that describes the tools on offer, and the answer's schema if the server does not accept it."""
     tools = [_describe_tool(tool) for tool in offered]
     lines = ["Tools:", *tools, '{"answer": ...} when the result is known'] if tools else []
     if request.output is not None and needs_words(request):
@@ -186,10 +192,11 @@ def _describe(request: ModelRequest, offered: Iterable[Tool]) -> str:
 def _describe_tool(tool: Tool) -> str:
     properties = mapping(tool.parameters.get("properties"))
     names = ", ".join(f"{json.dumps(name)}: ..." for name in properties)
-    told = {name: string(mapping(schema).get("description")) for name, schema in properties.items()}
-    notes = [f"{name}: {text}" for name, text in told.items() if text]
+    descriptions = {name: string(mapping(schema).get("description")) for name, schema in properties.items()}
+    notes = [f"{name}: {text}" for name, text in descriptions.items() if text]
     line = " ".join([_write_call(tool.name, f"{{{names}}}"), tool.description, *notes])
-    return " ".join(line.split())  # a line each: a stray line break made SmolLM2 repeat its call in place of answering
+    # One line per tool: a stray line break made SmolLM2 repeat its call instead of answering.
+    return " ".join(line.split())
 
 
 def _write_call(name: str, arguments: str) -> str:
@@ -197,7 +204,7 @@ def _write_call(name: str, arguments: str) -> str:
 
 
 def _write_plainly(items: Iterable[Item], profile: Profile) -> list[Item]:
-    """Return the items with calls and results as what the assistant and the user said."""
+    """Return the items with calls as messages of the assistant and results as messages of the user."""
     names: dict[str, str] = {}
     plain: list[Item] = []
     for item in place_images(items, profile, in_results=True):
@@ -215,16 +222,16 @@ def _write_plainly(items: Iterable[Item], profile: Profile) -> list[Item]:
 
 
 def _write_last(request: ModelRequest, *, may_call: bool) -> list[Item]:
-    """Return the last item with the words that belong to it only while it is the last, or nothing if there are none."""
+    """Return the last item with the text that is added only while it is the last; an empty list if none is added."""
     items = request.items
     match items[-1:]:
         case [Message(role="user", content=(Text(text), *rest))] if may_call:
             return [Message("user", (Text(_USE + text), *rest))]
         case [ToolResult(call_id=call_id) as result]:
             call = [item for item in items if isinstance(item, ToolCall) and item.call_id == call_id]
-            told = _write_plainly([*call, result], request.profile)[-1]
-            asked = [item for item in items if isinstance(item, Message) and item.role == "user"]
-            texts = [item.text for item in (told, *asked[-1:]) if isinstance(item, Message)]
+            returned = _write_plainly([*call, result], request.profile)[-1]
+            questions = [item for item in items if isinstance(item, Message) and item.role == "user"]
+            texts = [item.text for item in (returned, *questions[-1:]) if isinstance(item, Message)]
             images = result.images if request.profile.images else ()
             words = f"\n{_ANSWER}" if request.output is None else ""
             return [Message("user", (Text("\n\n".join(texts) + words), *images))]
@@ -238,18 +245,18 @@ def _read_reply(reply: Reply) -> Reply:
 
 
 def _read_message(message: Message) -> Message | ToolCall:
-    said = mapping(_read(message.text))
-    name = said.get("tool")
-    if isinstance(name, str) and isinstance(said.get("arguments"), dict):
-        return ToolCall("", name, dump(mapping(said["arguments"])).decode())
-    if isinstance(said.get("answer"), dict):
-        return replace(message, content=(Text(dump(said["answer"]).decode()),))
+    fields = mapping(_read(message.text))
+    name = fields.get("tool")
+    if isinstance(name, str) and isinstance(fields.get("arguments"), dict):
+        return ToolCall("", name, dump(mapping(fields["arguments"])).decode())
+    if isinstance(fields.get("answer"), dict):
+        return replace(message, content=(Text(dump(fields["answer"]).decode()),))
     answer = _read_answer(message.text)
     return message if answer is None else replace(message, content=(Text(answer),))
 
 
 def _read_answer(text: str) -> str | None:
-    """Return the text of an answer, as far as it has come; None if this is none."""
+    """Return the text of an answer, as far as it has come; None if the text is not an answer."""
     sentence = _read(text)
     answer = sentence if isinstance(sentence, str) else mapping(_read(text, cut_off=True)).get("answer")
     return answer if isinstance(answer, str) else None

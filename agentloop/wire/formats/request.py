@@ -1,6 +1,6 @@
-"""What requests of both routes have in common: the body around what is encoded already, and what goes into it.
+"""Writes the parts that requests of both routes have in common: the body around the encoded parts, calls, schemas.
 
-How items, tools and settings are written is known by each route's own room.
+The module of each route contains how items, tools and settings are written.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ def write_body(
     conversation: Sequence[bytes],
     refused: Collection[str] = (),
 ) -> bytes:
-    """Return the body of a request, with the conversation at its end so that what comes before stays the same.
+    """Return the body of a request.
+
+    The conversation comes last, so that the bytes before it stay the same from request to request.
 
     Args:
-        fields: The known fields, one at least; None is left out, and bytes are taken as the JSON that they are.
-        extra: Fields that agentloop does not know, sent as they are and in place of a known one of the same name.
-        name: The conversation's field.
-        conversation: The fragments of the conversation, JSON each.
-        refused: Names of fields that are not sent, known or not.
+        fields: The fields of the body, at least one. A field that is None is left out; bytes are JSON already.
+        extra: Further fields from the user, sent as they are. They replace fields of the same name.
+        name: The name of the conversation's field.
+        conversation: The fragments of the conversation, each of them JSON.
+        refused: Names of fields that are not sent, also if they are in `extra`.
 
     Raises:
         ConfigurationError: a value in `extra` is not JSON.
@@ -52,7 +54,7 @@ def write_body(
     head += b"".join(b',"%b":%b' % (key.encode(), value) for key, value in encoded.items())
     if name in extra:
         return b"{%b}" % head
-    # One join of everything: each further copy of a long conversation would cost milliseconds.
+    # Everything is joined once, because each further copy of a long conversation would cost milliseconds.
     listed = [b","] * (2 * len(conversation) - 1)
     listed[::2] = conversation
     return b"".join((b"{", head, b',"', name.encode(), b'":[', *listed, b"]}"))
@@ -67,8 +69,8 @@ def write_call(call: ToolCall) -> JsonObject:
 def write_arguments(call: ToolCall) -> str:
     """Return a call's arguments as the text of a JSON object, whatever the model wrote.
 
-    Ollama, vLLM and SGLang fail on a history that holds anything else. What can't be mended becomes `{}`; the
-    call's result tells the model what was wrong.
+    Ollama, vLLM and SGLang fail on a history that holds anything else. Arguments that can't be repaired become `{}`;
+    the call's result tells the model what was wrong.
     """
     try:
         if isinstance(from_json(call.arguments.encode(), allow_inf_nan=False), dict):
@@ -82,14 +84,15 @@ def write_arguments(call: ToolCall) -> str:
 
 
 def write_schema(tool: Tool, profile: Profile) -> JsonObject:
-    """Return a tool's schema with only those constraints that the server takes; the others are told in words."""
+    """Return a tool's schema with the constraints that the server accepts; descriptions state the others in words."""
     return restrict(tool.parameters, profile.schema_keywords)
 
 
 def choose_tools(request: ModelRequest) -> tuple[str | None, str | None]:
-    """Return the word of `tool_choice` and the name of the one tool that must be called, where either is to be sent.
+    """Return how to send the tool choice: a word such as `required`, or the name of the tool that must be called.
 
-    A server that does not obey a named choice is asked to call some tool, if it obeys that.
+    Both are None if nothing is to be sent. If the server does not obey a named choice, `required` is sent instead,
+    provided that the server obeys that.
     """
     choice = request.settings.tool_choice if request.tools else None
     if choice is None or choice in _WORDS:

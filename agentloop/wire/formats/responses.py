@@ -1,6 +1,6 @@
-"""Requests to `/v1/responses`, in the two ways in which servers take tool calls and their results.
+"""Writes requests to `/v1/responses`, in the two forms in which servers accept tool calls and their results.
 
-How replies are read is known by `responses_reply` and `responses_stream`; both ways share it.
+`responses_reply` and `responses_stream` read the replies of both forms.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from agentloop.wire.streams.stream import StreamDecoder
 
 
 class NativeResponses:
-    """Calls and results as `function_call` and `function_call_output` items, as OpenAI defines them."""
+    """Writes calls and results as `function_call` and `function_call_output` items, as OpenAI defines them."""
 
     path = "/responses"
     _results_take_images = True
 
     def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
-        """Return the JSON of the items of one or more whole turns, one fragment a wire item.
+        """Return the JSON of the items of one or more whole turns, one fragment per wire item.
 
-        System messages are not among them: `ModelRequest.instructions` holds them, since templates fail on a late one.
+        System messages are left out: `ModelRequest.instructions` holds them, because chat templates fail on a system
+        message that is not the first.
         """
         names = {item.call_id: item.name for item in items if isinstance(item, ToolCall)}
         kept = (item for item in items if not isinstance(item, Reasoning) or _goes_back(item, profile))
@@ -40,7 +41,7 @@ class NativeResponses:
         return [dump(raw) for entry in gather_calls(placed) for raw in self._write(entry, names)]
 
     def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
-        """Return the JSON array of the tools; `strict` is always said, as OpenAI takes its absence for true."""
+        """Return the JSON array of the tools; `strict` is always sent, because OpenAI's default is true."""
         return dump(
             [
                 {
@@ -55,15 +56,15 @@ class NativeResponses:
         )
 
     def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
-        """Return the body of a request from what was encoded before.
+        """Return the body of a request from the encoded conversation and tools.
 
         Raises:
-            ConfigurationError: `extra_body` holds what is not JSON.
+            ConfigurationError: a value in `extra_body` is not JSON.
         """
         request, fragments = tell_form(request, fragments)
         settings, profile = request.settings, request.profile
         system = request.instructions or None
-        apart = profile.system == "instructions"
+        in_field = profile.system == "instructions"
         word, name = choose_tools(request)
         fields = {
             "model": request.model,
@@ -71,11 +72,11 @@ class NativeResponses:
             "stream": request.stream,
             "tools": tools if request.tools else None,
             "tool_choice": {"type": "function", "name": name} if name else word,
-            "instructions": system if apart else None,
+            "instructions": system if in_field else None,
             **write_settings(settings, profile, "responses", has_tools=bool(request.tools)),
         }
         conversation = fragments
-        if system and not apart:
+        if system and not in_field:
             conversation = [dump({"type": "message", "role": "system", "content": system}), *fragments]
         fields = add_format(fields, request, "responses")
         return write_body(fields, settings.extra_body, "input", conversation, profile.refused)
@@ -85,7 +86,7 @@ class NativeResponses:
 
         Raises:
             ReplyError: the body is not a reply.
-            EndpointError: the body says that the response failed.
+            EndpointError: the body reports that the response failed.
         """
         return read_body(body)
 
@@ -128,9 +129,9 @@ class NativeResponses:
 
 
 class MessageResponses(NativeResponses):
-    """Calls as `tool_calls` of an assistant message and results as messages of a tool; all else as in native.
+    """Writes calls as `tool_calls` of an assistant message and results as messages of a tool.
 
-    This is what OVHcloud's guide to its `/v1/responses` shows.
+    All other items are written as in NativeResponses. This is the form in OVHcloud's guide to its `/v1/responses`.
     """
 
     _results_take_images = False
@@ -139,8 +140,8 @@ class MessageResponses(NativeResponses):
         return [{"type": "message", "role": "assistant", "tool_calls": [write_call(call) for call in calls]}]
 
     def _write_result(self, result: ToolResult, name: str | None, /) -> JsonObject:
-        said = {"type": "message", "role": "tool", "tool_call_id": result.call_id, "content": result.content}
-        return said | ({"name": name} if name else {})
+        message = {"type": "message", "role": "tool", "tool_call_id": result.call_id, "content": result.content}
+        return message | ({"name": name} if name else {})
 
 
 def _goes_back(reasoning: Reasoning, profile: Profile) -> bool:
@@ -149,7 +150,7 @@ def _goes_back(reasoning: Reasoning, profile: Profile) -> bool:
 
 
 def _write_reasoning(reasoning: Reasoning) -> JsonObject:
-    """Return the item as its own server takes it: OpenAI refuses readable reasoning, and vLLM ciphertext."""
+    """Return the item in the form that its server accepts: OpenAI refuses readable reasoning, vLLM ciphertext."""
     if reasoning.encrypted is not None:
         key = {"id": reasoning.id} if reasoning.id else {}
         return {"type": "reasoning", **key, "summary": [], "encrypted_content": reasoning.encrypted}
@@ -164,7 +165,7 @@ def _write_message(message: Message) -> Sequence[JsonObject]:
         return [{"type": "message", "role": "user", "content": content}]
     if message.role == "system" or not message.text:
         return []
-    # A plain string: in parts, vLLM and OpenRouter request for an id, and OpenAI refuses one that it did not give.
+    # A plain string: for parts, vLLM and OpenRouter require an id, and OpenAI refuses an id that it did not issue.
     phase = {"phase": message.phase} if message.phase else {}
     return [{"type": "message", "role": "assistant", "content": message.text, **phase}]
 

@@ -1,6 +1,6 @@
-"""What the model is asked for, as fields of a request's body; and what the endpoint would refuse of it.
+"""Writes the settings for the model as fields of a request's body, and finds those that the endpoint refuses.
 
-Both routes share this; what differs between them is a parameter or a field of the profile.
+Both routes share this module; a parameter or a field of the profile expresses the differences.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PASSED_ON = (
     "prompt_cache_key",
 )
 
-# A field that is asked for in so many words, and without which the result is another one. What does the same here.
+# Fields that change the result if they are dropped, each with what to do instead.
 _CHANGES_THE_RESULT: Mapping[str, str] = {
     "background": "leave it out: agent.run is a coroutine, and can wait in a task of your own",
     "conversation": "give history=result.items: the endpoint keeps no conversations",
@@ -36,10 +36,10 @@ _CHANGES_THE_RESULT: Mapping[str, str] = {
 
 
 def write_settings(settings: ModelSettings, profile: Profile, route: Route, *, has_tools: bool) -> JsonObject:
-    """Return the fields of a body that say what the model is asked for; None for what is not."""
+    """Return the fields of a body for the settings; a setting that is not set gives None."""
     fields: JsonObject = {name: getattr(settings, name) for name in _PASSED_ON}
     if not has_tools:
-        del fields["parallel_tool_calls"]  # OpenAI refuses it then
+        del fields["parallel_tool_calls"]  # OpenAI refuses it in a request without tools
     fields[profile.max_tokens_field if route == "chat" else "max_output_tokens"] = settings.max_output_tokens
     if settings.verbosity is not None and "verbosity" not in profile.refused:
         fields |= {"verbosity": settings.verbosity} if route == "chat" else {"text": {"verbosity": settings.verbosity}}
@@ -49,21 +49,21 @@ def write_settings(settings: ModelSettings, profile: Profile, route: Route, *, h
 
 
 def check_settings(settings: ModelSettings, profile: Profile) -> None:
-    """Hold what is asked for in so many words against what the endpoint can do, before a request is made.
+    """Check that the endpoint accepts those fields of `extra_body` that change the result, before a request is made.
 
     Raises:
-        ConfigurationError: the endpoint refuses a field without which the result would be another one.
+        ConfigurationError: the endpoint refuses such a field.
     """
     for name in settings.extra_body:
         if name in profile.refused and name in _CHANGES_THE_RESULT:
             raise ConfigurationError(
                 f"extra_body asks for {name}, which this endpoint does not have",
-                hint=f"{_CHANGES_THE_RESULT[name]}; where the endpoint does have it, take it out of Profile.refused",
+                hint=f"{_CHANGES_THE_RESULT[name]}; if the endpoint does have it, take it out of Profile.refused",
             )
 
 
 def dropped_settings(settings: ModelSettings, profile: Profile) -> Iterator[str]:
-    """Yield in words what was asked for and is not sent, or not as it was asked for."""
+    """Yield one sentence for each setting that is not sent, or is sent with another value."""
     for name in (*_PASSED_ON, "verbosity"):
         if getattr(settings, name) is not None and name in profile.refused:
             instead = "; calls run one after the other instead" if name == "parallel_tool_calls" else ""
@@ -75,7 +75,7 @@ def dropped_settings(settings: ModelSettings, profile: Profile) -> Iterator[str]
     if effort is not None and (profile.reasoning == "none" or not profile.efforts):
         yield "reasoning_effort is not sent: the endpoint refuses or ignores it"
     elif effort is not None and effort not in profile.efforts:
-        yield f"reasoning_effort {effort} is sent as {_nearest(effort, profile)}: the endpoint takes no other"
+        yield f"reasoning_effort {effort} is sent as {_nearest(effort, profile)}: the endpoint does not accept {effort}"
 
 
 def _write_reasoning(asked: Effort, profile: Profile, route: Route) -> JsonObject:

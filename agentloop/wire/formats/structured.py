@@ -1,7 +1,7 @@
-"""How an answer of a schema is asked for, on each rung of the ladder, and whether the server listened.
+"""Asks for an answer that follows a schema, in each way that servers support, and detects a server that ignores it.
 
-The rung is the profile's to say (`structured_output`); that an answer is checked in any case is no matter of the wire.
-`ModelRequest.output` is what both routes call `json_schema`: its name, the schema, and whether that is strict.
+The profile's field `structured_output` chooses the way. The answer is always checked, but not in this package.
+`ModelRequest.output` is the object that both routes call `json_schema`: its name, the schema, and whether it is strict.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEAD_BYTES = 40
 
 
 def write_format(request: ModelRequest, route: Route) -> JsonObject:
-    """Return the fields of a body that hold the answer to the schema; none where only words do."""
+    """Return the fields of a body that hold the answer to the schema; empty if only the prompt does that."""
     if request.output is None or request.profile.structured_output == "prompt":
         return {}
     form = restrict_form(request.output, request.profile)
@@ -37,24 +37,24 @@ def write_format(request: ModelRequest, route: Route) -> JsonObject:
 
 
 def add_format(fields: JsonObject, request: ModelRequest, route: Route) -> JsonObject:
-    """Return the fields of a body with those that hold the answer to the schema."""
+    """Return the fields of a body together with those that hold the answer to the schema."""
     written = write_format(request, route)
     text = mapping(fields.get("text")) | mapping(written.get("text"))
     return {**fields, **written, "text": text or None}
 
 
 def restrict_form(form: JsonObject, profile: Profile) -> JsonObject:
-    """Return what the answer is to follow with only those constraints that the server takes as such."""
+    """Return the `json_schema` object with only the constraints that the server accepts as keywords."""
     return {**form, "schema": restrict(form["schema"], profile.schema_keywords)}
 
 
 def needs_words(request: ModelRequest) -> bool:
-    """Tell whether the server can't be given the schema, so that the model has to be."""
+    """Return whether the schema must be given to the model in the prompt, because the server does not accept it."""
     return request.output is not None and request.profile.structured_output in _IN_WORDS
 
 
 def tell_form(request: ModelRequest, fragments: Sequence[bytes]) -> tuple[ModelRequest, Sequence[bytes]]:
-    """Return a request with the schema in words where it needs them, and without reasoning where that gets in the way.
+    """Return a request with the schema in the prompt if it is needed there, and without reasoning if that interferes.
 
     Args:
         request: The request.
@@ -69,14 +69,14 @@ def tell_form(request: ModelRequest, fragments: Sequence[bytes]) -> tuple[ModelR
 
 
 def without_reasoning(request: ModelRequest) -> ModelRequest:
-    """Return the request without reasoning where that gets in the way of the schema."""
+    """Return the request without reasoning if that interferes with the schema."""
     if request.output is None or not request.profile.structured_apart:
         return request
     return replace(request, settings=replace(request.settings, reasoning_effort=None))
 
 
 def add_words(request: ModelRequest, fragments: Sequence[bytes], words: str) -> tuple[ModelRequest, Sequence[bytes]]:
-    """Return a request with more words in its system text; for a model that knows none, after the user's last ones."""
+    """Return a request with text added to its system text, or to the user's last message if there is no system role."""
     if not words:
         return request, fragments
     if request.profile.system == "user":
@@ -85,7 +85,7 @@ def add_words(request: ModelRequest, fragments: Sequence[bytes], words: str) -> 
 
 
 def is_ignored(reply: Reply, profile: Profile) -> bool:
-    """Tell whether a reply that was held to a schema shows no sign of it: its root would be an object."""
+    """Return whether a reply ignores its schema: the schema's root is an object, and the reply contains none."""
     has_calls = any(isinstance(item, ToolCall) for item in reply.items)
     if profile.structured_output == "prompt" or reply.stop != "complete" or has_calls:
         return False
@@ -94,7 +94,7 @@ def is_ignored(reply: Reply, profile: Profile) -> bool:
 
 
 def _add_to_last_question(fragments: Sequence[bytes], words: str) -> Sequence[bytes]:
-    """Return the conversation with words after the last thing that the user said."""
+    """Return the conversation with text added to the user's last message."""
     for at in range(len(fragments) - 1, -1, -1):
         if _USER in fragments[at][:_HEAD_BYTES]:
             message = load(fragments[at])

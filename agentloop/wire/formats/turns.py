@@ -1,4 +1,4 @@
-"""The order in which a turn's items go over the wire. Pure grouping; no JSON here."""
+"""Puts the items of a turn into the order in which they are sent. It groups items and writes no JSON."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ Entry: TypeAlias = Message | Reasoning | ToolResult | Opaque | tuple[ToolCall, .
 
 
 def gather_calls(items: Iterable[Item]) -> Iterator[Entry]:
-    """Yield the items in order, but the calls of a turn at its end, and those side by side as one tuple.
+    """Yield the items in order, but with the calls of a turn at its end; adjacent calls are one tuple.
 
-    What the assistant said between its calls goes ahead of them: DeepSeek refuses a message between calls and
-    their outputs, and message-style dialects hold the calls of a turn in one message. A thought stays ahead of what it
-    led to, as OpenAI asks for.
+    The assistant's text between its calls goes before them, because DeepSeek refuses a message between calls and their
+    outputs, and message-style dialects hold the calls of a turn in one message. Reasoning stays before the text or
+    the call that it led to, as OpenAI requires.
     """
-    said: list[Item] = []
-    called: list[Item] = []
+    texts: list[Item] = []
+    calls: list[Item] = []
     thoughts: list[Item] = []
     for item in items:
         match item:
             case Reasoning():
                 thoughts.append(item)
             case ToolCall():
-                called += [*thoughts, item]
+                calls += [*thoughts, item]
                 thoughts = []
             case Message(role="assistant") | Opaque():
-                said += [*thoughts, item]
+                texts += [*thoughts, item]
                 thoughts = []
             case _:
-                yield from _join([*said, *called, *thoughts])
-                said, called, thoughts = [], [], []
+                yield from _join([*texts, *calls, *thoughts])
+                texts, calls, thoughts = [], [], []
                 yield item
-    yield from _join([*said, *called, *thoughts])
+    yield from _join([*texts, *calls, *thoughts])
 
 
 def _join(turn: Iterable[Item]) -> Iterator[Entry]:

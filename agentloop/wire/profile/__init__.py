@@ -1,10 +1,10 @@
-"""What is known about endpoints and models, as data.
+"""Describes endpoints and models as data.
 
 - `profile`: Profile, ModelSettings and Endpoint, which are public.
 - `providers`: the built-in table of providers.
-- `failures`: error bodies, turned into our errors; `overflow`: what they say about the size of the window.
-- `refusals`: what a refused request teaches; `lessons`: what was learned, kept for the life of the process;
-  `learner`: what one run learns.
+- `failures`: turns error bodies into exceptions; `overflow`: reads the size of the context window from their messages.
+- `refusals`: draws lessons from refused requests; `lessons`: keeps the lessons for the life of the process;
+  `learner`: the lessons of one run.
 """
 
 from agentloop.wire.profile.profile import Effort, Endpoint, ModelSettings, Profile, Route, StructuredOutput

@@ -1,4 +1,4 @@
-"""What an endpoint says when it fails, turned into one of our errors with a hint. Nothing is sent or retried here."""
+"""Turns an endpoint's error reply into an EndpointError with a hint. This module sends and retries nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agentloop.errors import (
 from agentloop.wire.payload import dump, load, mapping, mappings
 
 _LONGEST_MESSAGE = 1000
-_DEEPEST = 6  # error in error in error: no server nests deeper, and a hostile one may not
+_DEEPEST = 6  # levels of nested errors: no known server nests deeper, and a hostile one is stopped here
 _OVERFLOW = re.compile(
     r"exceed_context_size|context_length_exceeded|context (?:length|size|window)"
     r"|maximum (?:model|context|sequence) length"
@@ -30,14 +30,16 @@ _OVERFLOW = re.compile(
 _QUOTA_USED_UP = 402
 _UNSUPPORTED = re.compile(r"feature ['\"`].+['\"`] is not (?:currently )?supported", re.IGNORECASE)
 _HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_OVERFLOW_HINT = "the conversation is longer than the model's window: start from a shorter history or cap tool results"
-_RETRY_HINT = "the trouble is on the server's side: try again later, or another model"
+_OVERFLOW_HINT = (
+    "the conversation is longer than the model's context window: start from a shorter history or cap tool results"
+)
+_RETRY_HINT = "the server has a problem: try again later, or use another model"
 
-# A status that says more than its hundred: what is raised, and what to do.
+# Statuses that have an error and a hint of their own; `_by_hundred` covers the others.
 _BY_STATUS: dict[int, tuple[type[EndpointError], str]] = {
     401: (AuthenticationError, "check the key of this endpoint: it is missing, mistyped or expired"),
     _QUOTA_USED_UP: (RefusedError, "the account has no credit left: check its billing"),
-    403: (AuthenticationError, "the key is known but may not do this: check its rights, the project and its billing"),
+    403: (AuthenticationError, "the key is valid but may not do this: check its rights, the project and its billing"),
     404: (
         NotFoundError,
         "check the model's name, capitals included, and that base_url ends where the API begins (/v1)",
@@ -48,7 +50,7 @@ _BY_STATUS: dict[int, tuple[type[EndpointError], str]] = {
     501: (ServerError, 'the server lacks this route: try Profile(route="chat")'),
 }
 
-# Codes of errors that arrive inside a 200 or a stream, where no status says what they are. OpenAI, vLLM, OpenRouter.
+# The status for error codes that arrive inside a 200 reply or a stream (OpenAI, vLLM, OpenRouter).
 _BY_CODE: dict[str, int] = {
     "authentication_error": 401,
     "insufficient_quota": _QUOTA_USED_UP,
@@ -64,7 +66,7 @@ _BY_CODE: dict[str, int] = {
 
 
 class _Words(NamedTuple):
-    """What an error body says: its message, its code, and the kind of error."""
+    """The message, the code and the type of an error body."""
 
     message: str
     code: str = ""
@@ -72,52 +74,61 @@ class _Words(NamedTuple):
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
-    """Return the error that a reply with this HTTP status stands for.
+    """Return the exception for a reply with an HTTP error status.
 
     Args:
         status: Any status that is not a 2xx.
-        headers: `Retry-After` and its kin are read; a date counts from the reply's own `Date`.
+        headers: `Retry-After` and `retry-after-ms` are read. A date is compared with the reply's own `Date`.
         body: `{"error": {...}}`, `{"error": "..."}`, `{"message": ...}` (OVHcloud's gateway), `{"detail": ...}`
             (FastAPI), any of them encoded twice, HTML, or plain text.
     """
     words = _read_words(_parse(body))
-    # OpenAI sends a used-up quota as a 429, but waiting does not help.
+    # OpenAI reports a used-up quota as a 429, but waiting does not help.
     like = _QUOTA_USED_UP if words.code == "insufficient_quota" else status
     error, hint = _classify(words, like)
-    message = f"the endpoint answered {status}{_said(words)}"
+    message = f"the endpoint answered {status}{_quote(words)}"
     return error(message, hint=hint, status=status, code=words.code or words.kind, retry_after=_retry_after(headers))
 
 
 def read_failure(payload: object) -> EndpointError:
-    """Return the error in a body or an event that came with a status of 200; `payload` is its `error` or all of it."""
+    """Return the exception for an error in a body or an event that came with the status 200.
+
+    Args:
+        payload: The value of the body's `error` field, or the whole body.
+    """
     words = _read_words(payload)
     code = words.code
     like = int(code) if re.fullmatch(r"[45]\d\d", code) else _BY_CODE.get(code) or _BY_CODE.get(words.kind) or 500
     error, hint = _classify(words, like)
-    return error(f"the endpoint failed while it answered{_said(words)}", hint=hint, code=code or words.kind)
+    return error(f"the endpoint failed while it answered{_quote(words)}", hint=hint, code=code or words.kind)
 
 
 def not_a_reply(body: bytes, wanted: str) -> ReplyError:
-    """Return the error for a body that is no reply, such as a proxy's HTML page."""
+    """Return the exception for a body that is not a reply, such as a proxy's HTML page.
+
+    Args:
+        body: The body.
+        wanted: What the body should be, such as "JSON".
+    """
     text = _cut(_plain(body.decode("utf-8", "replace"))) or "nothing"
     return ReplyError(
         f"the endpoint answered with something that is not {wanted}: {text}",
-        hint="check that base_url is the API's address and not that of a web page or another service",
+        hint="check that base_url is the address of the API, not of a web page or another service",
     )
 
 
 def _classify(words: _Words, status: int) -> tuple[type[EndpointError], str]:
     error, hint = _BY_STATUS.get(status) or _by_hundred(status)
-    said = f"{words.code} {words.kind} {words.message}"
-    if error not in {AuthenticationError, NotFoundError, RateLimitedError} and _OVERFLOW.search(said):
+    text = f"{words.code} {words.kind} {words.message}"
+    if error not in {AuthenticationError, NotFoundError, RateLimitedError} and _OVERFLOW.search(text):
         return ContextOverflowError, _OVERFLOW_HINT
-    if _UNSUPPORTED.search(said):
+    if _UNSUPPORTED.search(text):
         return error, "this model or endpoint lacks the feature: leave it out, or choose another model"
     return error, hint
 
 
-def _said(words: _Words) -> str:
-    return f": {_cut(words.message)}" if words.message else " and said nothing"
+def _quote(words: _Words) -> str:
+    return f": {_cut(words.message)}" if words.message else " and gave no reason"
 
 
 def _by_hundred(status: int) -> tuple[type[EndpointError], str]:
@@ -125,9 +136,9 @@ def _by_hundred(status: int) -> tuple[type[EndpointError], str]:
         case 5:
             return ServerError, _RETRY_HINT
         case 4:
-            return RefusedError, "the server does not accept this request: its own words say why"
+            return RefusedError, "the server does not accept this request: its message says why"
         case _:
-            return ReplyError, "check base_url: this is no answer of a model API, perhaps a redirect"
+            return ReplyError, "check base_url: this is not a reply of a model API, perhaps a redirect"
 
 
 def _parse(body: bytes) -> object:
@@ -140,10 +151,10 @@ def _parse(body: bytes) -> object:
 def _read_words(payload: object, depth: int = 0) -> _Words:
     if isinstance(payload, str):
         return _read_text(payload, depth)
-    # FastAPI lists faults, Google's gateway puts its one error in a list: the first says enough.
+    # FastAPI sends a list of faults and Google's gateway a list with one error: the first entry is enough.
     fields = (mappings(payload) or [mapping(payload)])[0]
     code, kind = _scalar(fields.get("code")), _scalar(fields.get("type"))
-    kind = "" if kind == "error" else kind  # it names the event, not the error
+    kind = "" if kind == "error" else kind  # "error" is the type of the event, not of the error
     for name in ("error", "message", "detail", "msg"):
         inner = fields.get(name)
         if inner and depth < _DEEPEST:
@@ -171,7 +182,7 @@ def _plain(text: str) -> str:
 
 
 def _location(fields: Mapping[str, object]) -> str:
-    """Say where FastAPI found a fault, which it gives as the path to the field: `body.input.0: `."""
+    """Return the path to the field in which FastAPI found a fault, such as `body.input.0: `, or ""."""
     where = fields.get("loc")
     return ".".join(str(step) for step in cast("list[object]", where)) + ": " if isinstance(where, list) else ""
 
@@ -199,7 +210,7 @@ def _number(text: str) -> float | None:
 
 
 def _seconds_between(start: str, end: str) -> float | None:
-    # Two dates of the server's clock: so no clock is read here, and one that is wrong does no harm.
+    # Both dates come from the server's clock, so the local clock is not read and a wrong one does no harm.
     try:
         return max(0.0, (parsedate_to_datetime(end) - parsedate_to_datetime(start)).total_seconds())
     except (TypeError, ValueError):

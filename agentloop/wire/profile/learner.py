@@ -1,4 +1,4 @@
-"""ProfileLearner: what one run learns about its endpoint, while it talks to it.
+"""Defines ProfileLearner, which keeps what one run learns about its endpoint from the endpoint's answers.
 
 A refusal gives a lesson, which is tried in the next request. When a request succeeds, the lessons that were tried are
 kept: for the rest of the run, and for all other runs with the same base URL and model.
@@ -20,7 +20,7 @@ _MOST_TRIES = 8
 
 
 class ProfileLearner:
-    """Keeps the profile of one run, and changes it by what refusals teach.
+    """Keeps the profile of one run, and changes it by the lessons from refusals.
 
     Args:
         key: The base URL and the model's name, by which lessons are kept.
@@ -117,6 +117,9 @@ def _trial(lesson: Lesson) -> tuple[str, object]:
 
 
 def _doubt(trial: Lesson, lesson: Lesson) -> Lesson:
-    """Return a lesson on trial, after the same words gave another lesson: the first did not help, or not alone."""
+    """Return a lesson on trial, for this run only if the same message then gave another lesson.
+
+    In that case the first lesson did not help, or did not help alone.
+    """
     is_step_on = trial.field == lesson.field and not isinstance(trial.now, frozenset)
     return trial if is_step_on or trial.why != lesson.why else replace(trial, is_passing=True)

@@ -1,7 +1,7 @@
-"""What refusals taught about endpoints, for the life of the process: lessons, and the profile they make.
+"""Keeps lessons about endpoints for the life of the process, and applies them to profiles.
 
-A lesson holds for one base URL and model. How one is drawn from a refusal is known by `adapt`; that lessons outlive
-the process is the business of whoever can write a file.
+A lesson holds for one base URL and model. `refusals` draws lessons from refused requests. Saving lessons to a file is
+done outside `wire/`, which does no input or output.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A field of a profile that turned out otherwise.
+    """A new value for one field of a profile, learned from a server's refusal.
 
     Attributes:
         field: The field's name.
-        was: What the profile said. A lesson about something else than what the profile says now does not apply, so
-            that whoever sets the field by hand is heard.
-        now: What the server taught.
-        why: In words, with what the server said.
-        is_guess: Nothing in the refusal named the field; it is kept only if the next request succeeds.
-        is_passing: It is about something of this run, such as a schema or a picture, and holds for this run alone.
+        was: The value in the profile when the lesson was learned. The lesson applies only while the profile has this
+            value, so a value that the user sets is not overridden.
+        now: The new value.
+        why: The reason, with the server's message.
+        is_guess: The refusal did not name the field. The lesson is kept only if the next request succeeds.
+        is_passing: The refusal was about something in this run, such as a schema or an image. The lesson holds for
+            this run only.
     """
 
     field: str
@@ -40,28 +41,28 @@ class Lesson:
     is_passing: bool = False
 
     def apply(self, profile: Profile) -> Profile:
-        """Return the profile as the lesson has it."""
+        """Return the profile with the lesson applied."""
         value = getattr(profile, self.field)
         if isinstance(value, frozenset):
-            # Of a set, a lesson changes only the members that it is about.
+            # In a set, a lesson adds and removes only the members that it is about.
             return replace(profile, **{self.field: (value - (self.was - self.now)) | (self.now - self.was)})
         return replace(profile, **{self.field: self.now}) if value == self.was else profile
 
     def describe(self) -> str:
-        """Say what was learned, and from what."""
+        """Return a sentence that says what was learned and why."""
         now, was = _show(self.now, self.was), _show(self.was, self.now)
         words = _WORDS.get(self.field, "{field} is {now} from now on, not {was}")
         return f"{words.format(field=self.field, now=now, was=was)}: {self.why}"
 
 
 _WORDS: Mapping[str, str] = {
-    "context_tokens": "the model's window is {now} tokens",
+    "context_tokens": "the model's context window is {now} tokens",
     "refused": "the endpoint refuses {now}, which is not sent from now on",
     "route": "/v1/{was} is not served here, /v1/{now} is used from now on",
-    "strict_tools": "the endpoint refuses strict tools, which are enforced here alone from now on",
-    "tool_calling": "the model has no tool calling, and is told of the tools in words from now on",
-    "tool_choice": "the endpoint refuses the tool choice {was}, which is enforced here from now on",
-    "tool_items": "the server refused tool results written as {was} items, and gets {now} items from now on",
+    "strict_tools": "the endpoint refuses strict tools, arguments are checked locally only from now on",
+    "tool_calling": "the model has no tool calling, the tools are described in its system text from now on",
+    "tool_choice": "the endpoint refuses the tool choice {was}, which is enforced locally from now on",
+    "tool_items": "the server refused tool results written as {was} items, {now} items are sent from now on",
 }
 
 
@@ -72,18 +73,21 @@ def _show(value: Any, other: Any) -> str:
 
 
 LESSONS: dict[tuple[str, str], tuple[Lesson, ...]] = {}
-"""What was learned in this process or read from the file, by base URL and model."""
+"""The lessons that were learned in this process or read from the file, by base URL and model."""
 
 
 def apply_lessons(profile: Profile, lessons: Iterable[Lesson]) -> Profile:
-    """Return the profile as the lessons have it, one after the other."""
+    """Return the profile with the lessons applied in order."""
     for lesson in lessons:
         profile = lesson.apply(profile)
     return profile
 
 
 def add_lessons(known: Iterable[Lesson], new: Iterable[Lesson]) -> tuple[Lesson, ...]:
-    """Return the lessons with the new ones: of two that say the same, the first; of two opposite ones, the last."""
+    """Return the known lessons followed by the new ones.
+
+    Of two equal changes the first is kept. A change that undoes an earlier one replaces it.
+    """
     kept: dict[tuple[str, object, object], Lesson] = {}
     for lesson in (*known, *new):
         kept.pop((lesson.field, lesson.now, lesson.was), None)
@@ -92,8 +96,12 @@ def add_lessons(known: Iterable[Lesson], new: Iterable[Lesson]) -> tuple[Lesson,
 
 
 def read_fields(given: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return fields of a profile as Python has them, from JSON or TOML, and in words what is wrong with the others."""
-    from pydantic import ValidationError  # noqa: PLC0415 - 0.1 s that a process without such a file need not pay
+    """Return the fields of a profile as Python values, and a sentence for each field that is not valid.
+
+    Args:
+        given: The fields as values that JSON or TOML can hold.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - takes 0.1 s, which a process without such a file saves
 
     known, faults = {field.name for field in fields(Profile)}, list[str]()
     read: dict[str, Any] = {}
@@ -111,7 +119,7 @@ def read_fields(given: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
 
 
 def write_field(name: str, value: Any) -> Any:
-    """Return the value of a profile's field as JSON has it."""
+    """Return the value of a profile's field as a value that JSON can hold."""
     written: Mapping[str, Any] = _adapter().dump_python(replace(Profile(), **{name: value}), mode="json")
     return sorted(written[name]) if isinstance(value, frozenset) else written[name]
 

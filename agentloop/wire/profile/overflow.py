@@ -1,4 +1,4 @@
-"""What the words of an error tell about a model's window and the request that was too long for it."""
+"""Reads from an error message the size of the model's context window and of the request that was too long for it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_SMALLEST_WINDOW = 256  # who names a smaller one is mistaken: vLLM 0.15 subtracts the room for the reply
+_SMALLEST_WINDOW = 256  # a smaller figure is wrong: vLLM 0.15 subtracts the tokens reserved for the reply
 
 
 def _patterns(*texts: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(text.replace("<N>", r"(\d[\d,]{0,20})"), re.IGNORECASE) for text in texts)
 
 
-# Of several that fit, the first counts.
+# If several patterns match, the first one counts.
 _WINDOW: Final = _patterns(
     r"context (?:length|size|window) (?:is|of) (?:only )?<N>",  # OpenAI, vLLM, SGLang, OpenRouter, LM Studio
     r"context (?:length|size|window) \(<N>",  # llama.cpp, SGLang
@@ -22,7 +22,7 @@ _WINDOW: Final = _patterns(
     r"context limit: \d+ \+ \d+ > <N>",  # Anthropic
     r"with <N> maximum context length",  # Mistral
     r"tokens allowed \(<N>",  # Google
-    r"configured limit of <N>",  # OpenAI of late
+    r"configured limit of <N>",  # OpenAI, newer messages
     r"maximum allowed length \(?<N>",  # SGLang
     r"must have less than <N>",  # older TGI
     r"must be <= <N>",  # TGI
@@ -40,12 +40,12 @@ _EXCESS: Final = _patterns(r"max_tokens must be at least 1, got -<N>")  # vLLM b
 
 @dataclass(frozen=True, slots=True)
 class Overflow:
-    """What a server said of a request that was too long; None for what it did not say.
+    """The figures in a server's message about a request that was too long; None for each figure it did not give.
 
     Attributes:
-        window: The model's window in tokens.
-        tokens: How many the request took, in some servers' count with the room that was asked for the reply.
-        excess: How many of them were too many.
+        window: The size of the model's context window in tokens.
+        tokens: The size of the request in tokens. Some servers include the tokens reserved for the reply.
+        excess: The number of tokens by which the request was too long.
     """
 
     window: int | None = None
@@ -54,7 +54,7 @@ class Overflow:
 
 
 def read_overflow(message: str) -> Overflow:
-    """Return what an error's message says of the window and of the request."""
+    """Return the figures in an error message about the context window and the request."""
     window, tokens, excess = (_find(patterns, message) for patterns in (_WINDOW, _TOKENS, _EXCESS))
     if window is not None and window < _SMALLEST_WINDOW:
         window = None

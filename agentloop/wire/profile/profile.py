@@ -1,6 +1,7 @@
-"""What can be known about an endpoint or a model, as data: Profile, ModelSettings, Endpoint.
+"""Describes an endpoint or a model as data: Profile, ModelSettings, Endpoint.
 
-A quirk of a server is a documented field here, never an `if` elsewhere. Which provider has which is `providers`.
+A quirk of a server is a documented field here, never an `if` elsewhere. `providers` says which provider has which
+quirk.
 """
 
 from __future__ import annotations
@@ -22,49 +23,49 @@ StructuredOutput: TypeAlias = Literal["text_format", "response_format", "json_ob
 class Profile:
     """What one kind of server, or one model on it, can and can't do.
 
-    The defaults are right for an unknown OpenAI-compatible server. What a server's refusal teaches replaces a field
-    for its base URL and model.
+    The defaults are right for an unknown OpenAI-compatible server. A lesson from a server's refusal replaces a field
+    for that base URL and model.
 
     Attributes:
-        route: The path that is spoken: `/v1/responses` or `/v1/chat/completions`.
-        tool_calling: `native` where the server knows `tools`; `prompted` where the model has no tool calling and is
-            told of the tools in its system text, its output held to a JSON schema as far as `structured_output` goes.
-        small_model: The model is so small that it repeats its call while tools are on offer, and rambles or writes
-            calls while it is free. In `prompted` calling it is offered tools once after a question, and then held to
+        route: The API to use: `/v1/responses` or `/v1/chat/completions`.
+        tool_calling: `native` if the server accepts `tools`. `prompted` if the model has no tool calling: the tools are
+            then described in its system text, and `structured_output` says how its output is held to a JSON schema.
+        small_model: The model is so small that it repeats its call while tools are on offer, and otherwise rambles or
+            writes calls as text. In `prompted` calling it is offered tools once after a question, and then held to
             one short sentence (measured on SmolLM2-135M).
         tool_items: How calls and results are written on `/v1/responses`: `native` `function_call` items, or the
             `message` items with `tool_calls` and `role: "tool"` of OVHcloud's guide. A reply in the other dialect, or
             a 400, changes it for the run.
-        system: Where the system text goes: `instructions`, a `message` with `role: "system"` at the top, or ahead of
-            the first `user` message, for a model that knows no system text. On chat the first two are the same.
+        system: Where the system text goes: `instructions`, a `message` with `role: "system"` at the top, or before
+            the first `user` message, for a model without a system role. On chat the first two are the same.
         strict_tools: Send `strict: true` with a tool (vLLM turns on constrained decoding for it; others ignore it).
-        schema_keywords: JSON-schema keywords for ranges, patterns and counts that the server takes in a tool's
-            schema; others are told in the description. All are enforced locally in any case.
-        tool_choice: Values of `tool_choice` that the server obeys. What it does not obey is enforced locally.
-        structured_output: The best way to ask for JSON of a schema that works: `text_format` as in the Responses API,
-            a top-level `response_format` (llama.cpp; the only field there is on chat), `json_object` without a
-            schema, or words in the `prompt`. The schema is enforced locally in any case.
-        structured_stream: A reply that is held to a schema may be streamed; else it is asked for in one piece.
-        structured_apart: The model confuses a schema with tools or reasoning: it works with tools first, and one
-            further call brings the answer into its form.
-        images: The model takes images.
-        image_models: Models of the same provider that do, for the error when this one doesn't.
+        schema_keywords: JSON-schema keywords for ranges, patterns and counts that the server accepts in a tool's
+            schema. Others are put into the description in words. All are enforced locally in any case.
+        tool_choice: Values of `tool_choice` that the server obeys. The other values are enforced locally.
+        structured_output: The best working way to ask for JSON that follows a schema: `text_format` as in the
+            Responses API, a top-level `response_format` (llama.cpp; the only field on chat), `json_object` without
+            a schema, or text in the `prompt`. The schema is enforced locally in any case.
+        structured_stream: A reply that is held to a schema may be streamed; if False it is requested in one piece.
+        structured_apart: The model confuses a schema with tools or reasoning. It works with tools first, and one
+            further request puts the answer into the schema's form.
+        images: The model accepts images.
+        image_models: Models of the same provider that accept images, for the error message when this one does not.
         tool_images: Where the images of a tool's result go: into the `result`, or into a user `message` after it.
         reasoning: How `reasoning_effort` is sent: `standard` (`reasoning.effort` on responses, `reasoning_effort` on
             chat), as an `object` on both routes (OpenRouter), as the chat template's switch `enable_thinking`
             (`template`: Qwen on vLLM), or not at all (`none`).
-        efforts: Values of `reasoning_effort` that the server takes; another one is replaced by the nearest.
-        reasoning_replay: What goes back of earlier reasoning: the server's own ciphertext (`encrypted`), readable
+        efforts: Values of `reasoning_effort` that the server accepts; any other value is replaced by the nearest.
+        reasoning_replay: Which earlier reasoning is sent back: the server's own ciphertext (`encrypted`), readable
             `text` too, or `none`.
         text_leaks: Calls and thinking may leak into the text, and are recovered from it.
         short_call_ids: Ids of calls must be nine letters or digits (Mistral's templates).
         refused: Fields of the request's body that the server refuses or ignores; they are not sent.
-        stream_usage: A chat stream counts its tokens when `stream_options` asks for it.
-        max_tokens_field: What chat calls the limit on a reply (OpenAI's reasoning models refuse the old name).
-        context_tokens: The model's window in tokens, if it is known.
-        body_bytes: The largest body that the server takes, if it is known.
-        requests_per_minute: With a key; None for no limit that is known.
-        anonymous_requests_per_minute: Without one.
+        stream_usage: A chat stream reports its tokens when `stream_options` asks for them.
+        max_tokens_field: The name of the limit on a reply on chat (OpenAI's reasoning models refuse the old name).
+        context_tokens: The size of the model's context window in tokens; None if unknown.
+        body_bytes: The size of the largest body that the server accepts; None if unknown.
+        requests_per_minute: The rate limit with a key; None if no limit is known.
+        anonymous_requests_per_minute: The rate limit without a key; None if no limit is known.
     """
 
     route: Route = "responses"
@@ -111,30 +112,32 @@ class Profile:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigurationError(
-                    f"Profile({name}={value!r}) is not above 0", hint=f"leave {name} out where it is not known"
+                    f"Profile({name}={value!r}) is not above 0", hint=f"leave {name} out if it is not known"
                 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """What the model is asked for; an unset field is not sent, and one that the endpoint refuses is dropped, and said.
+    """Settings for the model.
+
+    A field that is not set is not sent. A field that the endpoint refuses is left out, and a notice says so.
 
     Attributes:
         temperature: 0 to 2.
         top_p: 0 to 1.
-        max_output_tokens: Tokens the model may write in one turn.
-        reasoning_effort: How long to think, where the model can.
+        max_output_tokens: The number of tokens that the model may write in one turn.
+        reasoning_effort: How much the model reasons, if it can.
         tool_choice: `auto`, `none`, `required`, or a tool's name; the last two hold until the first tool has run.
-        parallel_tool_calls: False for one call at a time; where the endpoint can't do that, the calls of a turn run
+        parallel_tool_calls: False for one call at a time. If the endpoint can't do that, the calls of a turn run
             one after the other.
-        verbosity: How much to say (OpenAI).
-        service_tier: Which service to be served by (OpenAI).
+        verbosity: How long the answers are (OpenAI).
+        service_tier: Which class of service to use (OpenAI).
         user: An id of your own user, for the provider.
         safety_identifier: The same under its newer name.
-        summarize_dropped: What no longer fits into the model's window is summarised by the model itself before it is
-            left out; else it is just left out.
-        prompt_cache_key: Steers requests with the same beginning to the same cache (OpenAI).
-        extra_body: Fields of the request body that agentloop does not know, sent as they are.
+        summarize_dropped: If True, the model summarises the part of the conversation that no longer fits into its
+            context window before that part is left out; if False, the part is left out without a summary.
+        prompt_cache_key: Sends requests with the same beginning to the same cache (OpenAI).
+        extra_body: Further fields of the request body, sent as they are.
     """
 
     temperature: float | None = None
@@ -154,18 +157,18 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the model is served, and how to talk to it.
+    """The address of a server of models, and how to send requests to it.
 
     Attributes:
-        base_url: Up to and including `/v1`.
-        api_key: None for anonymous: then no Authorization header is sent at all.
+        base_url: The URL up to and including `/v1`.
+        api_key: The key; None for anonymous use, without an Authorization header.
         profile: What the server can and can't do.
-        headers: Sent with every request.
-        timeout_seconds: For one request, from sending to the last byte of the reply.
-        retries: How often a failed request is sent again at the most.
+        headers: Headers that are sent with every request.
+        timeout_seconds: The time limit for one request, from sending it to the last byte of the reply.
+        retries: How often a failed request is sent again at most.
         give_up_after_seconds: No retry starts later than this after the first failure; waits that the server asked
             for are not counted.
-        extra_body: Fields added to every request body.
+        extra_body: Fields that are added to every request body.
     """
 
     base_url: str
@@ -195,7 +198,7 @@ class Endpoint:
 def _is_http(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises for one that is no port
+        _ = parts.port  # raises ValueError if it is not a valid port
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"\s", url)

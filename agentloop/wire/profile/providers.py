@@ -1,7 +1,7 @@
-"""The built-in table of providers: where each is served, and what it and its models can't do.
+"""The built-in table of providers: the address of each, and what it and its models can't do.
 
-The only file that names a provider. Rows say what is known; what is not known is left to what a server's refusals
-teach. Base URLs of the local servers are their documented defaults.
+This is the only file that names a provider. Rows contain what is known; the rest is learned from a server's refusals.
+The base URLs of local servers are their documented defaults.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from agentloop.wire.profile import Endpoint, Profile
 Fields: TypeAlias = Mapping[str, Any]
 
 HOSTED, EMBEDDED = "ovh:gpt-oss-20b", "local:smollm2"
-"""What the command line runs on where there is a key for it, and where there is none."""
+"""The default models of the command line: the first if its key is set, otherwise the second."""
 
-# Of models wherever they are served, by patterns of their names in lower case.
+# Fields for models on any provider, by patterns of their names in lower case.
 _MODELS: Mapping[str, Fields] = {
     "*gpt-oss*": {"efforts": frozenset({"low", "medium", "high"}), "images": False},
     # Their chat templates raise on any other id.
@@ -36,14 +36,15 @@ class Provider:
     """A row of the table.
 
     Attributes:
-        base_url: Where it is served; "" when `address` or `starter` gives it.
-        address: The environment variable that holds the base URL, for a provider that has one a customer.
-        keys: Environment variables that may hold the key, the first one set wins; none set means anonymous.
+        base_url: The base URL; "" if `address` or `starter` gives it.
+        address: The environment variable that holds the base URL, for a provider with one base URL per customer.
+        keys: Environment variables that may hold the key. The first one that is set is used; if none is set, requests
+            are anonymous.
         profile: What the server can and can't do.
-        models: What is different for single models on it: fields by a shell pattern of the name in lower case. All
-            patterns that fit count, a later one more.
+        models: Fields that differ for single models, by a shell pattern of the name in lower case. All matching
+            patterns apply; a later one overrides an earlier one.
         starter: `module:function` that starts a server for a model's name and returns its base URL.
-        catalogue: Where the list of its models is published, for `agentloop models`.
+        catalogue: The URL of the published list of its models, for `agentloop models`.
     """
 
     base_url: str = ""
@@ -55,20 +56,20 @@ class Provider:
     catalogue: str = ""
 
     def endpoint(self, model: str, environment: Mapping[str, str], base_url: str = "") -> Endpoint:
-        """Return the endpoint of a model, with the key that the environment holds, or none.
+        """Return the endpoint of a model, with the key from the environment if it is set there.
 
         Args:
-            model: The model's name as the server knows it.
-            environment: Where the key may be.
-            base_url: Of a server that was started for it, if there is one.
+            model: The model's name on the server.
+            environment: The environment variables.
+            base_url: The base URL of a server that was started for the model, or "".
 
         Raises:
-            ConfigurationError: the base URL is to be in the environment, and is not.
+            ConfigurationError: the base URL must be in the environment, and is not.
         """
         url = base_url or self.base_url or environment.get(self.address, "")
         if not url:
             raise ConfigurationError(
-                f"where {model} is served is not known: {self.address} is not set",
+                f"the base URL for {model} is not known: {self.address} is not set",
                 hint=f"set {self.address} to the base URL, up to and including /v1",
             )
         key = next((environment[name] for name in self.keys if environment.get(name)), None)
@@ -82,7 +83,7 @@ def _fitting(models: Mapping[str, Fields], model: str) -> Iterable[Fields]:
     return (fields for pattern, fields in models.items() if fnmatchcase(model.lower(), pattern))
 
 
-# llama.cpp takes a named choice for auto, ignores text.format, and warns on standard error of a pattern without
+# llama.cpp treats a named choice as auto, ignores text.format, and warns on standard error about a pattern without
 # anchors.
 _LLAMACPP = Profile(
     schema_keywords=Profile().schema_keywords - {"pattern"},
@@ -93,8 +94,8 @@ _LLAMACPP = Profile(
     refused=frozenset({"previous_response_id"}),
 )
 
-# The guide to its /v1/responses lists these as unsupported, ignored or inconsistent; parallel_tool_calls=false is a
-# 400.
+# OVHcloud's guide to /v1/responses lists these fields as unsupported, ignored or inconsistent. The server answers
+# parallel_tool_calls=false with a 400.
 _OVH_REFUSED = frozenset(
     {
         "background",
@@ -197,7 +198,7 @@ PROVIDERS: Mapping[str, Provider] = {
         models={**_TEMPLATE_THINKING, "*gpt-oss*": {"structured_output": "prompt"}},
     ),
     "llamacpp": Provider(base_url="http://127.0.0.1:8080/v1", keys=("LLAMA_API_KEY",), profile=_LLAMACPP),
-    # It answers as if it obeyed: tool_choice and parallel_tool_calls come back as auto and true.
+    # Its replies say tool_choice "auto" and parallel_tool_calls true, whatever was requested.
     "ollama": Provider(
         base_url="http://127.0.0.1:11434/v1",
         profile=Profile(
@@ -205,7 +206,7 @@ PROVIDERS: Mapping[str, Provider] = {
         ),
     ),
     "lmstudio": Provider(base_url="http://127.0.0.1:1234/v1"),
-    # Any field that it does not know is a 422.
+    # It answers any unknown field with a 422.
     "transformers": Provider(
         base_url="http://127.0.0.1:8000/v1",
         profile=Profile(
@@ -216,7 +217,7 @@ PROVIDERS: Mapping[str, Provider] = {
             refused=frozenset({"parallel_tool_calls", *_OVH_REFUSED}),
         ),
     ),
-    # Its /v1/responses drops calls beside text, and ends streams with an empty output.
+    # Its /v1/responses drops calls that come together with text, and ends streams with an empty output.
     "litellm": Provider(base_url="http://127.0.0.1:4000/v1", keys=("LITELLM_API_KEY",), profile=Profile(route="chat")),
     "local": Provider(
         profile=replace(_LLAMACPP, tool_calling="prompted", system="message", context_tokens=4096),
@@ -227,16 +228,17 @@ PROVIDERS: Mapping[str, Provider] = {
 
 
 def find_provider(model: str) -> tuple[Provider, str]:
-    """Return the row and the bare name for a model such as `ovh:gpt-oss-20b`.
+    """Return the row and the name without its prefix for a model such as `ovh:gpt-oss-20b`.
 
     Raises:
-        ConfigurationError: there is no such provider in the table.
+        ConfigurationError: the table has no such provider, or the name is missing.
     """
     prefix, colon, name = model.partition(":")
     provider = PROVIDERS.get(prefix)
     if provider is not None and colon and not name:
         raise ConfigurationError(
-            f"the model {model!r} has no name after the colon", hint=f'write "{prefix}:name", as the server knows it'
+            f"the model {model!r} has no name after the colon",
+            hint=f'write "{prefix}:name" with the name that the server uses',
         )
     if provider is None or not name:
         known = ", ".join(f"{known}:" for known in sorted(PROVIDERS))

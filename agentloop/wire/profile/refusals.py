@@ -1,7 +1,7 @@
-"""From a refusal to a lesson: what a server's own words say that it can't do, and what to do in its place.
+"""Draws lessons from refused requests: what the server's message says it can't do, and what to send instead.
 
-Only what is sent can be refused, and only what a message names is taken for refused; a guess is made where a message
-names nothing, and is kept only if it helps. What is done with lessons is known by `conversation`.
+A lesson is only about fields that were sent, and only about what the message names. If the message names nothing, a
+guess is made, and kept only if the next request succeeds. `conversation` applies the lessons.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _BELOW: Mapping[StructuredOutput, StructuredOutput] = {
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the refused request held.
+    """The refused request.
 
     Attributes:
         body: The request's body without its conversation.
         has_results: The conversation holds results of tools.
-        has_pictures: One of them holds an image.
+        has_pictures: One of those results holds an image.
     """
 
     body: JsonObject
@@ -48,16 +48,16 @@ Rule: TypeAlias = Callable[[Profile, Sent, str], Changes]
 
 
 def draw_lessons(error: EndpointError, profile: Profile, sent: Sent) -> Iterator[Lesson]:
-    """Yield what a refusal may teach, the surest first."""
+    """Yield the lessons that a refusal may teach, the most certain first."""
     refused = isinstance(error, RefusedError) and error.status in _CLIENT_FAULTS
     if isinstance(error, ContextOverflowError) or not (refused or isinstance(error, ServerError)):
         return
     words = error.message
     why = words if len(words) <= _LONGEST_REASON else words[:_LONGEST_REASON] + "..."
-    # What a user got wrong says nothing of the endpoint: this run may find a way around it, and no other hears of it.
+    # A user's mistake says nothing about the endpoint: the lesson may help this run, but is not kept for others.
     is_own = _SAYS_WRONG.search(words) is not None
     if _SAYS_NO.search(words):
-        # A server in trouble may well name a field in passing.
+        # The message of a failing server may mention a field that is not the cause.
         is_narrow = is_own or isinstance(error, ServerError)
         for pattern, rule in _RULES if is_narrow else (*_RULES, *_WIDE_RULES):
             for name, now in rule(profile, sent, words) if pattern.search(words) else ():
@@ -67,16 +67,16 @@ def draw_lessons(error: EndpointError, profile: Profile, sent: Sent) -> Iterator
 
 
 def lower_rung(profile: Profile) -> StructuredOutput | None:
-    """Return the rung below the profile's, where the request is another one; None below the last."""
+    """Return the next weaker value of `structured_output` that gives another request; None if there is none."""
     speaks_chat = profile.route == "chat" or profile.tool_calling == "prompted"
     if profile.structured_output == "text_format" and speaks_chat:
-        return "json_object"  # chat has but one field for a schema
+        return "json_object"  # chat has only one field for a schema, so response_format is the same request
     return _BELOW.get(profile.structured_output)
 
 
 def _guess(error: EndpointError, profile: Profile, sent: Sent) -> Changes:
     lacks_route = error.status in _ROUTE_FAULTS and not _SAYS_MODEL.search(f"{error.message} {error.code}")
-    prompted = profile.tool_calling == "prompted"  # speaks chat on either route
+    prompted = profile.tool_calling == "prompted"  # uses chat on either route
     if (lacks_route or _SAYS_ROUTE.search(error.message)) and not prompted:
         yield "route", "chat" if profile.route == "responses" else "responses"
     elif error.status in {400, 422} and sent.has_results and profile.route == "responses" and not prompted:
@@ -84,7 +84,7 @@ def _guess(error: EndpointError, profile: Profile, sent: Sent) -> Changes:
         yield "route", "chat"
 
 
-# --- what a message names, and what to do otherwise ---
+# --- the rules: each yields the fields to change if the message names their subject ---
 
 
 def _drop(name: str) -> Rule:
@@ -169,14 +169,15 @@ def _shorten_ids(profile: Profile, sent: Sent, _: str) -> Changes:
 
 
 def _describe_pictures(profile: Profile, sent: Sent, _: str) -> Changes:
-    # Of a result the model can be told that there was an image. One of the user's own is what was asked about.
+    # The image in a tool's result can be replaced by a note. An image in the user's message can't: the question is
+    # about it.
     if sent.has_pictures and profile.images:
         yield "images", False
 
 
 def _drop_named(profile: Profile, sent: Sent, words: str) -> Changes:
-    said = _SAYS_OTHERS.split(words, 1)[0]  # what may be sent in its place is not what was refused
-    found = {name: re.search(rf"\b{re.escape(name)}\b", said) for name in sent.body if name not in _NEVER_DROPPED}
+    refused = _SAYS_OTHERS.split(words, 1)[0]  # the rest names what may be sent instead
+    found = {name: re.search(rf"\b{re.escape(name)}\b", refused) for name in sent.body if name not in _NEVER_DROPPED}
     for _, name in sorted((match.start(), name) for name, match in found.items() if match):
         yield "refused", profile.refused | {name}
 
@@ -204,8 +205,8 @@ _SAYS_ROUTE = _pattern(
 _SAYS_OTHERS = _pattern(r"supported (?:\w+ )?values|one of|should be|did you mean|instead|\broles?\b|only user and")
 _TOOLS = r"(?:tools?|tool.?(?:calls?|calling|use)|function.?call\w*)\b"
 
-# The first rule whose words are there and which has something to change comes first. The last words of a template of
-# Mistral's are what it says of a tool's result.
+# The rules in order: the first rule whose pattern matches and that has a field to change gives the first lesson.
+# "exception of an initial" is in the message of a Mistral template that refuses a tool's result.
 _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = (
     (_pattern(r"parallel.?tool.?calls?"), _drop("parallel_tool_calls")),
     (_pattern(r"enable-auto-tool-choice|tool.?call.?parser|--jinja|exception of an initial"), _prompt),
@@ -233,7 +234,7 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = (
     (_pattern(r"reasoning|thinking|chat_template_kwargs"), _quiet_reasoning),
     (_pattern(r"\bimages?\b|vision|multi-?modal|mmproj"), _describe_pictures),
 )
-# Words that a complaint about a user's mistake may hold by the way.
+# Wider patterns, which may also match a message about a user's mistake or a failing server. They are not used there.
 _WIDE_RULES: tuple[tuple[re.Pattern[str], Rule], ...] = (
     (_pattern(rf"(?:support|feature|enabl|allow|permit)\w*\W+(?:\w+\W+){{0,3}}?{_TOOLS}"), _prompt),
     (_pattern(rf"\b{_TOOLS}\W+(?:\w+\W+){{0,3}}?(?:not|unsupported|requires?)\b"), _prompt),

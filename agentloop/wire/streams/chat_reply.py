@@ -1,4 +1,4 @@
-"""Whole replies of `/v1/chat/completions`, read into a Reply. A stream is first put together, then read here too."""
+"""Reads whole replies of `/v1/chat/completions` into a Reply. A stream is first assembled, then read here too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_body(body: bytes) -> Reply:
 
     Raises:
         ReplyError: the bytes are not JSON, or not a reply.
-        EndpointError: the body says that the request failed.
+        EndpointError: the body reports that the request failed.
     """
     try:
         completion = mapping(load(body))
@@ -32,10 +32,10 @@ def read_body(body: bytes) -> Reply:
 def read_completion(completion: JsonObject) -> Reply:
     """Return the reply in a completion's first choice.
 
-    That `finish_reason` is "stop" does not mean that there are no calls, as llama.cpp and others say so of both.
+    A `finish_reason` of "stop" does not mean that there are no calls: llama.cpp and others send it in both cases.
     """
     choice = mappings(completion.get("choices"))[0]
-    said = read_message(mapping(choice.get("message")))
-    stop = "refused" if said.refused else _STOPS.get(string(choice.get("finish_reason")), "complete")
+    message = read_message(mapping(choice.get("message")))
+    stop = "refused" if message.refused else _STOPS.get(string(choice.get("finish_reason")), "complete")
     usage = read_usage(completion.get("usage"))
-    return Reply((*said.items, *said.calls), usage, stop, string(completion.get("id")) or None)
+    return Reply((*message.items, *message.calls), usage, stop, string(completion.get("id")) or None)

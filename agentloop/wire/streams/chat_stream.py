@@ -1,7 +1,7 @@
-"""The stream of `/v1/chat/completions`, put together into the body that the server would have sent in one piece.
+"""Assembles the stream of `/v1/chat/completions` into the body that the server would have sent in one piece.
 
-Servers leave out the `index` of a tool call, repeat its id and name in every chunk or send them blank, give each of
-several calls the index 0, send arguments whole, and put the usage in a last chunk without choices.
+Servers differ. They omit the `index` of a tool call, repeat its id and name in every chunk or send them blank, give
+each of several calls the index 0, send arguments in one piece, and put the usage in a last chunk without choices.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from agentloop.wire.streams.stream import SILENT, Delta, read_event, stream_cut
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call so far."""
+    """The parts of a tool call that have come so far."""
 
     call_id: str
     name: str
     arguments: list[str] = field(default_factory=list[str])
 
     def raw(self) -> JsonObject:
-        """Return the call as a body would hold it."""
+        """Return the call in the form that it has in a body."""
         return {"id": self.call_id, "function": {"name": self.name, "arguments": "".join(self.arguments)}}
 
     def is_whole(self) -> bool:
-        """Return whether the arguments are a JSON object already."""
+        """Return whether the arguments already are a complete JSON object."""
         try:
             return isinstance(from_json("".join(self.arguments)), dict)
         except ValueError:
@@ -40,7 +40,7 @@ class _Call:
 
 
 class ChatAccumulator:
-    """Puts the chunks of one streamed completion together."""
+    """Assembles the chunks of one streamed completion."""
 
     def __init__(self) -> None:
         self._id = ""
@@ -54,10 +54,10 @@ class ChatAccumulator:
         self._ended = False
 
     def take(self, name: bytes, data: bytes, shown: list[Delta]) -> None:
-        """Take a chunk, and add to `shown` what there is to show of it.
+        """Take a chunk, and append the deltas to show to `shown`.
 
         Raises:
-            EndpointError: the chunk says that the request failed, or it is not JSON.
+            EndpointError: the chunk reports that the request failed, or it is not JSON.
         """
         if data in SILENT:
             self._ended |= data != b""
@@ -78,7 +78,7 @@ class ChatAccumulator:
         """Return the whole reply.
 
         Raises:
-            StreamCutError: neither a `finish_reason` nor the mark at the end came.
+            StreamCutError: neither a `finish_reason` nor `[DONE]` has come.
         """
         if not self._finish and not self._ended:
             raise stream_cut()
@@ -93,7 +93,7 @@ class ChatAccumulator:
 
     def _add(self, delta: JsonObject, shown: list[Delta]) -> None:
         content = delta.get("content")
-        if content and isinstance(content, str) and len(delta) == 1:  # nearly all are such
+        if content and isinstance(content, str) and len(delta) == 1:  # the usual chunk
             self._text.append(content)
             shown.append(TextDelta(content))
             return
@@ -127,7 +127,7 @@ class ChatAccumulator:
         call.arguments.append(read_arguments(function.get("arguments")))
 
     def _find_call(self, index: object, call_id: str, name: str) -> _Call | None:
-        """Return the call that a delta goes on with, or None when it begins another."""
+        """Return the call that a delta continues, or None if it begins a new call."""
         if type(index) is int:
             call = self._by_index.get(index)
         else:
@@ -135,6 +135,7 @@ class ChatAccumulator:
             call = next(same_id, None) or next(reversed(self._calls), None)
         if call is None or (call_id and call.call_id == call_id):
             return call
-        # The same index or none, and a name: another call if this one is whole (Gemini), else the name repeated.
+        # The index is the same or missing, and there is a name. If this call is complete, the delta begins a new call
+        # (Gemini); otherwise the server repeats the name.
         another = name and call.name and (call_id or index is None) and call.is_whole()
         return None if another else call

@@ -1,7 +1,7 @@
-"""What replies of both routes have in common: messages, tool calls and usage, from JSON of any quality.
+"""Reads what replies of both routes have in common: messages, tool calls and usage, from JSON of any quality.
 
-Nothing here raises: what is missing or of a wrong type reads as empty. How a whole body is laid out is known by
-each route's own room.
+Nothing here raises: a value that is missing or has the wrong type is read as empty. The modules of each route contain
+the layout of a whole body.
 """
 
 from __future__ import annotations
@@ -18,38 +18,44 @@ _DETAILS = ("prompt_tokens_details", "completion_tokens_details", "input_tokens_
 
 
 @dataclass(slots=True)
-class Said:
-    """What one message holds: its reasoning and text as items, its calls, whether the model declined."""
+class MessageContent:
+    """The content of one message.
+
+    Attributes:
+        items: The reasoning and the text.
+        calls: The tool calls.
+        refused: Whether the model refused to answer.
+    """
 
     items: list[Item] = field(default_factory=list[Item])
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
     refused: bool = False
 
 
-def read_message(raw: JsonObject) -> Said:
-    """Return what a message of either route holds; one of a system or a tool holds nothing.
+def read_message(raw: JsonObject) -> MessageContent:
+    """Return the content of a message of either route; nothing for a message with the role system or tool.
 
     Reasoning is read from `reasoning` and `reasoning_content` (vLLM and DeepSeek; OVHcloud after and before May
     2026) and from `thinking` parts (Mistral).
     """
     if raw.get("role") not in _ROLES:
-        return Said()
+        return MessageContent()
     role: Role = "user" if raw.get("role") == "user" else "assistant"
     parts = list(_parts(raw.get("content")))
     refusal = string(raw.get("refusal")) + "".join(string(part.get("refusal")) for part in parts)
     thought = string(raw.get("reasoning")) or string(raw.get("reasoning_content")) or _join_thinking(parts)
     content = _read_content(parts) if role == "user" else _one_text(_join_text(parts) + refusal)
-    said = Said(refused=bool(refusal))
+    read = MessageContent(refused=bool(refusal))
     if thought:
-        said.items.append(Reasoning(thought))
+        read.items.append(Reasoning(thought))
     if content:
-        said.items.append(Message(role, content, phase=string(raw.get("phase")) or None))
-    said.calls.extend(read_call(call) for call in mappings(raw.get("tool_calls")))
-    return said
+        read.items.append(Message(role, content, phase=string(raw.get("phase")) or None))
+    read.calls.extend(read_call(call) for call in mappings(raw.get("tool_calls")))
+    return read
 
 
 def read_text(content: object) -> str:
-    """Return the text of content that is a string or parts: of a message, a tool's result, a summary."""
+    """Return the text of content that is a string or a list of parts: of a message, a tool's result or a summary."""
     return _join_text(_parts(content))
 
 
@@ -59,9 +65,9 @@ def read_images(content: object) -> tuple[Image, ...]:
 
 
 def read_call(raw: JsonObject) -> ToolCall:
-    """Return a tool call, whether its name and arguments are its own or those of a `function` within.
+    """Return a tool call, with its name and arguments from the object itself or from a `function` inside it.
 
-    A call without an id has the id "", and one without arguments has the arguments "".
+    A missing id is read as "", and so are missing arguments.
     """
     function = mapping(raw.get("function")) or raw
     call_id = raw.get("call_id") or raw.get("id") or ""
@@ -69,14 +75,14 @@ def read_call(raw: JsonObject) -> ToolCall:
 
 
 def read_arguments(arguments: object) -> str:
-    """Return a call's arguments as text; some servers send the object itself, or null for none."""
+    """Return a call's arguments as text; some servers send the object itself, or null if there are none."""
     if arguments is None or isinstance(arguments, str):
         return arguments or ""
     return dump(arguments).decode()
 
 
 def read_usage(raw: object) -> Usage:
-    """Return the tokens of a request; a zero where none can be means that the server did not count."""
+    """Return the token counts of a request; a zero where there must have been tokens means that none were counted."""
     usage = mapping(raw)
     read = _count(usage, "input_tokens", "prompt_tokens") or None
     written = _count(usage, "output_tokens", "completion_tokens") or None
@@ -116,7 +122,7 @@ def _read_content(parts: Iterable[JsonObject]) -> tuple[Part, ...]:
     for part in parts:
         image = part.get("image_url")
         url = string(image) or string(mapping(image).get("url"))
-        if url and not url.lower().startswith("file:"):  # nobody else may name a file to be read here
+        if url and not url.lower().startswith("file:"):  # a server must not make this process read a file
             read.append(Image(url))
         elif "text" in part:
             read.append(Text(string(part["text"])))

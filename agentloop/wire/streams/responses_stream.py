@@ -1,8 +1,8 @@
-"""The stream of `/v1/responses`, put together into the body that the server would have sent in one piece.
+"""Assembles the stream of `/v1/responses` into the body that the server would have sent in one piece.
 
-No event is relied upon but the last. Servers leave out `added` and `done` events, item ids, indexes and event
-names, change an item's id from event to event (GitHub Copilot), send arguments only when they are whole
-(LM Studio) or only in the last event (LiteLLM), or send that one with an empty `output`.
+Only the last event is required. Servers omit `added` and `done` events, item ids, indexes and event names, change an
+item's id from event to event (GitHub Copilot), send arguments only when they are complete (LM Studio) or only in the
+last event (LiteLLM), or send the last event with an empty `output`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agentloop.wire.streams.stream import SILENT, Delta, read_event, stream_cut
 
 @dataclass(slots=True)
 class _Slot:
-    """What is known of one output item so far."""
+    """The parts of one output item that have come so far."""
 
     kind: str
     index: object = None
@@ -35,7 +35,7 @@ class _Slot:
     whole_arguments: object = None
 
     def raw(self) -> JsonObject:
-        """Return the item as a body would hold it; what its own events left out comes from the deltas."""
+        """Return the item in the form that it has in a body; the deltas supply what its own events omit."""
         item = {"type": self.kind, **self.item}
         match self.kind:
             case "function_call":
@@ -51,7 +51,7 @@ class _Slot:
 
 
 class ResponsesAccumulator:
-    """Puts the events of one streamed response together."""
+    """Assembles the events of one streamed response."""
 
     def __init__(self) -> None:
         self._slots: list[_Slot] = []
@@ -61,10 +61,10 @@ class ResponsesAccumulator:
         self._reply: Reply | None = None
 
     def take(self, name: bytes, data: bytes, shown: list[Delta]) -> None:
-        """Take an event, and add to `shown` what there is to show of it.
+        """Take an event, and append the deltas to show to `shown`.
 
         Raises:
-            EndpointError: the event says that the response failed, or it is not JSON.
+            EndpointError: the event reports that the response failed, or it is not JSON.
         """
         route = self._ROUTES.get(name)
         if self._reply is not None or (route is None and _is_idle(name, data.strip())):
@@ -80,7 +80,7 @@ class ResponsesAccumulator:
         """Return the whole reply.
 
         Raises:
-            StreamCutError: no terminal event came.
+            StreamCutError: no terminal event has come.
         """
         if self._reply is None:
             raise stream_cut()
@@ -137,9 +137,9 @@ class ResponsesAccumulator:
         output = _settle(mappings(response.get("output")), [slot.raw() for slot in self._slots])
         cut_off = {"status": "incomplete"} if event.get("type") == "response.incomplete" else {}
         self._reply = reply = read_response({**response, **cut_off, "output": output}, b"")
-        # What only this event holds has not been shown yet.
-        said = (item.text for item in reply.items if isinstance(item, Message) and item.role == "assistant")
-        text, before = "".join(said), "".join(self._shown)
+        # Text that only this event contains has not been shown yet.
+        texts = (item.text for item in reply.items if isinstance(item, Message) and item.role == "assistant")
+        text, before = "".join(texts), "".join(self._shown)
         if len(text) > len(before) and text.startswith(before):
             shown.append(TextDelta(text[len(before) :]))
 
@@ -148,14 +148,14 @@ class ResponsesAccumulator:
         raise read_failure(response.get("error") if response else event)
 
     def _slot(self, event: JsonObject, kind: str) -> _Slot:
-        """Return the slot of a delta, a new one if need be."""
+        """Return the slot of a delta; create it if there is none."""
         slot = self._find(event, event.get("item_id"), kind)
         if slot is None:
             slot = next(reversed(self._open(event, kind)), None) or self._new(event, event.get("item_id"), kind)
         return slot
 
     def _find(self, event: JsonObject, item_id: object, kind: str) -> _Slot | None:
-        """Return the slot with the event's index, else the one with its item's id."""
+        """Return the slot with the event's index, or the one with its item's id, or None."""
         index = event.get("output_index")
         slot = self._by_index.get(index) if type(index) is int else None
         if slot is None or slot.kind != kind:
@@ -163,7 +163,7 @@ class ResponsesAccumulator:
         return slot if slot is not None and slot.kind == kind else None
 
     def _open(self, event: JsonObject, kind: str) -> list[_Slot]:
-        """Return the slots that an event without a known index or id may mean."""
+        """Return the slots that an event without a known index or id may belong to."""
         index = event.get("output_index")
         slots = (slot for slot in self._slots if slot.kind == kind and not slot.done)
         return [slot for slot in slots if index is None or slot.index is None]
@@ -195,15 +195,15 @@ class ResponsesAccumulator:
 
 
 def _is_idle(name: bytes, data: bytes) -> bool:
-    """Return whether an event without a route need not even be parsed: most repeat what others say, at great length.
+    """Return whether an event without a route need not be parsed; most such events are long and repeat others.
 
-    One that is damaged is not idle, as what else is missing can't be known.
+    A damaged event is not idle: it must be reported, because other events may be missing too.
     """
     return data in SILENT or (name.startswith(b"response.") and data.endswith(b"}"))
 
 
 def _settle(final: list[JsonObject], streamed: list[JsonObject]) -> list[JsonObject]:
-    """Return the output that counts: the last event's, unless it has less than was streamed."""
+    """Return the output of the last event, or the streamed output if the last event has less."""
     if not final or (_has_calls(streamed) and not _has_calls(final)):
         return streamed
     if [item.get("type") for item in final] != [item.get("type") for item in streamed]:

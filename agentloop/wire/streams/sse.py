@@ -1,6 +1,6 @@
-"""Server-sent events out of bytes that are cut anywhere. What the events mean is decided elsewhere.
+"""Splits bytes, cut at any point, into server-sent events. It does not interpret the events.
 
-Follows the event stream format of the HTML standard, except that a last event without its blank line is kept:
+It follows the event stream format of the HTML standard, except that a last event without its blank line is kept:
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
@@ -10,11 +10,11 @@ import re
 from typing import TypeAlias
 
 ServerEvent: TypeAlias = tuple[bytes, bytes]
-"""An event's name, b"" when it has none, and its data."""
+"""An event's name, b"" if it has none, and its data."""
 
 
 class EventSplitter:
-    """Splits a stream into its events, as soon as each is whole."""
+    """Splits a stream into its events; each is returned as soon as it is complete."""
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
@@ -29,7 +29,8 @@ class EventSplitter:
         held = self._held
         if held:
             held.append(data)
-            # Bytes are joined only when an event is whole: a huge event in many pieces must not cost the square.
+            # Bytes are joined only when an event is complete. Otherwise a huge event in many pieces would take
+            # quadratic time.
             if b"\n\n" not in data and not (data[0] == _NEWLINE and held[-2][-1] == _NEWLINE):
                 return []
             data = b"".join(held)
@@ -37,7 +38,7 @@ class EventSplitter:
         self._held = [rest] if rest else []
         events: list[ServerEvent] = []
         for block in blocks:
-            # The shape that nearly every event has is read without a look at each line.
+            # Nearly every event has this form, which is read without splitting it into lines.
             usual = _USUAL.fullmatch(block)
             if usual is not None:
                 events.append((usual[1] or b"", usual[2]))
@@ -53,7 +54,7 @@ class EventSplitter:
 
     def _with_plain_newlines(self, data: bytes) -> bytes:
         if self._after_return:
-            data = data.removeprefix(b"\n")  # the other half of a line end that was cut
+            data = data.removeprefix(b"\n")  # the second half of a "\r\n" that was cut
         self._after_return = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 

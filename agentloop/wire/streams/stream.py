@@ -1,7 +1,7 @@
-"""Streamed replies: from bytes that are cut anywhere to events shown and a Reply at the end.
+"""Decodes streamed replies: from bytes, cut at any point, to deltas to show and a Reply at the end.
 
-What the events of a route mean is known by its accumulator; that a server may send a plain body in place of a
-stream, and that nothing shown gets lost when a stream fails, is taken care of here for both routes.
+The accumulator of each route interprets its events. This module handles, for both routes, a server that sends a plain
+body instead of a stream, and a stream that fails after deltas that must still be shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agentloop.wire.streams.sse import EventSplitter
 Delta: TypeAlias = TextDelta | ReasoningDelta
 
 SILENT = frozenset({b"", b"[DONE]"})
-"""Data of events that say nothing; the second is OpenAI's mark at the end of a chat stream."""
+"""Data of events without content; the second is OpenAI's mark at the end of a chat stream."""
 
 # An event stream begins with a field's name or a comment; JSON and HTML begin with one of these.
 _BODY_STARTS = b"{[<"
@@ -29,7 +29,7 @@ def read_event(name: bytes, data: bytes) -> object:
     """Return the JSON value of an event's data.
 
     Raises:
-        EndpointError: an event named `error` holds words in place of JSON.
+        EndpointError: an event named `error` holds plain text instead of JSON.
         StreamCutError: the data is not JSON.
     """
     try:
@@ -45,7 +45,7 @@ def read_event(name: bytes, data: bytes) -> object:
 
 
 def stream_cut() -> StreamCutError:
-    """Return the error for a stream that ended without its terminal event."""
+    """Return the exception for a stream that ended without its terminal event."""
     return StreamCutError(
         "the stream ended before the reply was whole",
         hint="the server or a proxy closed the connection early: send the request again",
@@ -53,13 +53,13 @@ def stream_cut() -> StreamCutError:
 
 
 class Accumulator(Protocol):
-    """Puts the events of one reply together."""
+    """Assembles the events of one reply."""
 
     def take(self, name: bytes, data: bytes, shown: list[Delta]) -> None:
-        """Take an event, and add to `shown` what there is to show of it.
+        """Take an event, and append the deltas to show to `shown`.
 
         Raises:
-            EndpointError: the event says that the response failed, or it makes no sense.
+            EndpointError: the event reports that the response failed, or it is not JSON.
         """
         ...
 
@@ -67,13 +67,18 @@ class Accumulator(Protocol):
         """Return the whole reply.
 
         Raises:
-            StreamCutError: the stream ended before its time.
+            StreamCutError: the stream ended before the reply was complete.
         """
         ...
 
 
 class StreamDecoder:
-    """A Decoder for either route."""
+    """A Decoder for either route.
+
+    Args:
+        accumulator: Interprets the events of the route.
+        read_body: Reads a plain body that the server sent instead of a stream.
+    """
 
     def __init__(self, accumulator: Accumulator, read_body: Callable[[bytes], Reply]) -> None:
         self._accumulator = accumulator
@@ -84,10 +89,10 @@ class StreamDecoder:
         self._failure: EndpointError | None = None
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Take the next bytes and return what there is to show.
+        """Take the next bytes and return the deltas to show.
 
         Raises:
-            EndpointError: the stream says that the response failed; what came before it has been returned.
+            EndpointError: an event says that the response failed. All deltas before it have been returned.
         """
         if self._failure is not None:
             raise self._failure
@@ -103,11 +108,11 @@ class StreamDecoder:
         return self._take(data)
 
     def close(self) -> Reply:
-        """Return the whole reply once the bytes have ended.
+        """Return the whole reply after the last bytes.
 
         Raises:
             StreamCutError: the stream ended without its terminal event.
-            EndpointError: the response failed, or what came is no reply.
+            EndpointError: the response failed, or the bytes are not a reply.
         """
         if self._failure is not None:
             raise self._failure
@@ -117,7 +122,7 @@ class StreamDecoder:
             try:
                 self._accumulator.take(name, data, [])
             except ReplyError:
-                break  # half an event: the accumulator knows whether it was needed
+                break  # half an event: the accumulator raises in reply() if it was needed
         return self._accumulator.reply()
 
     def _take(self, data: bytes) -> list[Delta]:
