@@ -1,13 +1,22 @@
 # `make` lists the targets. Everything is installed into .venv, exactly as requirements/ names it.
 
 PYTHON ?= python3
+JOBS ?= logical
+SECONDS ?= 600
+TIMES ?= 10
+SEED ?=
 BIN := .venv/bin
 UV := $(BIN)/uv pip
 WHEEL_BIN := .venv/wheel/bin
+NAME = $(shell sed -n '/^name = /{s/^name = "\([^"]*\)".*/\1/p;q}' pyproject.toml)
+PYTEST := $(BIN)/pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=worksteal --inline-snapshot=disable
+COVERED := $(PYTEST) --cov --cov-report=term-missing:skip-covered
 export UV_PYTHON_DOWNLOADS := never
+# The tests start hundreds of processes, which would compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types floors unit wheel format bench lock clean
+.PHONY: help demo test check lint types mypy pyright floors unit covered wheel fuzz stress format bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,29 +24,46 @@ help: ## list the targets
 demo: .venv/run ## watch a small real model call a function
 	@$(BIN)/python examples/01_vat.py
 
-test: lint types floors unit wheel ## every check
+test: check ## every check: those of `make check`, all tests with all branches covered, and the wheel
+	@$(MAKE) --no-print-directory --jobs=2 covered wheel
+
+check: .venv/dev ## what takes seconds: format, lint, types and floors
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint mypy pyright floors
 
 lint: .venv/dev ## ruff: format and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: .venv/dev ## mypy and pyright, both strict
+types: mypy pyright ## mypy and pyright, both strict
+
+mypy: .venv/dev
 	$(BIN)/mypy
+
+pyright: .venv/dev
 	$(BIN)/pyright
 
 floors: .venv/dev ## import-linter: who may import whom
 	$(BIN)/lint-imports
 
-unit: .venv/dev ## pytest, with all branches of agentloop/ covered
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+unit: .venv/dev ## the tests alone, without coverage
+	$(PYTEST)
 
-wheel: .venv/dev ## the public face once more, against the built wheel
+covered: .venv/dev
+	$(COVERED)
+
+wheel: .venv/dev ## what the built wheel holds, and that it works where the repository is not
 	rm -rf .venv/dist
 	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir .venv/dist
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv/wheel
 	$(UV) install --quiet --python $(WHEEL_BIN)/python --require-hashes -r requirements/dev.txt
 	$(UV) install --quiet --python $(WHEEL_BIN)/python --no-deps .venv/dist/*.whl
-	PYTHONSAFEPATH=1 AGENTLOOP_WHEEL=$$(ls .venv/dist/*.whl) $(WHEEL_BIN)/pytest tests/test_wheel.py tests/test_agent.py tests/test_cli.py
+	PYTHONSAFEPATH=1 AGENTLOOP_WHEEL=$$(ls .venv/dist/*.whl) $(WHEEL_BIN)/pytest --quiet tests/test_wheel.py
+
+fuzz: .venv/dev ## the property tests with random inputs, until SECONDS=600 are over or one fails
+	$(BIN)/python tests/fuzz.py $(SECONDS)
+
+stress: .venv/dev ## all tests TIMES=10 times in random order, beside four busy loops; SEED=… repeats an order
+	$(BIN)/python tests/stress.py $(TIMES) "$(SEED)" $(COVERED)
 
 format: .venv/dev ## put the code into its format
 	$(BIN)/ruff format .
@@ -49,7 +75,7 @@ bench: .venv/dev ## ratios to a loop written by hand, against what the README pr
 lock: .venv/uv ## renew the locks in requirements/
 	for name in uv run dev; do \
 	  $(UV) compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
-	    --python-version 3.11 --no-emit-package agentloop requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	    --python-version 3.11 --no-emit-package $(NAME) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
 
 clean: ## remove what was installed and built

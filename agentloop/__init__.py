@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from agentloop.loop.run import Run, RunResult
     from agentloop.packs import ToolPack, bound_tools
     from agentloop.packs.config import PackConfig
+    from agentloop.packs.installation import describe_install
     from agentloop.policy import ApprovalRequest, Approve, Decision, Policy, Reject, Substitute, approve_matching
     from agentloop.tools import Effects, Tool, ToolContext, ToolRegistry, tool
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
@@ -100,6 +101,7 @@ _ROOMS = {
         "Fetched",
         "Fetcher",
     ),
+    "agentloop.packs.installation": ("describe_install",),
     "agentloop.items": (
         "Image",
         "Item",
@@ -218,11 +220,16 @@ __all__ = [
     "UserError",
     "approve_matching",
     "bound_tools",
+    "describe_install",
     "tool",
 ]
 
+__version__: str  # read from the metadata when it is first used
+
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("agentloop.packs.installation").read_version()
     room = _ROOM_OF.get(name)
     if room is None:
         raise AttributeError(f"module 'agentloop' has no attribute {name!r}")

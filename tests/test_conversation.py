@@ -26,7 +26,8 @@ from agentloop import (
 )
 from agentloop.items import Reply
 from agentloop.testing import ScriptedEndpoint, call
-from agentloop.wire.conversation import Conversation, ModelTarget
+from agentloop.wire.conversation import Conversation
+from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.profile.lessons import LESSONS
 from loopback import Loopback, call_body, error_reply, json_reply, text_body
 from ways import RUN, STREAM, both_wires, closing, ours, serving

@@ -120,6 +120,7 @@ def test_forgetting_takes_a_model_or_everything():
 )
 def test_a_damaged_file_is_named_and_ignored_and_the_run_goes_on(content, told):
     path = lessons_path()
+    path.parent.mkdir()
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     agent = Agent("m", endpoint=ScriptedEndpoint(["Hi.", "Hi."]))
     events = list(agent.stream_sync("go"))
@@ -168,7 +169,7 @@ def test_a_file_that_cannot_be_replaced_when_forgetting_is_an_error(monkeypatch)
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="Permission denied"):
         forget()
-    assert [path.name for path in lessons_path().parent.iterdir()] == ["learned.json"]
+    assert {path.name for path in lessons_path().parent.iterdir()} == {"learned.json", "learned.json.lock"}
 
 
 def test_with_the_cache_switched_off_nothing_is_written_or_read(monkeypatch):
@@ -302,6 +303,7 @@ def test_runs_that_learn_at_once_lose_nothing():
 
 
 def test_files_that_nest_without_end_are_damaged_too(config):
+    lessons_path().parent.mkdir()
     lessons_path().write_text("[" * 200_000)
     config.write_text("x = " + "[" * 200_000)
     known = resolve_profile(HERE, "m")

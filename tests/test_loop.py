@@ -3,10 +3,11 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import cycle
 from typing import Annotated
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator
 
@@ -589,6 +590,7 @@ NAMES = st.sampled_from(
 ARGUMENTS = st.sampled_from(
     ['{"a":1,"b":2}', "{", "", "null", '{"path":"x"}', '{"path":"b/../x"}', '{"url":"http://b.example/"}']
 )
+DEFAULTS = {"write": {"path": "x"}, "note": {"path": "x"}, "fetch": {"url": "http://a.example/"}}
 REPLIES = st.tuples(
     st.lists(st.tuples(NAMES, ARGUMENTS), max_size=5),
     st.sampled_from(["", "text", "7"]),
@@ -665,8 +667,8 @@ class Player:
             case RunTools(calls=due):
                 return self.run_tools(run, due)
             case AskHuman(requests=requests):
-                asked = self.data.draw(st.sampled_from([requests, requests[:1], requests[-1:]]))
-                return HumanDecided({request.id: self.decide(request.call) for request in asked})
+                asked = self.data.draw(st.sampled_from([slice(None), slice(1), slice(-1, None)]))
+                return HumanDecided({request.id: self.decide(request.call) for request in requests[asked]})
 
     def run_tools(self, run, due):
         was_tainted = self.tainted  # the model has not read the results of this batch
@@ -713,7 +715,7 @@ class Player:
             or (not allowed and call.name == "fetch" and not {host, "*"} & ({*policy.hosts} | self.hosts))
         )
         granted = any(
-            name == call.name and arguments in {None, call.arguments} and (grant_tainted or not is_tainted)
+            name == call.name and arguments in (None, meaning_of(call)) and (grant_tainted or not is_tainted)
             for name, arguments, grant_tainted in self.granted
         )
         assert not needs_yes or granted or call.call_id in self.approved
@@ -722,13 +724,13 @@ class Player:
         decision = self.data.draw(DECISIONS)
         if isinstance(decision, Approve):
             self.approved.add(call.call_id)
-            arguments = decision.arguments or call.arguments
+            run = replace(call, arguments=decision.arguments or call.arguments)
             if decision.scope != "once":
-                self.granted.append((call.name, arguments if decision.scope == "arguments" else None, self.tainted))
-            if call.name == "fetch":
-                self.hosts.add(
-                    "b.example" if "url" in read_loosely(replace(call, arguments=arguments)) else "a.example"
+                self.granted.append(
+                    (call.name, meaning_of(run) if decision.scope == "arguments" else None, self.tainted)
                 )
+            if call.name == "fetch":
+                self.hosts.add("b.example" if "url" in read_loosely(run) else "a.example")
         return decision
 
     def reply(self):
@@ -747,7 +749,42 @@ def read_loosely(call):
         return {}
 
 
+def meaning_of(call):
+    """Return what is the same for two calls whose tool receives the same, however a model writes it."""
+    return call.arguments if call.arguments == "{" else read_loosely(call) or DEFAULTS.get(call.name)
+
+
+class Drawn:
+    """What hypothesis would draw, for an example that is to stay."""
+
+    def __init__(self, *values):
+        self.values = values
+        self.left = cycle(values)
+
+    def __repr__(self):
+        return f"Drawn{self.values}"
+
+    def draw(self, strategy):
+        return next(self.left)
+
+
+SAYS, ASKS, RUNS = (1,), (1, slice(None)), (1, (), (), 1)
+# A yes to "these arguments" holds for all texts that the tool receives as the same ones.
+ONE_MEANING = Drawn(
+    *(*SAYS, ([("write", '{"path":"x"}'), ("delete", "")], "", "complete", 0)),
+    *(*ASKS, Approve(scope="arguments"), Approve(scope="arguments"), *RUNS),
+    *(*SAYS, ([("write", "null"), ("delete", "null")], "", "complete", 0), *RUNS),
+    *(*SAYS, ([], "text", "complete", 0)),
+)
+
+
 @given(data=st.data(), limits=LIMITS, policy=POLICIES, answers=ANSWERS)
+@example(
+    data=ONE_MEANING,
+    limits=Limits(tool_calls=9, turns=6),
+    policy=Policy(ask=("*",)),
+    answers={"output": None, "apart": False, "required": None},
+)
 @settings(max_examples=400, deadline=None)
 def test_in_any_conversation_the_promises_hold(data, limits, policy, answers):
     the_rules = Rules(limits=limits, tools=ALL, policy=policy, **answers)

@@ -33,6 +33,7 @@ from agentloop import (
     ToolPack,
     ToolResult,
     approve_matching,
+    describe_install,
     tool,
 )
 from agentloop.cli.commands.packs_serve import serve_packs
@@ -480,6 +481,7 @@ async def test_a_pin_in_the_configuration_holds_all_tools_to_it():
     "content", ["{", "[]", '{"version": 2, "servers": {}}', '{"version": 1, "servers": {"a": {"b": 1}}}', "[" * 100_000]
 )
 async def test_a_damaged_file_of_pins_is_an_error_and_stays_as_it_is(content):
+    pins_path().parent.mkdir()
     pins_path().write_text(content)
     with pytest.raises(ConfigurationError, match=r"mcp_pins\.json") as caught:
         async with opened(plain()):
@@ -723,7 +725,7 @@ async def test_without_the_extra_the_way_to_it_is_told(monkeypatch):
     with pytest.raises(ConfigurationError, match="extra `mcp`") as caught:
         async with opened(plain()):
             pytest.fail("it was opened")
-    assert caught.value.hint == "pip install 'agentloop[mcp]'"
+    assert caught.value.hint == describe_install("mcp")
 
 
 # --- at an address ---
@@ -1024,7 +1026,7 @@ async def test_packs_served_by_one_process_are_a_pack_in_another(tmp_path):
     result = await agent_of(script, config, approver=approve_matching("far.*"), taint=False).run("Look and put.")
     look, put, refused = results_of(result)
     assert (look, "books was put there" in put) == ("VASE", True)
-    assert "nobody is there to say yes" in refused
+    assert "nobody can be asked to approve" in refused
     assert left() == []
 
 
@@ -1038,7 +1040,7 @@ def test_what_can_t_be_served_is_said_and_standard_output_stays_clean(capfd, tmp
 def test_serving_without_the_extra_tells_the_way_to_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "agentloop.ext.mcp.serving", None)
     assert serve_packs([]) == 2
-    assert "agentloop[mcp]" in capsys.readouterr().err
+    assert f"hint: {describe_install('mcp')}\n" in capsys.readouterr().err
 
 
 GREETING = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}

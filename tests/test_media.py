@@ -17,7 +17,7 @@ from agentloop.limits import Tally
 from agentloop.runtime.invoke import Invoked, invoke
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.tools import ToolContext
-from agentloop.wire.conversation import ModelTarget
+from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.profile import ModelSettings
 from agentloop.wire.profile.lessons import LESSONS, Lesson
 from loopback import Loopback, Reply, call_body, text_body
@@ -92,7 +92,7 @@ async def test_the_type_of_a_picture_is_found_in_its_bytes(media_type, data):
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG", b"<svg/>", b"BM\x00", b"RIFF0000WAVE"])
 def test_bytes_that_are_no_picture_are_refused_at_once(data):
-    with pytest.raises(ConfigurationError, match="are no picture that models take"):
+    with pytest.raises(ConfigurationError, match="are not a picture that models accept"):
         Image.from_bytes(data)
 
 
@@ -146,7 +146,7 @@ async def test_a_data_url_that_is_too_large_is_refused():
 
 @pytest.mark.parametrize("given", ["photo.png", "/home/me/photo.png", "C:/photo.png", "ftp://images.example/a.png", ""])
 async def test_what_is_no_address_is_refused_wherever_it_is_given(given):
-    with pytest.raises(ConfigurationError, match=r"is no address of an image(.|\n)*Image.from_path"):
+    with pytest.raises(ConfigurationError, match=r"is not the address of an image(.|\n)*Image.from_path"):
         Image.from_url(given)
     assert "is no address of an image" in await refusal(Image(given))
 

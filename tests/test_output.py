@@ -263,7 +263,6 @@ def test_a_schema_is_taken_as_the_json_that_it_becomes():
             "refers to http",
         ),
     ],
-    ids=str,
 )
 @pytest.mark.filterwarnings("ignore:.*'alias'")
 def test_what_no_answer_can_be_is_said_at_once(wanted, reason):
@@ -765,7 +764,6 @@ def test_a_reply_without_a_trace_of_json_shows_that_the_schema_was_ignored(reply
         (Profile(structured_output="json_object"), "prompt"),
         (Profile(structured_output="prompt"), None),
     ],
-    ids=str,
 )
 def test_the_rung_below_is_another_request(profile, below):
     assert lower_rung(profile) == below

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop import Agent, ConfigurationError, Effects, ToolError
+from agentloop import Agent, ConfigurationError, Effects, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.calculate import Calculate
 from agentloop_tools.calculate.units import _load_registry
@@ -271,7 +271,7 @@ def test_without_pint_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pint", None)
     with pytest.raises(ConfigurationError) as caught:
         PACK.convert("1", "m", "km")
-    assert caught.value.hint == "pip install 'agentloop[calculate]'"
+    assert caught.value.hint == describe_install("calculate")
 
 
 def test_the_tools_only_compute():

@@ -17,6 +17,7 @@ from agentloop_tools.notes import Notes
 from agentloop_tools.notes.secrets import REMOVED, remove_secrets
 from agentloop_tools.store import Store
 
+PATIENCE_SECONDS = 60  # for what would never end
 SECRETS = [
     "sk-proj-abcdefghijklmnop1234567890",
     "sk-ant-api03-abcdefghijklmnopqrstuvwxyz",
@@ -195,7 +196,7 @@ def test_nobody_sees_or_changes_what_another_user_wrote(book, other):
     user=st.text(min_size=1, max_size=50)
     | st.sampled_from(["../../etc/passwd", "/etc/passwd", "..", "a/b", "a\0b", "~"])
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_user_name_is_no_path(tmp_path, user):
     folder = tmp_path / "deep" / "notes"
     opened = Opened(Notes.from_options({"user": user, "folder": folder}))
@@ -228,7 +229,7 @@ def test_a_text_that_looks_like_a_path_is_a_text(book, tmp_path, key):
     query=st.text(max_size=60)
     | st.sampled_from(['"', "a OR", "NEAR(", "text:x", "a*", "^a", "-x", "col : {", "\0", "'; --"])
 )
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_query_is_words(tmp_path, query):
     opened = Opened(Notes.from_options({"folder": tmp_path}))
     assert opened.search(query)
@@ -244,7 +245,7 @@ def test_the_syntax_of_the_search_means_nothing(book):
 
 
 @given(text=st.text(min_size=1, max_size=200))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_text_is_kept_as_it_is_or_refused_in_words(tmp_path, text):
     opened = Opened(Notes.from_options({"folder": tmp_path, "max_notes": 100_000}))
     try:
@@ -313,7 +314,8 @@ def test_results_stay_short_and_say_how_to_see_the_rest(book):
 def test_writers_at_the_same_time_lose_nothing(tmp_path):
     program = """
 import asyncio, sys
-from agentloop_tools.notes import Notes
+from agentloop_tools.notes import Notes, pack
+pack._WAIT_SECONDS = 60
 async def main():
     pack = Notes.from_options({"user": "ada", "folder": sys.argv[1], "max_notes": 60})
     async with pack.open() as tools:
@@ -326,20 +328,23 @@ asyncio.run(main())
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(number)], stderr=subprocess.PIPE)
         for number in range(3)
     ]
-    assert [(process.communicate(timeout=60)[1], process.returncode) for process in started] == [(b"", 0)] * 3
+    assert [(process.communicate(timeout=PATIENCE_SECONDS)[1], process.returncode) for process in started] == [
+        (b"", 0)
+    ] * 3
     mine = Opened(Notes.from_options({"user": "ada", "folder": tmp_path, "max_notes": 60}))
     with pytest.raises(ToolError, match="There are 60 already"):
         mine.add("one more")
 
 
-def test_threads_at_the_same_time_leave_one_thing_in_progress(book):
+def test_threads_at_the_same_time_leave_one_thing_in_progress(book, monkeypatch):
+    monkeypatch.setattr("agentloop_tools.notes.pack._WAIT_SECONDS", PATIENCE_SECONDS)
     mine = book()
     mine.todo_add([str(number) for number in range(8)])
     threads = [threading.Thread(target=mine.todo_update, args=(number, "in_progress")) for number in range(1, 9)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
     assert mine.todo_list().count("in_progress") == 1
 
 
@@ -405,7 +410,7 @@ def test_no_text_makes_the_search_for_secrets_slow(text):
         ended.set()
 
     threading.Thread(target=search, daemon=True).start()
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE_SECONDS)
 
 
 @given(st.text(max_size=300))
@@ -467,15 +472,17 @@ def test_a_store_that_is_busy_is_told(book, tmp_path, monkeypatch):
         assert "one" in mine.search("one")  # readers don't wait
 
 
-def test_a_store_that_another_process_is_just_making_is_waited_for(tmp_path, monkeypatch):
-    store = Store(tmp_path / "new", ("CREATE TABLE things (name TEXT)",))
-    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+def test_a_store_that_another_process_is_just_making_is_waited_for(tmp_path):
+    path, pauses = tmp_path / "new", []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("CREATE TABLE unrelated (name TEXT)")
-        pauses = []
-        monkeypatch.setattr(
-            "agentloop_tools.store.time.sleep", lambda seconds: pauses.append(seconds) or other.rollback()
-        )
+
+        def sleep(seconds):
+            pauses.append(seconds)
+            other.rollback()
+
+        store = Store(path, ("CREATE TABLE things (name TEXT)",), wait_seconds=PATIENCE_SECONDS, sleep=sleep)
         with store.open() as connection:
             assert connection.execute("SELECT * FROM things").fetchall() == []
         assert len(pauses) == 1

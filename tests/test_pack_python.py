@@ -22,6 +22,7 @@ from agentloop import (
     ToolContext,
     ToolError,
     ToolResult,
+    describe_install,
     tool,
 )
 from agentloop.testing import ScriptedEndpoint, call
@@ -264,9 +265,10 @@ async def test_opening_starts_nothing_before_the_first_call():
 
 async def test_without_the_extra_it_says_how_to_install(monkeypatch):
     monkeypatch.setattr(pack_module, "find_spec", lambda _: None)
-    with pytest.raises(ConfigurationError, match=r"agentloop\[python\]"):
+    with pytest.raises(ConfigurationError, match="needs pydantic-monty") as raised:
         async with opened():
             pass
+    assert raised.value.hint == describe_install("python")
 
 
 # --- code mode ---

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from agentloop import Agent, ConfigurationError, ToolError
+from agentloop import Agent, ConfigurationError, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.sql import Sql, SqlConfig
 
@@ -268,7 +268,7 @@ WORDS = """SELECT DELETE INSERT INTO UPDATE SET DROP TABLE FROM orders customers
  WITH a AS ( ) EXPLAIN PRAGMA query_only OFF ATTACH BEGIN COMMIT VACUUM * , 1 REPLACE total ? \n"""
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     words=st.lists(
         st.sampled_from(WORDS.split(" ")),
@@ -569,7 +569,7 @@ async def test_without_sqlalchemy_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sqlalchemy", None)
     with pytest.raises(ConfigurationError) as caught:
         await ask("mysql://host/x", "SELECT 1", trusted=True)
-    assert caught.value.hint == "pip install 'agentloop[sql]'"
+    assert caught.value.hint == describe_install("sql")
 
 
 def test_the_tools_say_that_they_only_read(database):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop import Agent, ConfigurationError, Effects, ToolError
+from agentloop import Agent, ConfigurationError, Effects, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.time import Time, TimeConfig, _zone_names
 
@@ -90,7 +90,7 @@ def find_no_zone(name):
 def test_a_machine_without_zones_says_how_to_get_them(monkeypatch):
     monkeypatch.setattr("agentloop_tools.time._zone_names", frozenset)
     monkeypatch.setattr("agentloop_tools.time.ZoneInfo", find_no_zone)
-    assert "pip install 'agentloop[time]'" in refusal(Time().now, "Europe/Berlin")
+    assert describe_install("time") in refusal(Time().now, "Europe/Berlin")
     assert Time().now("+01:00").endswith("day")
     assert _zone_names() >= {"Europe/Berlin"}
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agentloop import Agent, ConfigurationError, ToolError
+from agentloop import Agent, ConfigurationError, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.charset import decode
 from agentloop_tools.web import Found, Web, WebConfig
@@ -493,13 +493,14 @@ async def test_a_call_aside_raises_what_was_raised_and_may_end_after_its_loop():
 async def test_a_missing_extra_says_how_to_install_it(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "ddgs.ddgs", None)
-        with pytest.raises(ConfigurationError, match="ddgs"):
+        with pytest.raises(ConfigurationError, match="ddgs") as caught:
             await Ddgs().search("q", 3)
+    assert caught.value.hint == f"{describe_install('web')}, or name a search_url"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="trafilatura") as caught:
         async with Web().open():
             pass
-    assert caught.value.hint == "pip install 'agentloop[web]'"
+    assert caught.value.hint == describe_install("web")
 
 
 # --- configuration ---

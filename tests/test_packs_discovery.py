@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agentloop import ConfigurationError, PackError, ToolPack
 from agentloop.packs.discovery import list_packs, load_pack
+from agentloop.packs.installation import find_distribution
 from agentloop.packs.spec import PackSpec, read_spec
 
 GREETINGS = '''
@@ -180,7 +181,7 @@ def test_whatever_the_text_it_is_a_spec_or_a_mistake(text):
 
 
 def test_the_packs_of_agentloop_itself_are_installed_and_each_can_be_imported():
-    rows = [pack for pack in list_packs() if pack.distribution == "agentloop"]
+    rows = [pack for pack in list_packs() if pack.distribution == find_distribution().name]
     assert {"calculate", "files", "http", "mcp", "notes", "python", "search_files", "shell"} <= {r.name for r in rows}
     assert [row.name for row in rows] == sorted(row.name for row in rows)
     assert all(row.version[0].isdigit() for row in rows)

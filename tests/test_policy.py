@@ -118,7 +118,7 @@ def test_where_no_rule_says_anything_the_effects_do(effects, expected):
 
 def test_a_tool_of_a_pack_that_does_not_say_what_it_does_asks():
     assert verdict(Policy(), packed(plain)) == "ask"
-    assert reason(Policy(), packed(plain)) == "nobody has said what it does"
+    assert reason(Policy(), packed(plain)) == "its effects are not declared"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_tool_of_a_pack_that_does_not_say_what_it_does_asks():
         (Effects(write=True), "it writes"),
         (Effects(execute=True), "it runs programs or code"),
         (Effects(write=True, execute=True), "it writes and runs programs or code"),
-        (Effects(network=True), "it talks to hosts that are not known beforehand"),
+        (Effects(network=True), "it connects to hosts that are not known before the call"),
         (UNKNOWN, "it writes and runs programs or code"),
     ],
 )
@@ -604,13 +604,13 @@ def test_hosts_match_patterns_whole(host, pattern, matches):
     "host", ["", "https://a.example", "a.example/x", "u@a.example", "a b", "a.example:x", "straße.de"]
 )
 def test_what_is_no_host_is_said_at_once(host):
-    with pytest.raises(ConfigurationError, match="is no host"):
+    with pytest.raises(ConfigurationError, match="is not a host"):
         Policy(hosts=(host,))
 
 
 def test_a_new_host_asks_and_a_known_one_does_not():
     url = "https://a.example/x"
-    assert reason(Policy(), fetch, url=url) == "it talks to a new host, a.example"
+    assert reason(Policy(), fetch, url=url) == "it connects to a new host, a.example"
     assert verdict(Policy(hosts=("a.example",)), fetch, url=url) == "allow"
     assert verdict(Policy(hosts=("*",)), fetch, url="nowhere at all") == "allow"
     assert verdict(Policy(), fetch, Trust(hosts=("a.example",)), url=url) == "allow"
@@ -620,7 +620,7 @@ def test_a_new_host_asks_and_a_known_one_does_not():
 
 
 def test_where_it_can_not_be_told_with_whom_it_talks_it_asks():
-    told = "it can't be told for certain with which host it talks"
+    told = "the host that it connects to can't be determined"
     trusting = Policy(hosts=("good.example",))
     assert reason(trusting, fetch, url="https://good.example\\@evil.example/") == told
     assert judge(trusting, fetch, "{", NOBODY).verdict == "ask"
@@ -707,7 +707,9 @@ def test_a_tool_may_call_another_by_any_of_its_names_and_room_is_reserved(name):
 def test_a_nested_call_that_needs_a_yes_is_refused_where_nobody_can_be_asked():
     after, pending = judge_nested(Run(run_id="r"), ToolCall("c.1", "files.write", '{"path": "a"}'), RULES)
     assert pending.plan == "answered"
-    assert pending.answer.content == "Not run: files_write needs a person's yes (it writes), and nobody is there."
+    assert (
+        pending.answer.content == "Not run: files_write needs a person's approval (it writes), and nobody can be asked."
+    )
     assert after.tally.tool_calls == 0
 
 
@@ -759,7 +761,7 @@ async def test_what_is_no_decision_on_a_nested_call_is_said():
     run = Run(run_id="r")
     rules = replace(RULES, policy=Policy(approver=Person(Approve({"path": "b"})).decide))
     _, pending = judge_nested(run, ToolCall("c.1", "files.write", '{"path": "a"}'), rules)
-    with pytest.raises(RunStateError, match="holds a dict"):
+    with pytest.raises(RunStateError, match="has a dict in place of a text"):
         await ask_nested(run, pending, rules, MemoryJournal(), None)
 
 
@@ -876,7 +878,7 @@ async def test_a_host_is_asked_about_once():
     ]
     ids, person, _ = await ask_person(script, Approve())
     assert len(ids) == 2
-    assert person.asked[1].reason == "it talks to a new host, b.example"
+    assert person.asked[1].reason == "it connects to a new host, b.example"
 
 
 async def test_edited_arguments_are_told_and_judged_by_deny_again():
@@ -926,8 +928,8 @@ async def test_a_script_says_beforehand_what_it_approves():
     await agent.run("go")
     wrote, refused = outputs(endpoint)
     assert wrote == "wrote a: 1"
-    assert refused.endswith("nobody is there to say yes to files.write; --yes 'files.write' would allow it")
-    with pytest.raises(ConfigurationError, match="is no pattern"):
+    assert refused.endswith("nobody can be asked to approve files.write; --yes 'files.write' would allow it")
+    with pytest.raises(ConfigurationError, match="is not a pattern"):
         approve_matching("files.write(")
 
 

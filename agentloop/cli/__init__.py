@@ -68,9 +68,9 @@ app.add_typer(_profile, name="profile")
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - as in _run
+        from agentloop.packs.installation import read_version  # noqa: PLC0415 - as in _run
 
-        typer.echo(f"agentloop {version('agentloop')}")
+        typer.echo(f"agentloop {read_version()}")
         raise typer.Exit
 
 
@@ -152,7 +152,11 @@ def _list_packs(
     context: typer.Context,
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Import each pack in a separate process, and report those that fail.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Import and open each pack in a separate process, and report those that are broken or lack something.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

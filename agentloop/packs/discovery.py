@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any, Final
+from typing import Any
 
 from agentloop.errors import ConfigurationError, PackError, UserError
+from agentloop.packs.installation import read_packs
 from agentloop.packs.modules import find_file, import_file
 from agentloop.packs.pack import ToolPack
 from agentloop.packs.published import attempt, find_published, make_pack, read_published
 from agentloop.packs.spec import PackSpec, read_spec
 from agentloop.tools import near_names
-
-GROUP: Final = "agentloop.packs"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -138,11 +137,8 @@ def _unknown(name: str, installed: Sequence[InstalledPack]) -> ConfigurationErro
 
 
 def _read_packs(distribution: Distribution) -> list[InstalledPack]:
-    """Return the packs of a distribution; none where that can't be read, as one that was half installed or removed."""
-    try:
-        entries = distribution.entry_points.select(group=GROUP)
-    except (OSError, TypeError, ValueError):
-        return []
+    """Return the packs of a distribution; the name and the version are `?` where they can't be read."""
+    entries = read_packs(distribution)
     if not entries:
         return []  # what a distribution is called takes a while to find out
     try:

@@ -1,19 +1,29 @@
-"""Tries installed packs, each in a process of its own, so that whatever an import does stays there."""
+"""Tries installed packs, each in a process of its own, so that whatever an import does stays there.
+
+A pack is imported, made and opened, and so is what it says that its tools import when they are first used.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
-from typing import Final
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
 
-from agentloop.errors import AgentloopError, ConfigurationError
+from agentloop.errors import AgentloopError, ConfigurationError, PackError
 from agentloop.packs.discovery import InstalledPack, list_packs
-from agentloop.packs.published import make_pack, read_published
+from agentloop.packs.installation import describe_install
+from agentloop.packs.opening import open_packs
+from agentloop.packs.pack import ToolPack
+from agentloop.packs.published import Published, attempt, make_pack, read_published
+from agentloop.tools import ToolRegistry
 
-TRIAL_SECONDS: Final = 20.0
+TRIAL_SECONDS: Final = 60.0
 
 _TRIED = "tried:"
 # What the pack prints does not mix with the verdict, and a thread that it starts does not keep the process.
@@ -28,7 +38,7 @@ os._exit(0)
 
 
 def try_pack(pack: InstalledPack, seconds: float = TRIAL_SECONDS) -> str:
-    """Return why an installed pack is broken, or ""; it is imported in another process, which is ended afterwards."""
+    """Return why an installed pack is broken, or ""; it is tried in another process, which is ended afterwards."""
     path = os.pathsep.join(folder for folder in sys.path if folder)
     process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-P", "-c", _PROGRAM, pack.name, pack.distribution],
@@ -41,25 +51,74 @@ def try_pack(pack: InstalledPack, seconds: float = TRIAL_SECONDS) -> str:
     try:
         said = process.communicate(timeout=seconds)[0].decode("utf-8", "replace")
     except subprocess.TimeoutExpired:
-        return f"its import takes more than {seconds:g} s"
+        return f"to import and open it takes more than {seconds:g} s"
     finally:
         _end(process)
     if not said.startswith(_TRIED):
-        return f"its import ends the process, with status {process.returncode}"
+        return f"to import or open it ends the process, with status {process.returncode}"
     return said.removeprefix(_TRIED)
 
 
 def find_failure(name: str, distribution: str) -> str:
-    """Return why the pack of that distribution can't be imported or made, or ""."""
+    """Return why the pack of that distribution can't be used, or ""; this process imports and opens it.
+
+    A pack that has to be configured is not opened, which is no fault.
+    """
     for pack in list_packs():
         if (pack.name, pack.distribution) == (name, distribution):
             try:
                 published = read_published(pack.load(), pack.origin)
-                with suppress(ConfigurationError):  # it has to be configured, which is no fault
-                    make_pack(published, name, {}, pack.origin)
+                made = _make(published, pack)
+                return _find_failed_imports(published, distribution) or (_find_failed_opening(made) if made else "")
             except AgentloopError as error:
                 return f"{error.message.removeprefix(pack.origin).strip()} ({error.hint})"
     return ""
+
+
+def _make(published: Published, pack: InstalledPack) -> ToolPack[Any] | None:
+    """Return the pack with the defaults of its configuration, or None where they are not enough."""
+    try:
+        return make_pack(published, pack.name, {}, pack.origin)
+    except ConfigurationError:
+        return None
+
+
+def _find_failed_imports(published: Published, distribution: str) -> str:
+    """Return which of the modules that its tools import are missing or broken, and what to do, or ""."""
+    if isinstance(published, ToolRegistry):
+        return ""
+    failures: dict[str, str] = {}  # with the hints
+    for module in published.imports:
+        try:
+            attempt(partial(import_module, module), f"{module} can't be imported")
+        except PackError as error:
+            cause = error.__cause__
+            missing = isinstance(cause, ModuleNotFoundError) and cause.name
+            failures[f"{missing} is not installed" if missing else error.message] = error.hint
+    if not failures:
+        return ""
+    hint = describe_install(published.extra, distribution) if published.extra else next(iter(failures.values()))
+    return f"{'; '.join(failures)} ({hint})"
+
+
+def _find_failed_opening(pack: ToolPack[Any]) -> str:
+    """Return what is wrong with the pack when it is left, or "".
+
+    Raises:
+        AgentloopError: it can't be opened.
+    """
+    told: list[str] = []
+
+    async def tell(trouble: str) -> None:
+        told.append(trouble)
+
+    async def open_and_leave() -> None:
+        with suppress(ConfigurationError):  # it has to be configured, though no field is required
+            async with open_packs([pack], tell):
+                pass
+
+    asyncio.run(open_and_leave())
+    return "; ".join(told)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

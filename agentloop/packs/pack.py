@@ -45,6 +45,9 @@ class ToolPack(Generic[ConfigT]):
         api: The version of this contract that it was written for.
         Config: The type of `config`, taken from `ToolPack[...]`.
         prefix: What tools are named after in place of `name`, or "".
+        imports: The modules that its tools import when they are first used, such as `("numpy",)`. Nothing else tells
+            `agentloop packs --check` of them, which imports them to find out what is missing or broken.
+        extra: The extra of its distribution that brings them, so that the check can say how to install them, or "".
 
     Raises:
         ConfigurationError: a field that is required has no value.
@@ -55,6 +58,8 @@ class ToolPack(Generic[ConfigT]):
     api: ClassVar[int] = API
     Config: ClassVar[type[Any]]
     prefix: str = ""
+    imports: tuple[str, ...] = ()
+    extra: str = ""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -175,6 +180,7 @@ class _View(ToolPack):
 
     def __init__(self, inner: ToolPack[Any], change: Change, prefix: str) -> None:
         self.name, self.version, self.config = inner.name, inner.version, inner.config
+        self.imports, self.extra = inner.imports, inner.extra
         self.prefix = prefix or inner.prefix
         self._inner, self._change = inner, change
 

@@ -1,11 +1,11 @@
 """Decides which tool calls may run: allow, ask or deny. Pure.
 
-Who is asked, and how a verdict is carried out, is known in `runtime`.
+`runtime` asks a person and carries out the verdict.
 
-- `rules`: Policy; `patterns`: the calls that a rule is about; `normalize`: the forms of a value that a rule compares.
-- `hosts`: the host of a URL.
+- `rules`: Policy; `patterns`: which calls a rule applies to; `normalize`: the forms of a value that a rule compares.
+- `hosts`: reads the host of a URL.
 - `judgement`: the verdict on one call.
-- `requests`: ApprovalRequest; `decisions`: what a person decides, and what a run remembers of it.
+- `requests`: ApprovalRequest; `decisions`: a person's decisions, and what a run remembers of them.
 """
 
 from agentloop.policy.decisions import (

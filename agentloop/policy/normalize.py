@@ -1,6 +1,6 @@
-"""NormalizedValue: the texts under which an argument's value is known to rules.
+"""Turns the value of an argument into the texts that rules are compared with.
 
-A value has several: a path can be written in many ways, and a list of words is not the same as the words in a row.
+A value has several such texts: a path can be written in many ways, and a list of words differs from the joined words.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ class NormalizedValue:
     """A value as texts.
 
     Attributes:
-        whole: The spellings of the value: a text and the path or URL that it is; of other values, their JSON.
-        words: The spellings of each entry of a list, or None for what is no list.
-        parts: The spellings of every text somewhere inside, and a list's entries in a row, with and without quotes.
+        whole: The forms of the whole value: a text as it is and as a normalized path or URL; any other value as JSON.
+        words: The forms of each entry of a list, or None if the value is not a list.
+        parts: The forms of every text inside the value, and the entries of a list joined with spaces, without and with
+            shell quotes.
     """
 
     whole: tuple[str, ...]
@@ -36,7 +37,7 @@ class NormalizedValue:
 
 
 def normalize_value(value: Any) -> NormalizedValue:
-    """Return the spellings of a JSON value."""
+    """Return the forms of a JSON value."""
     if not isinstance(value, list):
         return NormalizedValue(_normalize_whole(value), parts=tuple(_normalize_parts(value)))
     entries = cast("Sequence[Any]", value)
@@ -64,15 +65,15 @@ def _dump(value: Any) -> str:
 
 
 def normalize_text(text: str) -> str:
-    """Return a text as the path or URL that it would be, in one spelling."""
+    """Return a text as a normalized path or URL: NFC, without `.` and `..`, a URL's path without percent escapes."""
     text = normalize("NFC", text)
     url = _URL.match(text)
     if url is None:
         return _normalize_path(text)
     path = unquote(url["path"])
     end = "/" if len(path) > 1 and path.endswith("/") else ""
-    place = read_host(text) or url["authority"].lower()
-    return url["scheme"].lower() + place + _normalize_path(path) + end + text[url.end() :]
+    host = read_host(text) or url["authority"].lower()
+    return url["scheme"].lower() + host + _normalize_path(path) + end + text[url.end() :]
 
 
 def _normalize_path(path: str) -> str:

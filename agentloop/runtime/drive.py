@@ -1,31 +1,29 @@
-"""The driver: carries out what the loop commands. There is one, and it is async.
+"""The driver: carries out the commands of the loop, one after the other. It is async, and the only one.
 
-Every effect goes through the Journal; time and networks end here. What to do next is never decided here.
+Every effect goes through the Journal. The driver decides nothing: `loop` says what comes next.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from typing import Any, Literal, assert_never
 
-from agentloop.endpoint.media import max_image_bytes
-from agentloop.endpoint.transport import Pace, is_retryable
-from agentloop.errors import EmptyReplyError, EndpointError, OutputError, ToolFailedError
-from agentloop.events import Notice, TextDelta, TurnFinished, TurnStarted
-from agentloop.items import Message, Reply, ToolCall, ToolResult, Usage
-from agentloop.loop.advance import advance, conclude, pause
-from agentloop.loop.guard import describe_limit
+from agentloop.endpoint.media import inline_images
+from agentloop.errors import EmptyReplyError, OutputError, RunStateError, ToolFailedError
+from agentloop.events import Finished, Notice, TurnFinished, TurnStarted
+from agentloop.items import ToolCall, ToolResult
+from agentloop.loop.advance import advance, conclude, pause, resume
+from agentloop.loop.guard import Rules, describe_limit
 from agentloop.loop.run import (
     AskHuman,
     CallModel,
     Command,
     Fail,
     Finish,
+    HumanDecided,
     Interrupted,
     ModelReplied,
     Outcome,
@@ -34,27 +32,63 @@ from agentloop.loop.run import (
     RunTools,
     ToolsReturned,
 )
+from agentloop.packs import open_packs
 from agentloop.runtime.approval import get_decisions
 from agentloop.runtime.invoke import time_limit
-from agentloop.runtime.journal import Journal, Step, StepFailed
-from agentloop.runtime.run_config import RunConfig
-from agentloop.runtime.summary import summarize
+from agentloop.runtime.journal import Journal, MemoryJournal, Observer, Step, StepFailed
+from agentloop.runtime.model_caller import ModelCaller
+from agentloop.runtime.observe import open_log
+from agentloop.runtime.run_config import RunConfig, add_tools, check_tool_choice
 from agentloop.runtime.tool_runner import ToolRunner
-from agentloop.runtime.window import ContextWindow
-from agentloop.wire.conversation import Conversation
 
-DELTAS_IN_A_ROW = 50
+
+async def drive(
+    config: RunConfig,
+    run: Run,
+    outcome: Outcome | None,
+    *,
+    context: Any,
+    stream: bool,
+    observer: Observer | None = None,
+) -> RunResult[Any]:
+    """Drive a run to its end and return its result. The packs of the config are open as long as it takes.
+
+    Args:
+        config: What is fixed for all runs of the agent.
+        run: The run as it stands.
+        outcome: What the run has waited for, such as the user's input; None to resume it where it stopped.
+        context: The user's own object, which tools see on their ToolContext.
+        stream: Whether replies are asked for as streams.
+        observer: Called with every event.
+
+    Raises:
+        RunStateError: the run can't be resumed.
+        AgentloopError: what ended the run. The run as it stands then is on its attribute `run`.
+    """
+    journal = MemoryJournal([each for each in (open_log(run.run_id), observer) if each is not None])
+    warn = partial(_warn, journal)
+    async with open_packs(config.packs, warn) if config.packs else nullcontext(()) as tools:
+        config = add_tools(config, tools) if tools else config
+        check_tool_choice(config.target.settings, config.rules)
+        if outcome is None or isinstance(outcome, HumanDecided):
+            _check_tools(run, config.rules)
+        run, command = resume(run, config.rules) if outcome is None else advance(run, outcome, config.rules)
+        items = await inline_images(run.items, config.target)
+        run = run if items is run.items else replace(run, items=items)
+        result = await Driver(config, journal, run, context=context, stream=stream).drive(command)
+    await journal.emit(Finished(result))
+    return result
 
 
 class Driver:
     """Drives one run to its end.
 
     Args:
-        config: What to run by.
+        config: What is fixed for the run.
         journal: Carries out the steps.
-        run: The state to start from.
+        run: The run as it stands.
         context: The user's own object, which tools see on their ToolContext.
-        stream: Whether the wire carries a stream.
+        stream: Whether replies are asked for as streams.
     """
 
     def __init__(self, config: RunConfig, journal: Journal, run: Run, *, context: Any, stream: bool) -> None:
@@ -62,32 +96,28 @@ class Driver:
         self._journal = journal
         self._run = run
         self._context = context
-        self._stream = stream
-        self._conversation = Conversation(config.target, run.dialect)
-        self._conversation.reserve_ids(run.items)
-        self._window = ContextWindow(self._conversation, config.target)
-        self._pace = Pace.of(config.transport.endpoint, config.target.model, self._conversation.profile)
-        self._step_started = perf_counter()
+        self._model = ModelCaller(config, journal, run, stream=stream)
         self._tools: ToolRunner | None = None
-        self._shown = False
-        self._spent: Usage | None = None  # on summaries
         self._failure: ToolFailedError | None = None
+        # Timeouts go by this clock too, so that the two never disagree.
+        self._clock = asyncio.get_running_loop().time
+        self._step_started = self._clock()
 
     async def drive(self, command: Command) -> RunResult[Any]:
         """Return the result of the run.
 
-        Whatever is raised, a cancellation included, has the run as it then stands on its attribute `run`.
+        Every exception, a cancellation too, has the run as it then stands on its attribute `run`.
         """
         try:
             while not isinstance(command, Finish):
-                self._step_started = perf_counter()
+                self._step_started = self._clock()
                 outcome = await self._carry_out(command)
                 if outcome is None:
                     self._run = pause(self._run)
                     break
                 before = self._run
                 self._run, command = advance(before, outcome, self._config.rules)
-                await self._tell_what_was_decided(before)
+                await self._emit_decisions(before)
                 if self._failure is not None:
                     raise self._failure  # noqa: TRY301 - it takes the run along like any other
         except BaseException as error:
@@ -103,7 +133,8 @@ class Driver:
             await self._journal.emit(Notice("repaired", f"in the answer: {'; '.join(repairs)}"))
         return result
 
-    async def _tell_what_was_decided(self, before: Run) -> None:
+    async def _emit_decisions(self, before: Run) -> None:
+        """Emit a notice for each call that was not run, for a limit that was reached, and for an invalid answer."""
         returned = self._tools.returned if self._tools else {}
         for item in self._run.items[len(before.items) :]:
             if isinstance(item, ToolResult) and not item.ok and item.call_id not in returned:
@@ -115,7 +146,7 @@ class Driver:
             await self._journal.emit(Notice("warning", "the answer does not fit: the model is told why"))
 
     async def _carry_out(self, command: CallModel | RunTools | AskHuman | Fail) -> Outcome | None:
-        """Return what came of a command, or None when only a person who isn't here can go on."""
+        """Return the outcome of a command, or None if the run has to wait for a person who can't be asked here."""
         match command:
             case CallModel():
                 return await self._call_model(command)
@@ -137,15 +168,15 @@ class Driver:
             case _:
                 assert_never(command)
 
-    # --- the model ---
-
     async def _call_model(self, command: CallModel) -> Outcome:
         turn = self._run.tally.turns + 1
         await self._journal.emit(TurnStarted(turn))
-        final_turn_reason = self._run.final_turn_reason is not None
+        # The final turn has no time limit: a limit is reached already, and the model is to answer in spite of it.
+        is_final_turn = self._run.final_turn_reason is not None
+        step = Step(f"model:{turn}", partial(self._model.call, self._run), (command,))
         try:
-            async with time_limit(None if final_turn_reason else self._seconds_left()):
-                [reply] = await self._journal.steps([Step(f"model:{turn}", self._ask_model, (command,))])
+            async with time_limit(None if is_final_turn else self._seconds_left()):
+                [reply] = await self._journal.steps([step])
         except TimeoutError:
             return self._interrupted("time_limit")
         if isinstance(reply, StepFailed):
@@ -154,120 +185,13 @@ class Driver:
         await self._journal.emit(TurnFinished(turn, seconds, reply.usage))
         return ModelReplied(reply, seconds)
 
-    async def _ask_model(self, command: CallModel) -> Reply:
-        ask = partial(self._ask_once, command)
-        refusal: EndpointError | None = None
-        while True:
-            try:
-                reply = await self._config.retry.call(ask, self._journal.emit, self._may_retry)
-                reply = self._conversation.accept(reply)
-            except EndpointError as error:
-                self._window.explain(error)
-                if not self._shown and self._window.shrink(self._run, error):
-                    continue
-                lesson = None if self._shown else self._conversation.adapt(error)
-                if lesson is None:
-                    raise (refusal or error) from None
-                # When a guess does not help, what it was made from is what went wrong; but a route that is missing
-                # says less than what the other one answers.
-                is_held = lesson.is_guess and (refusal is not None or lesson.field != "route")
-                refusal = (refusal or error) if is_held else None
-            else:
-                self._window.count(reply.usage)
-                await self._tell_what_was_learned()
-                if self._spent is None:
-                    return reply
-                spent, self._spent = self._spent, None
-                return replace(reply, usage=reply.usage + spent)
-
-    async def _tell_what_was_learned(self) -> None:
-        for notice in (*self._conversation.take_notices(), *self._window.take_notices()):
-            await self._journal.emit(notice)
-        self._config.warnings.extend(self._config.take_warnings())
-        while self._config.warnings:
-            await self._journal.emit(Notice("warning", self._config.warnings.pop(0)))
-        lessons = self._conversation.take_lessons()
-        trouble = await asyncio.to_thread(self._config.remember, lessons) if lessons else ""
-        if trouble:
-            await self._journal.emit(Notice("warning", trouble))
-
-    async def _ask_once(self, command: CallModel) -> Reply:
-        conversation = self._conversation
-        streams = self._stream and (conversation.profile.structured_stream or not command.output)
-        self._shown = False
-        write = partial(
-            conversation.encode,
-            tools=command.tools,
-            stream=streams,
-            free_choice=self._run.tally.tool_calls > 0,
-            output=command.output,
-        )
-        body = self._window.encode(self._run, write)
-        if self._config.target.settings.summarize_dropped and (text := self._window.take_left_out()):
-            await self._summarize(text)
-            body = self._window.encode(self._run, write)
-        await self._tell_what_was_learned()
-        return await self._pace.call(partial(self._send, body, streams=streams), self._journal.emit)
-
-    async def _summarize(self, text: str) -> None:
-        config, emit = self._config, self._journal.emit
-        ask = partial(summarize, text, config.target, config.transport.send)
-        try:
-            reply = await config.retry.call(partial(self._pace.call, ask, emit), emit)
-        except EndpointError as error:
-            await emit(Notice("warning", f"what is left out could not be summarised: {error.message}"))
-        else:
-            self._spent = reply.usage + (self._spent or Usage())
-            self._window.add_summary(self._run, reply)
-
-    async def _send(self, body: bytes, *, streams: bool) -> Reply:
-        conversation, transport = self._conversation, self._config.transport
-        if not streams:
-            reply = conversation.decode(await transport.send(conversation.path, body))
-            if self._stream:
-                await self._show(reply)
-            return reply
-        return await self._read_stream(transport.stream(conversation.path, body))
-
-    async def _read_stream(self, stream: AsyncGenerator[bytes]) -> Reply:
-        decoder = self._conversation.decoder()
-        has_text = False
-        emit, deltas = self._journal.emit, 0
-        async with aclosing(stream) as chunks:
-            async for chunk in chunks:
-                for delta in decoder.feed(chunk):
-                    self._shown = True
-                    has_text = has_text or isinstance(delta, TextDelta)
-                    await emit(delta)
-                    if deltas % DELTAS_IN_A_ROW == 0:  # in a burst nothing waits, and nobody else gets a turn
-                        await asyncio.sleep(0)
-                    deltas += 1
-        reply = decoder.close()
-        for delta in self._conversation.rest():
-            has_text = has_text or isinstance(delta, TextDelta)
-            await emit(delta)
-        if not has_text:  # some servers send a whole body in place of a stream
-            await self._show(reply)
-        return reply
-
-    async def _show(self, reply: Reply) -> None:
-        for item in reply.items:
-            if isinstance(item, Message) and item.text:
-                await self._journal.emit(TextDelta(item.text))
-
-    def _may_retry(self, error: EndpointError) -> bool:
-        # What a user has seen is not taken back.
-        return not self._shown and is_retryable(error) and not self._conversation.may_adapt(error)
-
-    # --- tools ---
-
     async def _run_tools(self, calls: tuple[ToolCall, ...]) -> Outcome:
         runner = self._tools = ToolRunner(
             self._config,
             self._journal,
             self._run,
             context=self._context,
-            max_image_bytes=max_image_bytes(self._conversation.profile),
+            max_image_bytes=self._model.max_image_bytes,
             seconds_left=self._seconds_left,
         )
         results = await runner.run(calls)
@@ -281,10 +205,23 @@ class Driver:
         return None if limit is None else max(0.0, limit - self._run.tally.seconds - self._seconds_taken())
 
     def _seconds_taken(self) -> float:
-        return perf_counter() - self._step_started
+        return self._clock() - self._step_started
 
     def _interrupted(self, reason: Literal["cancelled", "time_limit"]) -> Interrupted:
         tools = self._tools if self._run.waiting_for == "tools" else None
         if tools is None:
             return Interrupted(reason, (), self._seconds_taken())
         return Interrupted(reason, tuple(tools.returned.values()), self._seconds_taken(), tools.nested, tools.trust)
+
+
+async def _warn(journal: Journal, text: str) -> None:
+    await journal.emit(Notice("warning", text))
+
+
+def _check_tools(run: Run, rules: Rules) -> None:
+    lacking = {waiting.call.name for waiting in run.pending if waiting.plan in {"run", "ask"}} - rules.tools.keys()
+    if lacking:
+        raise RunStateError(
+            f"the run waits for tools that this agent does not have: {', '.join(sorted(lacking))}",
+            hint="resume it with an agent that has them",
+        )

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from agentloop.items import Item, Message, Reply, ToolCall, ToolResult
 from agentloop.loop.trim import OLD_RESULT_CHARACTERS, cut
-from agentloop.wire.conversation import Conversation, ModelTarget
+from agentloop.wire.conversation import Conversation
+from agentloop.wire.model_target import ModelTarget
 
 WORDS = 200
 _REQUEST = f"""\

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 from pydantic_core import to_json
@@ -108,7 +107,8 @@ class ToolRunner:
         emit = self._journal.emit
         tool = self._config.rules.tools[call.name]
         await emit(ToolStarted(call))
-        started = perf_counter()
+        clock = asyncio.get_running_loop().time
+        started = clock()
         abandoned: list[str] = []
         try:
             context = self._make_context(call, nests=parent is None)
@@ -126,7 +126,7 @@ class ToolRunner:
                 result = replace(result, content=_MARK.format(name=tool.name) + result.content)
             self.returned[call.call_id] = result
         self.repairs += bool(invoked.repairs)
-        await emit(ToolFinished(call, result, perf_counter() - started, invoked.repairs, invoked.error))
+        await emit(ToolFinished(call, result, clock() - started, invoked.repairs, invoked.error))
         if self._config.rules.policy.on_tool_error == "raise":
             self._note_failure(call, invoked.error)
         return result

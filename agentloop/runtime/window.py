@@ -28,7 +28,8 @@ from agentloop.loop.trim import (
     shorten_results,
 )
 from agentloop.runtime.summary import write_transcript
-from agentloop.wire.conversation import Conversation, ModelTarget
+from agentloop.wire.conversation import Conversation
+from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.payload import dump
 from agentloop.wire.profile.overflow import read_overflow
 

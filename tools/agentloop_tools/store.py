@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,14 @@ class Store:
         tables: The statements that make the tables.
         wait_seconds: How long to wait for another writer.
         most_bytes: The size up to which it may grow.
+        sleep: Waits so many seconds for another process that is just making it.
     """
 
     path: Path
     tables: tuple[str, ...]
     wait_seconds: float = 5.0
     most_bytes: int = 1_000_000_000
+    sleep: Callable[[float], object] = time.sleep
 
     @contextmanager
     def open(self) -> Generator[sqlite3.Connection]:
@@ -99,7 +101,7 @@ class Store:
                 # SQLite waits for other writers, but not where two processes switch a new file to this mode.
                 if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
                     raise
-                time.sleep(_PAUSE_SECONDS)
+                self.sleep(_PAUSE_SECONDS)
             else:
                 return
 
@@ -118,9 +120,11 @@ def writing(connection: sqlite3.Connection) -> Generator[None]:
 
 
 @contextmanager
-def limited_time(connection: sqlite3.Connection, ends: float, stop: threading.Event) -> Generator[None]:
-    """A block whose statements are interrupted at a time of `time.monotonic()`, or when the event is set."""
-    connection.set_progress_handler(lambda: time.monotonic() > ends or stop.is_set(), _PROGRESS_STEPS)
+def limited_time(
+    connection: sqlite3.Connection, ends: float, stop: threading.Event, clock: Callable[[], float]
+) -> Generator[None]:
+    """A block whose statements are interrupted at a time of the clock, or when the event is set."""
+    connection.set_progress_handler(lambda: clock() > ends or stop.is_set(), _PROGRESS_STEPS)
     try:
         yield
     finally:

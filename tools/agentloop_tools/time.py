@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from calendar import day_name, monthrange
 from collections.abc import Callable, Generator, Iterator
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone, tzinfo
 from difflib import get_close_matches
 from functools import cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field
 
-from agentloop import ConfigurationError, Effects, PackConfig, ToolError, ToolPack, tool
+from agentloop import ConfigurationError, Effects, PackConfig, ToolError, ToolPack, describe_install, tool
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d\d))?")
 _ZONE = re.compile(r"[A-Za-z][\w+-]*(?:/[A-Za-z][\w+-]*){0,2}", re.ASCII)
@@ -43,6 +44,8 @@ class Time(ToolPack[TimeConfig]):
 
     name = "time"
     version = "1.0"
+    imports = () if any(map(os.path.isdir, TZPATH)) else ("tzdata",)  # Python does, where the system has no zones
+    extra = "time"
 
     def __init__(self, config: TimeConfig | None = None, *, clock: Callable[[], datetime] | None = None) -> None:
         super().__init__(config)
@@ -176,7 +179,7 @@ def _find_zone(name: str) -> tzinfo:
             return ZoneInfo(name)
     names = _zone_names()
     if not names:
-        raise ToolError("this machine has no time zones; its owner can add them: pip install 'agentloop[time]'")
+        raise ToolError(f"this machine has no time zones; its owner can add them: {describe_install('time')}")
     cities = [each for each in sorted(names) if each.lower().endswith(name.lower().replace(" ", "_"))] if name else []
     near = (cities or get_close_matches(name, names))[:3]
     hint = f"did you mean {' or '.join(near)}?" if near else "write it as Europe/Berlin, UTC or +02:00"

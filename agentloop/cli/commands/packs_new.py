@@ -12,6 +12,7 @@ from agentloop.cli.failure import DONE, report
 from agentloop.cli.terminal import keep_stdout
 from agentloop.errors import ConfigurationError, UserError
 from agentloop.packs.discovery import list_packs
+from agentloop.packs.installation import find_distribution
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _LONGEST: Final = 40
@@ -25,12 +26,12 @@ requires = ["hatchling"]
 build-backend = "hatchling.build"
 
 [project]
-name = "agentloop-{dashed}"
+name = "{package}"
 version = "0.1.0"
 description = "The tool pack {name} for agentloop."
 readme = "README.md"
 requires-python = ">=3.11"
-dependencies = ["agentloop>=0.1", "pydantic>=2"]
+dependencies = ["{agentloop}>={version}", "pydantic>=2"]
 
 [project.optional-dependencies]
 dev = ["pytest>=8"]
@@ -55,7 +56,7 @@ packages = ["{module}"]
 """
 
 _README = """\
-# agentloop-{dashed}
+# {package}
 
 A tool pack for agentloop.
 
@@ -162,16 +163,9 @@ def _write(name: str) -> str:
             f"{name!r} is not a valid name for a pack",
             hint="use lower-case letters and digits, with `_` or `-` between words, at most 40 characters",
         )
-    snake, dashed = name.replace("-", "_"), name.replace("_", "-")
-    _check_free(name, dashed, f"agentloop_{snake}")
-    words = {
-        "name": name,
-        "snake": snake,
-        "dashed": dashed,
-        "module": f"agentloop_{snake}",
-        "class_name": snake.title().replace("_", ""),
-    }
-    folder = Path(f"agentloop-{dashed}")
+    words = _choose_words(name)
+    _check_free(words)
+    folder = Path(words["package"])
     try:
         folder.mkdir()
         for path, text in _FILES.items():
@@ -187,15 +181,42 @@ def _write(name: str) -> str:
     return str(folder)
 
 
-def _check_free(name: str, dashed: str, module: str) -> None:
+def _choose_words(name: str) -> Mapping[str, str]:
+    """Return the values of the names in braces in the templates.
+
+    Raises:
+        ConfigurationError: agentloop is not installed, so that no package can depend on it.
+    """
+    agentloop = find_distribution()
+    if agentloop is None:
+        raise ConfigurationError(
+            "a new package depends on agentloop, which is not installed here: it runs from its sources",
+            hint="run `pip install .` in the folder of its sources",
+        )
+    snake, dashed = name.replace("-", "_"), name.replace("_", "-")
+    return {
+        "name": name,
+        "snake": snake,
+        "package": f"agentloop-{dashed}",
+        "module": f"agentloop_{snake}",
+        "class_name": snake.title().replace("_", ""),
+        "agentloop": agentloop.name,
+        "version": ".".join(agentloop.version.split(".")[:2]),
+    }
+
+
+def _check_free(words: Mapping[str, str]) -> None:
     """Check that the name is not in use.
 
     Raises:
         ConfigurationError: the name is in use.
     """
+    name, module = words["name"], words["module"]
     taken = [f"{pack.distribution} has a pack of this name" for pack in list_packs() if pack.name == name]
-    if dashed in _RESERVED:
+    if name.replace("_", "-") in _RESERVED:
         taken.append("the generated Python code uses this name for something else")
+    if words["package"] == words["agentloop"]:
+        taken.append(f"{words['package']} is the package of agentloop itself")
     if find_spec(module) is not None:
         taken.append(f"the module {module} already exists")
     if taken:

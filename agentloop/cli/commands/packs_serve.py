@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from agentloop.cli.failure import DONE, report
 from agentloop.cli.sources import find_sources, open_tools
 from agentloop.errors import AgentloopError, ConfigurationError
+from agentloop.packs.installation import describe_install
 from agentloop.policy import approve_matching
 
 
@@ -31,7 +32,7 @@ async def _serve(specs: Sequence[str], yes: Sequence[str]) -> None:
         from agentloop.ext.mcp.serving import serve_on_stdio  # noqa: PLC0415 - an extra, and it takes almost a second
     except ImportError:
         raise ConfigurationError(
-            "serving MCP needs the extra `mcp`, which is not installed", hint="pip install 'agentloop[mcp]'"
+            "serving MCP needs the extra `mcp`, which is not installed", hint=describe_install("mcp")
         ) from None
     async with open_tools(find_sources((), specs)) as tools:
         await serve_on_stdio(tools, approve_matching(*yes))

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import Any, TypeAlias
 
 import platformdirs
 
+from agentloop.endpoint.shared_file import hold_file, replace_file
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
 
@@ -81,9 +80,16 @@ def add_pins(identity: str, pins: Pins) -> None:
         if path is None:
             _KEPT[identity] = {**_KEPT.get(identity, {}), **pins}
             return
-        servers = _read(path)
-        servers[identity] = {**servers.get(identity, {}), **pins}
-        _write(path, servers)
+        try:
+            with hold_file(path):
+                servers = _read(path)
+                servers[identity] = {**servers.get(identity, {}), **pins}
+                replace_file(path, _write(servers))
+        except OSError as error:
+            raise ConfigurationError(
+                f"what MCP servers may offer can't be kept in {path}: {error.strerror}",
+                hint="set AGENTLOOP_CACHE to a file in a folder that can be written, or to nothing",
+            ) from None
 
 
 def _read(path: Path) -> dict[str, Pins]:
@@ -100,19 +106,6 @@ def _read(path: Path) -> dict[str, Pins]:
         ) from None
 
 
-def _write(path: Path, servers: Mapping[str, Pins]) -> None:
+def _write(servers: Mapping[str, Pins]) -> str:
     held = {identity: {name: asdict(pin) for name, pin in pins.items()} for identity, pins in servers.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump({"version": VERSION, "servers": held}, file, indent=1)
-        try:
-            Path(file.name).replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(file.name).unlink()
-    except OSError as error:
-        raise ConfigurationError(
-            f"what MCP servers may offer can't be kept in {path}: {error.strerror}",
-            hint="set AGENTLOOP_CACHE to a file in a folder that can be written, or to nothing",
-        ) from None
+    return json.dumps({"version": VERSION, "servers": held}, indent=1)

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from agentloop.errors import ConfigurationError
 from agentloop.ext.mcp.config import McpConfig
 from agentloop.packs import ToolPack
+from agentloop.packs.installation import describe_install
 from agentloop.tools import Tool
 
 
@@ -25,6 +26,8 @@ class McpServer(ToolPack[McpConfig]):
 
     name = "mcp"
     version = "1.0"
+    imports = ("agentloop.ext.mcp.connection", "agentloop.ext.mcp.offer")
+    extra = "mcp"
 
     def __init__(self, config: McpConfig | None = None) -> None:
         super().__init__(config)
@@ -49,7 +52,5 @@ class McpServer(ToolPack[McpConfig]):
 def _load_sdk() -> None:
     """Import the SDK, in a thread since that takes most of a second that other runs need not wait."""
     if find_spec("mcp") is None:
-        raise ConfigurationError(
-            "MCP needs the extra `mcp`, which is not installed", hint="pip install 'agentloop[mcp]'"
-        )
+        raise ConfigurationError("MCP needs the extra `mcp`, which is not installed", hint=describe_install("mcp"))
     import_module("agentloop.ext.mcp.offer")

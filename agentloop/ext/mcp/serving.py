@@ -13,7 +13,6 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -27,6 +26,7 @@ from agentloop.items import Image, ToolCall, ToolResult
 from agentloop.limits import Limits
 from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
 from agentloop.loop.run import Pending, Run
+from agentloop.packs.installation import read_version
 from agentloop.policy import Approver, Policy
 from agentloop.runtime.approval import ask_nested
 from agentloop.runtime.invoke import invoke
@@ -57,9 +57,7 @@ async def serve_on_stdio(tools: Sequence[Tool], approver: Approver) -> None:
 def make_server(tools: Sequence[Tool], policy: Policy) -> Server:
     """Return a server that offers the tools as far as the policy allows; it needs an approver."""
     session = _Session(tools, policy)
-    return Server(
-        "agentloop", version=version("agentloop"), on_list_tools=session.list_tools, on_call_tool=session.call_tool
-    )
+    return Server("agentloop", version=read_version(), on_list_tools=session.list_tools, on_call_tool=session.call_tool)
 
 
 class _Session:

@@ -18,7 +18,8 @@ def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:
     """
     pending, _ = plan_call(replace(call, name=find_name(call.name, rules)), run.tally, run.trust, rules)
     if pending.question is not None and rules.policy.approver is None:
-        text = f"Not run: {pending.call.name} needs a person's yes ({pending.question.reason}), and nobody is there."
+        reason = pending.question.reason
+        text = f"Not run: {pending.call.name} needs a person's approval ({reason}), and nobody can be asked."
         pending = answer(pending.call, text)
     return replace(run, tally=reserve(run.tally, pending)), pending
 

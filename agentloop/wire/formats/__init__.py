@@ -4,6 +4,7 @@
 - `responses`: `/v1/responses`, with native items or with messages.
 - `chat`: `/v1/chat/completions`.
 - `prompted`: tool calls in plain text, for models that have no tool calling.
+- `selection`: the format that a profile asks for.
 - Shared parts: `request` (the body), `settings` (its parameters), `structured` (answers of a schema), `turns` (order of
   items), `images` (images in tool results), `call_ids` (unique and legal ids).
 """

@@ -2,5 +2,5 @@
 
 - `leak_filter`: takes them out of whole texts and of streams.
 - `leaked_calls`: the table of formats in which models write tool calls.
-- `cursor`: reads a text from left to right, also one that still grows.
+- `cursor`: reads a text from left to right, even while the text is still growing.
 """

@@ -1,8 +1,8 @@
-"""Reading a text from left to right that may still grow at its end, as the text of a stream does.
+"""Reads a text from left to right while the text may still grow at its end, as the text of a stream does.
 
-What is read raises `UnfinishedError` while more text could make it whole, and `MismatchError` once no text can, so
-that a stream and a whole text are read by the same rules. JSON is read without mending: both of two readers must take
-it. No format is known here.
+Each method raises `UnfinishedError` while more text could still complete what it reads, and `MismatchError` once no
+further text can. So a stream and a whole text are read by the same rules. JSON is not repaired: two parsers must both
+accept it. This module contains no code about single formats.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from agentloop.items import JsonObject
 
 
 class UnfinishedError(Exception):
-    """The text ends before it is known what it is."""
+    """The text ends too early: more text could still complete what is read."""
 
 
 class MismatchError(Exception):
-    """The text is something else, whatever may follow."""
+    """The text does not match, and no further text can change that."""
 
 
 class Cursor:
-    """A place in a text that is read from left to right, and that may still grow at its end."""
+    """A position in a text that is read from left to right and may still grow at its end.
+
+    Args:
+        text: The text so far.
+        at: The index of the next character to read.
+    """
 
     def __init__(self, text: str, at: int = 0) -> None:
         self.text = text
@@ -35,20 +40,23 @@ class Cursor:
 
     @property
     def is_at_end(self) -> bool:
-        """Whether all has been read."""
+        """Whether the whole text has been read."""
         return self.at == len(self.text)
 
     def skip_blanks(self) -> None:
-        """Move to the next character that is not blank."""
+        """Move to the next character that is not white space."""
         while self.at < len(self.text) and self.text[self.at].isspace():
             self.at += 1
 
     def take(self, *marks: str) -> str:
-        """Move behind the first of the marks that stands here, and return it; one that begins another comes after it.
+        """Move past the first mark that the text continues with, and return that mark.
+
+        Args:
+            marks: In order of preference. Where one mark is the beginning of another, the longer one comes first.
 
         Raises:
-            UnfinishedError: the text ends within one.
-            MismatchError: none stands here.
+            UnfinishedError: the text ends within a mark.
+            MismatchError: the text does not continue with any of the marks.
         """
         rest = self.text[self.at : self.at + max(map(len, marks))]
         for mark in marks:
@@ -60,10 +68,10 @@ class Cursor:
         raise MismatchError
 
     def has(self, *marks: str) -> bool:
-        """Move behind the first of the marks that stands here, if any does, and tell whether it did.
+        """Move past the first mark that the text continues with, and return whether there was one.
 
         Raises:
-            UnfinishedError: the text ends within one.
+            UnfinishedError: the text ends within a mark.
         """
         try:
             self.take(*marks)
@@ -72,11 +80,11 @@ class Cursor:
         return True
 
     def match(self, pattern: re.Pattern[str]) -> str:
-        """Move behind what the pattern finds here, and return it.
+        """Move past the text that matches the pattern here, and return that text.
 
         Raises:
-            UnfinishedError: it may go on.
-            MismatchError: it finds nothing.
+            UnfinishedError: the match reaches the end of the text, so it may go on.
+            MismatchError: the pattern does not match here.
         """
         found = pattern.match(self.text, self.at)
         if self.is_at_end or (found and found.end() == len(self.text)):
@@ -87,10 +95,10 @@ class Cursor:
         return found[0]
 
     def until(self, mark: str) -> str:
-        """Move behind the next such mark, and return what stands before it.
+        """Move past the next occurrence of the mark, and return the text before it.
 
         Raises:
-            UnfinishedError: there is none.
+            UnfinishedError: the mark does not occur.
         """
         end = self.text.find(mark, self.at)
         if end < 0:
@@ -100,14 +108,14 @@ class Cursor:
         return before
 
     def json(self, may_become: Callable[[Any], bool]) -> Any:
-        """Move behind the JSON that stands here, and return its value.
+        """Move past the JSON value that begins here, and return it.
 
         Args:
-            may_become: Tells, from what there is of the value, whether it may still be of use.
+            may_become: Tells from the part of the value read so far whether the whole value can be of use.
 
         Raises:
-            UnfinishedError: it is not whole yet.
-            MismatchError: it is no JSON, or of no use.
+            UnfinishedError: the value is not complete yet.
+            MismatchError: the text is not JSON, or `may_become` returned False.
         """
         if self.is_at_end:
             raise UnfinishedError
@@ -117,7 +125,7 @@ class Cursor:
             end = None
         try:
             rest = self.text[self.at : end].encode()
-            # Two readers, and what either of them refuses is refused.
+            # The text must be accepted by both parsers.
             value = from_json(rest, allow_partial="trailing-strings" if end is None else False)
         except ValueError:
             raise MismatchError from None
@@ -130,10 +138,10 @@ class Cursor:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a text that is JSON and nothing else.
+    """Return the value of a text that consists of one JSON value.
 
     Raises:
-        MismatchError: it is not.
+        MismatchError: the text is not JSON.
     """
     try:
         _STRICT.decode(text)

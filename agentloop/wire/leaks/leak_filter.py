@@ -1,14 +1,17 @@
-"""What leaks into text: thinking in tags, and tool calls that a server did not read.
+"""Takes leaks out of the text of a reply: thinking in tags, and tool calls that the server did not parse.
 
-Thinking is taken out where a reply begins with it. A call is recovered only from a whole reply in which the server
-read no call itself, and only if nothing but calls follows it up to the end. With the mark of a known format it may
-come after other text, at the start of a line or straight behind the end of a sentence; JSON without a mark, or in a
-code fence, must be the whole text. So a call that text talks about stays text: something follows it, if only the end
-of a quotation. Once one call turns out to be talk, all others in the text are. And what the model read, in a tool's
-result or from the user, is no call of the model's when it says it again: else whoever writes a page could make it act.
+- Thinking is taken out where a reply begins with it.
+- A call is recovered only from a complete reply in which the server parsed no call itself, and only if nothing but
+  calls follows it up to the end.
+- A call with the mark of a known format may come after other text, at the start of a line or directly after the end of
+  a sentence. JSON without a mark, or in a code fence, must be the whole text.
+- So a call that is only mentioned stays text, because something follows it, if only the closing quotation mark. After
+  one such mention every later call in the text counts as a mention too.
+- A call that the model copied from a tool's result or from the user's message is not recovered. Otherwise the author of
+  a web page could make the model call a tool.
 
-Streams and whole replies go through the same `LeakFilter`, which holds back what may be a leak until it is known. How
-calls are written is known by `leaked_calls`.
+Streams and whole replies go through the same `LeakFilter`. It holds text back until it is certain whether the text is
+a leak. `leaked_calls` contains the formats of calls.
 """
 
 from __future__ import annotations
@@ -49,13 +52,13 @@ _LOOKED_AT_EACH_TIME = 512
 def recover(
     reply: Reply, tools: Tools, history: Sequence[Item] = (), *, allow_unmarked: bool = True
 ) -> tuple[Reply, tuple[str, ...]]:
-    """Return a reply with what leaked into its text as items of their own, and in words which calls these are.
+    """Return a reply whose leaks are items of their own, and one sentence for each call that was recovered.
 
     Args:
-        reply: As it was decoded.
-        tools: The tools on offer, by name; where there are none, only thinking is taken out.
-        history: The conversation so far: calls that stand there are quoted and not made.
-        allow_unmarked: Whether JSON without a mark may be a call, and not the answer that was asked for.
+        reply: The reply as it was decoded.
+        tools: The tools on offer, by name. With no tools, only thinking is taken out.
+        history: The conversation so far. A call that occurs in it is a quotation and is not recovered.
+        allow_unmarked: Whether JSON without a mark may be a call. False where the answer itself is to be JSON.
     """
     texts = {
         at: item.text for at, item in enumerate(reply.items) if isinstance(item, Message) and item.role == "assistant"
@@ -63,32 +66,32 @@ def recover(
     if not any(_FIRST_OF_LEAK.search(text) for text in texts.values()):
         return reply, ()
     read = partial(_filter, tools=tools, may_call=_may_call(reply), history=history, allow_unmarked=allow_unmarked)
-    said, calls = read(texts)
+    deltas, calls = read(texts)
     for at, text in texts.items():
         thought, end, after = _split_at_lone_end(text)
-        if end and end in _join(said[at], TextDelta):  # else it is a part of a call
-            said, calls = read({**texts, at: after.lstrip()})
-            said[at].insert(0, ReasoningDelta(thought))
+        if end and end in _join(deltas[at], TextDelta):  # otherwise the end tag is part of a call
+            deltas, calls = read({**texts, at: after.lstrip()})
+            deltas[at].insert(0, ReasoningDelta(thought))
             break
     items: list[Item] = []
     for at, item in enumerate(reply.items):
-        items += _rewrite(item, said[at]) if isinstance(item, Message) and at in said else [item]
+        items += _rewrite(item, deltas[at]) if isinstance(item, Message) and at in deltas else [item]
     return replace(reply, items=(*items, *calls)), tuple(f"a call of {call.name} that came as text" for call in calls)
 
 
 class LeakDecoder:
-    """A Decoder that shows nothing which may have leaked before it is known to be text.
+    """A Decoder that holds text back until it is certain that the text is not a leak.
 
-    Only thinking whose beginning no tag marked is shown as text, though `close` gives it as thinking.
+    One case differs: thinking without an opening tag is shown as text, and `close` returns it as thinking.
 
     Args:
         decoder: Reads the reply.
-        tools: The tools on offer, by name; where there are none, only thinking is taken out.
-        history: The conversation so far: calls that stand there are quoted and not made.
-        allow_unmarked: Whether JSON without a mark may be a call, and not the answer that was asked for.
+        tools: The tools on offer, by name. With no tools, only thinking is taken out.
+        history: The conversation so far. A call that occurs in it is a quotation and is not recovered.
+        allow_unmarked: Whether JSON without a mark may be a call. False where the answer itself is to be JSON.
 
     Attributes:
-        recovered: In words, which calls were recovered; known once closed.
+        recovered: One sentence for each call that was recovered; set by `close`.
     """
 
     def __init__(
@@ -103,10 +106,10 @@ class LeakDecoder:
         self.recovered: tuple[str, ...] = ()
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Take the next bytes and return what there is to show.
+        """Take the next bytes and return the deltas to show.
 
         Raises:
-            EndpointError: the stream itself says that the response failed; what came before it has been returned.
+            EndpointError: an event says that the response failed. All deltas before it have been returned.
         """
         shown: list[Delta] = []
         for delta in self._decoder.feed(data):
@@ -117,11 +120,11 @@ class LeakDecoder:
         return shown
 
     def close(self) -> Reply:
-        """Return the whole reply once the bytes have ended; `rest` has what is still to be shown of it.
+        """Return the whole reply after the last bytes; `rest` then returns the deltas that were held back.
 
         Raises:
             StreamCutError: the stream ended without its terminal event.
-            EndpointError: the response failed, or what came is no reply.
+            EndpointError: the response failed, or the bytes are not a reply.
         """
         reply = self._decoder.close()
         self._rest, _ = self._leaks.close(may_call=_may_call(reply), history=self._history)
@@ -129,16 +132,49 @@ class LeakDecoder:
         return reply
 
     def rest(self) -> list[Delta]:
-        """Return what was held back and turned out, when the decoder was closed, to be no leak."""
+        """Return the deltas that were held back and turned out in `close` not to be a leak."""
         rest, self._rest = self._rest, []
         return rest
 
 
 class LeakFilter:
-    """Parts the text of one reply, however it is cut, into text, thinking and calls.
+    """Divides the text of one reply, wherever it is cut into pieces, into text, thinking and calls.
 
-    It is always in one step, a method that moves what it can out of what is held, and tells whether another step
-    is to go on with the rest.
+    It is a state machine. Each state is a method that handles as much of the held text as it can, and returns whether
+    the next state has to continue with the rest. "Held" text stays and is read again when more text has come.
+
+    ===========  ===========================================  ===================  =======================
+    State        Reads                                        Does                 Next state
+    ===========  ===========================================  ===================  =======================
+    begin        blanks, part of a mark or of a header        holds it             begin
+    ..           thinking tag                                 drops it             skip_blanks, then think
+    ..           header without recipient, analysis channel   drops it             skip_blanks, then think
+    ..           header without recipient, other channel      drops it             skip_blanks, then speak
+    ..           header with a recipient, or mark of a call   holds it             collect (a)
+    ..           anything else                                holds it             speak
+    skip_blanks  blanks                                       drops them           skip_blanks
+    ..           anything else                                holds it             think, speak or begin
+    think        text                                         shows it as thought  think
+    ..           part of an end mark                          holds it             think
+    ..           end mark                                     drops it (b)         skip_blanks, then begin
+    speak        text                                         shows it as text     speak
+    ..           part of a mark                               holds it             speak
+    ..           end mark of a channel                        drops it (b)         skip_blanks, then begin
+    ..           mark of a call (c)                           holds it             collect
+    collect      calls, complete or not                       holds them           collect
+    ..           anything else                                holds it             speak
+    ===========  ===========================================  ===================  =======================
+
+    - A header is one of the harmony format (gpt-oss), up to and including `<|message|>`. A call in that format is a
+      header with a recipient.
+    - (a) If `_is_talk` is set, marks of calls are "anything else", and a header with a recipient leads to speak.
+      Of the marks, `{`, `[` and a plain code fence count only while `_is_alone` is set.
+    - (b) An end mark that begins the next header is held instead.
+    - (c) Only at the start of a line or directly after one of `.!?:`, and never if `_is_talk` is set.
+    - speak clears `_is_alone` when it shows text. collect sets `_is_talk` when it gives up on a call that has the mark
+      of a known format.
+    - `close` returns the calls if collect has read complete calls up to the end. All other held text is shown, in think
+      as thought, in every other state as text.
 
     Args:
         tools: The tools on offer, by name.
@@ -150,17 +186,17 @@ class LeakFilter:
         self._step: Step = self._begin
         self._held = ""
         self._new: list[str] = []
-        self._size = 0  # of what is held and new
-        self._enough = 0  # the size at which it is worth a look
-        self._before = "\n"  # the text that was passed on last
-        self._ends: tuple[str, ...] = ()  # of the thinking or the channel under way
+        self._size = 0  # characters in _held and _new
+        self._enough = 0  # the size from which on the state is run again
+        self._before = "\n"  # the text that was shown last
+        self._ends: tuple[str, ...] = ()  # the end marks of the current thinking or channel
         self._calls: list[ToolCall] = []
-        self._next: Step = self._begin  # behind the blanks
-        self._is_alone = allow_unmarked  # and nothing was passed on
-        self._is_talk = not tools
+        self._next: Step = self._begin  # the state after skip_blanks
+        self._is_alone = allow_unmarked  # whether unmarked JSON counts: no text has been shown
+        self._is_talk = not tools  # whether calls in the text are only mentioned, not made
 
     def feed(self, delta: TextDelta, shown: list[Delta]) -> None:
-        """Take the next piece of the text, and add to `shown` what there is to show."""
+        """Take the next piece of the text, and append the deltas to show to `shown`."""
         text = delta.text
         if not self._size and self._step == self._speak and text and not _FIRST_OF_MARK.search(text):
             self._before = text
@@ -172,7 +208,12 @@ class LeakFilter:
             self._look(shown)
 
     def close(self, *, may_call: bool, history: Sequence[Item] = ()) -> tuple[list[Delta], list[ToolCall]]:
-        """Return what was held back and is to be shown, and the calls if there may be any."""
+        """Return the deltas that were held back and are to be shown, and the recovered calls.
+
+        Args:
+            may_call: Whether calls may be recovered at all; if not, their text is shown.
+            history: The conversation so far. A call that occurs in it is not recovered.
+        """
         shown: list[Delta] = []
         self._look(shown)
         if self._calls and may_call and not _is_quoted(self._held, history):
@@ -187,13 +228,14 @@ class LeakFilter:
         while self._step(shown):
             pass
         self._size = len(self._held)
-        # A long call is looked at again when it has doubled, so that all looks cost no more than two of the whole.
+        # A long held text is read again only when its size has doubled, so that all readings together cost no more
+        # than reading the whole text twice.
         self._enough = 0 if self._size < _LOOKED_AT_EACH_TIME else 2 * self._size
 
-    # --- the steps ---
+    # --- the states ---
 
     def _begin(self, _: list[Delta]) -> bool:
-        """Find out what comes, at the beginning of the reply or behind something that was taken out."""
+        """Decide what comes next, at the beginning of the reply or after a part that was taken out."""
         cursor = Cursor(self._held)
         cursor.skip_blanks()
         start = cursor.at
@@ -217,12 +259,12 @@ class LeakFilter:
         return self._take_out(cursor.at, self._think if channel == "analysis" else self._speak, *_HARMONY_ENDS)
 
     def _skip_blanks(self, _: list[Delta]) -> bool:
-        """Drop the blanks behind something that was taken out."""
+        """Drop the blanks after a part that was taken out."""
         self._held = self._held.lstrip()
         return bool(self._held) and self._turn_to(self._next)
 
     def _think(self, shown: list[Delta]) -> bool:
-        """Show the thinking up to its end."""
+        """Show the thinking up to its end mark."""
         end, mark = self._find(may_call=False)
         if end:
             shown.append(ReasoningDelta(self._held[:end]))
@@ -230,7 +272,7 @@ class LeakFilter:
         return bool(mark) and self._leave(mark)
 
     def _speak(self, shown: list[Delta]) -> bool:
-        """Show the text up to a call, or to the end of its channel."""
+        """Show the text up to a call or to the end of its channel."""
         end, mark = self._find(may_call=not self._is_talk)
         if end:
             self._before = self._held[:end]
@@ -242,7 +284,7 @@ class LeakFilter:
         return bool(mark) and self._turn_to(self._collect)
 
     def _collect(self, _: list[Delta]) -> bool:
-        """Hold what may be calls."""
+        """Hold the text that may be calls."""
         self._calls = []
         try:
             self._calls = read_calls(self._held, self._tools, alone=self._is_alone)
@@ -253,14 +295,14 @@ class LeakFilter:
             return self._turn_to(self._speak)
         return False
 
-    # --- how they go about it ---
+    # --- what the states share ---
 
     def _turn_to(self, step: Step) -> bool:
         self._step = step
         return True
 
     def _take_out(self, end: int, step: Step, *ends: str) -> bool:
-        """Drop what is held up to a place, and the blanks behind it, before the next step."""
+        """Drop the held text up to the index `end`, then the blanks after it, then go on with `step`."""
         self._held, self._before = self._held[end:], "\n"
         self._next, self._ends = step, ends
         return self._turn_to(self._skip_blanks)
@@ -269,7 +311,10 @@ class LeakFilter:
         return self._take_out(0 if mark in _HARMONY else len(mark), self._begin)
 
     def _find(self, *, may_call: bool) -> tuple[int, str]:
-        """Return where the next mark begins, and which it is; "" while that is not known, or if there is none."""
+        """Return the index of the next mark in the held text, and the mark.
+
+        The mark is "" if the text ends within it. If there is no mark, the index is the length of the text.
+        """
         for found in _FIRST_OF_MARK.finditer(self._held):
             at = found.start()
             before = self._held[at - 1] if at else self._before[-1]
@@ -288,20 +333,20 @@ class LeakFilter:
 def _filter(
     texts: Mapping[int, str], tools: Tools, *, may_call: bool, history: Sequence[Item], allow_unmarked: bool
 ) -> tuple[dict[int, list[Delta]], list[ToolCall]]:
-    """Return what is said in the texts of a reply's messages, by the same keys, and the calls behind it."""
+    """Return the text and thinking of each message of a reply, by the same keys, and the recovered calls."""
     leaks = LeakFilter(tools, allow_unmarked=allow_unmarked)
-    said: dict[int, list[Delta]] = {}
+    deltas: dict[int, list[Delta]] = {}
     shown: list[Delta] = []
     for at, text in texts.items():
-        shown = said[at] = []
+        shown = deltas[at] = []
         leaks.feed(TextDelta(text), shown)
     rest, calls = leaks.close(may_call=may_call, history=history)
     shown += rest
-    return said, calls
+    return deltas, calls
 
 
 def _is_quoted(text: str, history: Sequence[Item]) -> bool:
-    """Tell whether a text stands in what a tool returned or a user said, blanks aside."""
+    """Return whether a text occurs in a tool's result or in a user's message; blanks are ignored."""
     sought = "".join(text.split())
     for item in history:
         match item:
@@ -313,15 +358,15 @@ def _is_quoted(text: str, history: Sequence[Item]) -> bool:
 
 
 def _split_at_lone_end(text: str) -> tuple[str, str, str]:
-    """Return the thinking, its end and the rest of a text whose template opened the tag in the prompt."""
+    """Return the thinking, its end tag and the rest of a text whose opening tag the template put into the prompt."""
     thought, end, after = text.partition("</think>")
     stands_apart = thought.endswith("\n") or after[:1] in {"", "\n"}
     return (thought, end, after) if stands_apart and "<think>" not in thought else ("", "", text)
 
 
-def _rewrite(message: Message, said: Sequence[Delta]) -> Iterator[Item]:
-    """Yield the thinking and the rest of a message."""
-    thought, text = _join(said, ReasoningDelta).strip(), _join(said, TextDelta)
+def _rewrite(message: Message, deltas: Sequence[Delta]) -> Iterator[Item]:
+    """Yield the thinking and the remaining text of a message as items."""
+    thought, text = _join(deltas, ReasoningDelta).strip(), _join(deltas, TextDelta)
     if thought:
         yield Reasoning(thought)
     if text == message.text:
@@ -331,8 +376,8 @@ def _rewrite(message: Message, said: Sequence[Delta]) -> Iterator[Item]:
         yield replace(message, content=(Text(text), *others))
 
 
-def _join(said: Sequence[Delta], kind: type[Delta]) -> str:
-    return "".join(delta.text for delta in said if isinstance(delta, kind))
+def _join(deltas: Sequence[Delta], kind: type[Delta]) -> str:
+    return "".join(delta.text for delta in deltas if isinstance(delta, kind))
 
 
 def _may_call(reply: Reply) -> bool:

@@ -1,10 +1,10 @@
 """The formats in which models write tool calls, read from text into which they leaked.
 
-A call is read only if it is whole, its tool is on offer and its arguments fit: nothing is mended and nothing is
-guessed. Where in a text such calls count is decided in `leaks`.
+A call is read only if it is complete, its tool is on offer and its arguments are valid. Nothing is repaired or
+guessed. `leak_filter` decides where in a text such calls count.
 
-`read_calls` takes a text that may still grow. It raises `UnfinishedError` while more text could make calls of it, and
-`MismatchError` once no text can, so that streams and whole texts are read by the same rules.
+`read_calls` takes a text that may still grow. It raises `UnfinishedError` while more text could complete the calls,
+and `MismatchError` once no further text can. So streams and whole texts are read by the same rules.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONGEST_HEADER = 200
 _NAME_KEYS = ("name", "tool", "function", "tool_name")
 _ARGUMENTS_KEYS = ("arguments", "parameters", "input")
 _KEYS = frozenset({*_NAME_KEYS, *_ARGUMENTS_KEYS, "type", "id"})
-# What templates put behind a call and between two, as far as servers leave it in.
+# Marks that templates put after a call or between two calls, and that servers may leave in the text.
 _ENDS = (
     "</tool_call>",
     "[/TOOL_CALLS]",
@@ -49,16 +49,16 @@ _NOWHERE: Final = ToolContext("", "", Tally(), None)
 
 
 def read_calls(text: str, tools: Tools, *, alone: bool) -> list[ToolCall]:
-    """Return the calls in a text that holds calls and nothing else.
+    """Return the calls in a text that consists of calls only.
 
     Args:
-        text: From the first mark of a format on.
+        text: The text from the first mark of a format on.
         tools: The tools on offer, by name.
-        alone: No other text comes before, so that JSON without a mark may be a call too.
+        alone: Whether no other text comes before, so that JSON without a mark may be a call too.
 
     Raises:
         UnfinishedError: the text ends within a call.
-        MismatchError: it holds something else, or a call that can't be made.
+        MismatchError: the text holds something else, or a call that can't be made.
     """
     cursor, calls = Cursor(text), list[ToolCall]()
     formats = FORMATS if alone else MARKED
@@ -70,22 +70,25 @@ def read_calls(text: str, tools: Tools, *, alone: bool) -> list[ToolCall]:
             return calls
         mark = cursor.take(*formats)
         calls += formats[mark](cursor, tools)
-        formats = FORMATS  # a template that marks its first call need not mark the others
+        formats = FORMATS  # some templates mark only the first call
 
 
 def is_like_a_call(schema: JsonObject) -> bool:
-    """Tell whether JSON that follows a schema could be taken for a call without a mark."""
+    """Return whether JSON that follows this schema could be mistaken for a call without a mark."""
     keys = mapping(schema.get("properties")).keys()
     required = cast("list[str]", schema.get("required") or list(keys))
     return not keys.isdisjoint(_NAME_KEYS) and not keys.isdisjoint(_ARGUMENTS_KEYS) and _KEYS.issuperset(required)
 
 
 def read_header(cursor: Cursor) -> tuple[str, str | None]:
-    """Return the channel and the recipient in a header of the harmony format (gpt-oss), and move behind it.
+    """Move past a header of the harmony format (gpt-oss), and return its channel and its recipient.
+
+    Returns:
+        The channel, "" if the header names none, and the recipient, None if the header names none.
 
     Raises:
-        UnfinishedError: the header is not whole yet.
-        MismatchError: this is none.
+        UnfinishedError: the header is not complete yet.
+        MismatchError: the text is not such a header.
     """
     longest = cursor.at + _LONGEST_HEADER
     if len(cursor.text) > longest and _MESSAGE not in cursor.text[cursor.at : longest]:
@@ -95,19 +98,19 @@ def read_header(cursor: Cursor) -> tuple[str, str | None]:
     return (channel[1] if channel else ""), (recipient[1] if recipient else None)
 
 
-# --- the formats, each from behind its mark ---
+# --- the formats; each function reads from the position after the mark ---
 
 
 def _read_tagged(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """`<tool_call>{"name": ..., "arguments": ...}` (Hermes, Qwen), or a function element within (Qwen-Coder)."""
+    """Read `<tool_call>{"name": ..., "arguments": ...}` (Hermes, Qwen), or a function element inside (Qwen-Coder)."""
     cursor.skip_blanks()
     return _read_function(cursor, tools) if cursor.has("<function=") else _read_json(cursor, tools)
 
 
 def _read_function(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """`<function=name>`, then parameter elements (Qwen-Coder) or a JSON object (Llama), then `</function>`."""
+    """Read `<function=name>`, then parameter elements (Qwen-Coder) or a JSON object (Llama), then `</function>`."""
     tool = _find(cursor.match(_NAME), tools)
-    cursor.has(">")  # Llama may leave it out
+    cursor.has(">")  # Llama may omit it
     cursor.skip_blanks()
     arguments: JsonObject = {}
     if cursor.text.startswith("{", cursor.at):
@@ -117,7 +120,7 @@ def _read_function(cursor: Cursor, tools: Tools) -> list[ToolCall]:
     while cursor.take("<parameter=", "</function>") == "<parameter=":
         key = cursor.until(">")
         value = cursor.until("</parameter>")
-        if key in arguments or "<parameter=" in value:  # its end is missing, so nobody knows where it ends
+        if key in arguments or "<parameter=" in value:  # an end tag is missing, so the value has no certain end
             raise MismatchError
         arguments[key] = _read_value(value, mapping(schemas.get(key)))
         cursor.skip_blanks()
@@ -125,7 +128,7 @@ def _read_function(cursor: Cursor, tools: Tools) -> list[ToolCall]:
 
 
 def _read_mistral(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """`[TOOL_CALLS] [{"name": ..., "arguments": ...}]`, and the newer `[TOOL_CALLS]name[ARGS]{...}`."""
+    """Read `[TOOL_CALLS] [{"name": ..., "arguments": ...}]`, or the newer `[TOOL_CALLS]name[ARGS]{...}`."""
     cursor.skip_blanks()
     if cursor.text.startswith(("[", "{"), cursor.at):
         return _read_json(cursor, tools)
@@ -138,8 +141,8 @@ def _read_mistral(cursor: Cursor, tools: Tools) -> list[ToolCall]:
 
 
 def _read_harmony(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """`<|channel|>commentary to=functions.name <|constrain|>json<|message|>{...}` (gpt-oss)."""
-    cursor.at = cursor.text.rindex("<|", 0, cursor.at)  # its mark is a part of the header
+    """Read `<|channel|>commentary to=functions.name <|constrain|>json<|message|>{...}` (gpt-oss)."""
+    cursor.at = cursor.text.rindex("<|", 0, cursor.at)  # the mark is part of the header
     _, recipient = read_header(cursor)
     if recipient is None:
         raise MismatchError
@@ -149,7 +152,7 @@ def _read_harmony(cursor: Cursor, tools: Tools) -> list[ToolCall]:
 
 
 def _read_fenced(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """A code fence that holds a call, or a list of calls, and nothing else."""
+    """Read a code fence that holds only a call or a list of calls."""
     cursor.take("json\n", "\n")
     return _read_fence(cursor, tools)
 
@@ -162,13 +165,13 @@ def _read_fence(cursor: Cursor, tools: Tools) -> list[ToolCall]:
 
 
 def _read_bare(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """The JSON itself, which is its own mark (Llama without its template's tag)."""
-    cursor.at -= 1
+    """Read JSON without a mark (Llama without its template's tag)."""
+    cursor.at -= 1  # the "mark" is the first character of the JSON
     return _read_json(cursor, tools)
 
 
 def _read_json(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """A call as a JSON object, or a list of them."""
+    """Read a call as a JSON object, or a list of such calls."""
     cursor.skip_blanks()
     value = cursor.json(lambda value: _may_be_calls(value, tools))
     entries = mappings(cast("object", value)) or [mapping(value)]
@@ -176,7 +179,7 @@ def _read_json(cursor: Cursor, tools: Tools) -> list[ToolCall]:
 
 
 Format: TypeAlias = Callable[[Cursor, Tools], list[ToolCall]]
-# Where one mark begins another, the longer one comes first.
+# Where one mark is the beginning of another, the longer one comes first.
 MARKED: Final[Mapping[str, Format]] = {
     "<tool_call>": _read_tagged,
     "<function=": _read_function,
@@ -190,11 +193,11 @@ MARKED: Final[Mapping[str, Format]] = {
 FORMATS: Final[Mapping[str, Format]] = {**MARKED, "```": _read_fenced, "{": _read_bare, "[": _read_bare}
 
 
-# --- what calls are made of ---
+# --- parts of calls ---
 
 
 def _may_be_calls(value: object, tools: Tools) -> bool:
-    """Tell whether a value may be a call or a list of them, once it is whole."""
+    """Return whether a value that may be incomplete can be a call or a list of calls once it is complete."""
     if isinstance(value, list):
         return all(_may_be_calls(entry, tools) for entry in cast("list[object]", value))
     if not isinstance(value, dict):
@@ -202,7 +205,7 @@ def _may_be_calls(value: object, tools: Tools) -> bool:
     entry = cast("JsonObject", value)
     if isinstance(entry.get("function"), dict):
         return set(entry) <= {"type", "id", "function"} and _may_be_calls(entry["function"], tools)
-    whole = list(entry)[:-1]  # of what comes last there may be only a part
+    whole = list(entry)[:-1]  # the value of the last key may be incomplete
     names = [entry[key] for key in _NAME_KEYS if key in whole]
     return set(entry) <= _KEYS and all(isinstance(name, str) and resolve_name(name, tools) for name in names)
 
@@ -213,7 +216,7 @@ def _read_object(entry: JsonObject, tools: Tools) -> ToolCall:
     values = [inner[key] for key in _ARGUMENTS_KEYS if key in inner]
     match names, values:
         case [str(name)], [arguments]:
-            # In OpenAI's format they are JSON in a string.
+            # In OpenAI's format the arguments are a string that holds JSON.
             value = parse_json(arguments) if isinstance(arguments, str) else arguments
             if not is_object(value):
                 raise MismatchError
@@ -239,7 +242,7 @@ def _call(tool: Tool, arguments: JsonObject) -> ToolCall:
 
 
 def _read_value(text: str, schema: JsonObject) -> Any:
-    """Return the value of a parameter element, whose text says nothing of its type."""
+    """Return the value of a parameter element; only the schema tells which type its text has."""
     text = text.removeprefix("\n").removesuffix("\n")
     types = set(_types(schema))
     if "string" in types and not ("null" in types and text == "null"):

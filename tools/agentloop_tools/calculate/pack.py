@@ -19,6 +19,8 @@ class Calculate(ToolPack):
 
     name = "calculate"
     version = "1.0"
+    imports = ("pint",)
+    extra = "calculate"
 
     @tool(effects=Effects(), timeout=10)
     def calculate(self, expression: str) -> str:

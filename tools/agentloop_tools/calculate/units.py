@@ -8,7 +8,7 @@ from functools import cache
 from tokenize import TokenError
 from typing import Any
 
-from agentloop import ConfigurationError
+from agentloop import ConfigurationError, describe_install
 from agentloop_tools.calculate.functions import CalculationError
 
 _LONGEST = 60
@@ -49,7 +49,7 @@ def _load_registry() -> tuple[Any, type[Exception]]:
         import pint  # noqa: PLC0415 - 0.4 s, and an extra
     except ImportError:
         raise ConfigurationError(
-            "units need pint, which is not installed", hint="pip install 'agentloop[calculate]'"
+            "units need pint, which is not installed", hint=describe_install("calculate")
         ) from None
     make: Any = pint.UnitRegistry  # typed as if it took no type but float
     registry = make(non_int_type=Decimal)

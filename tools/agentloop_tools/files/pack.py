@@ -55,6 +55,8 @@ class Files(ToolPack[FilesConfig]):
 
     name = "files"
     version = "1.0"
+    imports = ("pathspec", "re2")
+    extra = "files"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from agentloop import ToolError
+from agentloop import ToolError, describe_install
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -52,7 +52,7 @@ def read_pattern(text: str) -> Needle:
         return Needle(_find_plain(plain))
     engine = _load_engine()
     if engine is None:
-        way = "pip install 'agentloop[files]'"
+        way = describe_install("files")
         return Needle(_find_plain(plain), f"searched as plain text; for regular expressions the user needs: {way}")
     try:
         return _read_regular(engine, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -34,14 +34,18 @@ class Reading:
         max_bytes: Larger files are refused.
         ignore: Whether `.gitignore` files count.
         seconds: How long a walk through the folders may take.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20) -> None:
+    def __init__(
+        self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20, clock: Callable[[], float] = monotonic
+    ) -> None:
         self.root = root
         self.max_bytes = max_bytes
         self.seen: dict[Names, bytes] = {}
         self._ignore = ignore
         self._seconds = seconds
+        self._clock = clock
 
     @tool(effects=LOOKS, timeout=30)
     def read(self, path: str, start: int = 1, lines: int = 400) -> str:
@@ -162,7 +166,7 @@ class Reading:
         return data, text
 
     def _walk(self, folder: Folder, glob: str) -> Walk:
-        return Walk(folder, Wildcard(glob), monotonic() + self._seconds, self._ignore)
+        return Walk(folder, Wildcard(glob), self._clock() + self._seconds, self._ignore, self._clock)
 
 
 _KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"))

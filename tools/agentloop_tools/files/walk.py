@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from itertools import islice
 from time import monotonic
@@ -42,8 +42,9 @@ class Walk:
     Attributes:
         folder: The root.
         wildcard: Which files are wanted; from the root, wherever the walk begins.
-        ends: When to stop, by the monotonic clock.
+        ends: When to stop, by the clock.
         ignore: Whether `.gitignore` files count.
+        clock: Tells the time in seconds.
         cut: Why it ended too early, in words, or "".
     """
 
@@ -51,6 +52,7 @@ class Walk:
     wildcard: Wildcard
     ends: float
     ignore: bool
+    clock: Callable[[], float] = monotonic
     cut: str = field(default="", init=False)
 
     def visits(self, start: Names, *, deep: bool = True) -> Generator[Visit]:
@@ -74,7 +76,7 @@ class Walk:
 
     def is_over(self) -> bool:
         """Tell whether to stop, and note why."""
-        if monotonic() <= self.ends and self.folder.is_wanted():
+        if self.clock() <= self.ends and self.folder.is_wanted():
             return False
         self.cut = "time was up"
         return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Callable
+from time import monotonic
 
 from agentloop import Effects, ToolError, tool
 from agentloop_tools.files.diff import make_diff
@@ -23,8 +25,10 @@ _NUMBERED = re.compile(r"\s*\d+\t")
 class Writing(Reading):
     """What one run reads and writes."""
 
-    def __init__(self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20) -> None:
-        super().__init__(root, max_bytes, ignore=ignore, seconds=seconds)
+    def __init__(
+        self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20, clock: Callable[[], float] = monotonic
+    ) -> None:
+        super().__init__(root, max_bytes, ignore=ignore, seconds=seconds, clock=clock)
         self._lock = threading.Lock()
 
     @tool(effects=_CHANGES, timeout=30, parallel=False)

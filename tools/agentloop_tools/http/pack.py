@@ -45,6 +45,7 @@ class Http(ToolPack[HttpConfig]):
 
     name = "http"
     version = "1.0"
+    imports = ("httpcore2", "httpx2", "tenacity")
 
     def __init__(
         self,

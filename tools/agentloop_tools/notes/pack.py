@@ -53,6 +53,7 @@ class Notes(ToolPack[NotesConfig]):
 
     name = "notes"
     version = "1.0"
+    imports = ("platformdirs",)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:

@@ -10,7 +10,17 @@ from typing import Any
 
 from pydantic import Field
 
-from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolContext, ToolPack, bound_tools, tool
+from agentloop import (
+    ConfigurationError,
+    Effects,
+    PackConfig,
+    Tool,
+    ToolContext,
+    ToolPack,
+    bound_tools,
+    describe_install,
+    tool,
+)
 from agentloop_tools.python.sandbox import Bounds, Sandbox
 
 _ALONE = """Run Python code in a sandbox and return what it prints and the value of its last expression.
@@ -39,6 +49,8 @@ class Python(ToolPack[PythonConfig]):
 
     name = "python"
     version = "1.0"
+    imports = ("pydantic_monty",)
+    extra = "python"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
@@ -50,7 +62,7 @@ class Python(ToolPack[PythonConfig]):
         if find_spec("pydantic_monty") is None:
             raise ConfigurationError(
                 "the pack 'python' needs pydantic-monty, which is not installed",
-                hint="pip install 'agentloop[python]'",
+                hint=describe_install("python"),
             )
         words = _ALONE + _WITH_TOOLS if self.config.tools else _ALONE
         async with AsyncExitStack() as stack:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -50,10 +50,29 @@ class SearchFilesConfig(PackConfig):
 
 
 class SearchFiles(ToolPack[SearchFilesConfig]):
-    """Search in the text, code and PDF files of a folder."""
+    """Search in the text, code and PDF files of a folder.
+
+    Args:
+        config: What is searched.
+        clock: Tells how much time has passed, in seconds.
+        now: Tells what time it is, in seconds, as the file system does.
+    """
 
     name = "search_files"
     version = "1.0"
+    imports = ("pathspec", "platformdirs", "pypdf")
+    extra = "pdf"
+
+    def __init__(
+        self,
+        config: SearchFilesConfig | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(config)
+        self._clock = clock
+        self._now = now
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
@@ -66,7 +85,8 @@ class SearchFiles(ToolPack[SearchFilesConfig]):
         patterns = self.config.include.split()
         if odd := [pattern for pattern in patterns if not can_be_read(pattern)]:
             raise ConfigurationError(f"search_files: include={' '.join(odd)!r} is no pattern", hint=_PATTERNS_HINT)
-        search = _Search(self.config, root.resolve(), make_spec(patterns) if patterns else None)
+        include = make_spec(patterns) if patterns else None
+        search = _Search(self.config, root.resolve(), include, self._clock, self._now)
         # Waiting for another call's update, then its own with a PDF at its end, then the search.
         timeout = 2 * self.config.update_seconds + SECONDS + _WAIT_SECONDS + _FIND_SECONDS
         try:
@@ -83,12 +103,16 @@ class _Search:
         config: Of the pack.
         root: The folder, with no link on its way.
         include: The paths that are wanted, or None for all.
+        clock: Tells how much time has passed.
+        now: Tells what time it is.
         stop: Set at the end of the run.
     """
 
     config: SearchFilesConfig
     root: Path
     include: GitIgnoreSpec | None
+    clock: Callable[[], float]
+    now: Callable[[], float]
     stop: threading.Event = field(default_factory=threading.Event)
     _updating: threading.Lock = field(default_factory=threading.Lock)
 
@@ -129,8 +153,8 @@ class _Search:
         if not self._updating.acquire(timeout=self.config.update_seconds):
             return _GOES_ON
         try:
-            ends = time.monotonic() + self.config.update_seconds
-            if not Update(connection, tree, self._scope(), ends, self.stop).run():
+            ends = self.clock() + self.config.update_seconds
+            if not Update(connection, tree, self._scope(), ends, self.stop, self.clock, self.now).run():
                 return _GOES_ON
         except sqlite3.OperationalError as error:
             return f"The index is not up to date: {error}."
@@ -140,7 +164,7 @@ class _Search:
 
     def _find(self, connection: sqlite3.Connection, expression: str, limit: int) -> list[Hit]:
         try:
-            with limited_time(connection, time.monotonic() + _FIND_SECONDS, self.stop):
+            with limited_time(connection, self.clock() + _FIND_SECONDS, self.stop, self.clock):
                 return find(connection, expression, limit)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import islice
@@ -31,18 +32,19 @@ def can_read_pdf() -> bool:
     return find_spec("pypdf") is not None and find_spec("resource") is not None
 
 
-def read_pages(file: int, stop: threading.Event) -> list[str] | None:
+def read_pages(file: int, stop: threading.Event, clock: Callable[[], float] = time.monotonic) -> list[str] | None:
     """Return the text of the pages, as far as they can be read, or None if there was no time to try.
 
     Args:
         file: A descriptor of the PDF.
         stop: Ends the reading early.
+        clock: Tells the time in seconds.
     """
     # Into a file, whose size the system limits: from a pipe the process could send without end.
     with tempfile.TemporaryFile() as output:
         process = _start(file, output)
         try:
-            ended = _wait(process, time.monotonic() + SECONDS, stop)
+            ended = _wait(process, clock() + SECONDS, stop, clock)
         finally:
             process.kill()
             process.wait()
@@ -65,9 +67,9 @@ def _start(file: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(process: subprocess.Popen[bytes], ends: float, stop: threading.Event) -> bool:
+def _wait(process: subprocess.Popen[bytes], ends: float, stop: threading.Event, clock: Callable[[], float]) -> bool:
     """Return whether the process has ended."""
-    while process.poll() is None and time.monotonic() < ends and not stop.is_set():
+    while process.poll() is None and clock() < ends and not stop.is_set():
         with suppress(subprocess.TimeoutExpired):
             process.wait(_PAUSE_SECONDS)
     return process.poll() is not None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -51,8 +50,10 @@ class Update:
         connection: Of the index.
         tree: The files.
         scope: Which of them.
-        ends: When to stop, by `time.monotonic()`; a PDF that was begun may take longer.
+        ends: When to stop, by the clock; a PDF that was begun may take longer.
         stop: Stops it at once.
+        clock: Tells how much time has passed.
+        now: Tells what time it is.
     """
 
     connection: sqlite3.Connection
@@ -60,6 +61,8 @@ class Update:
     scope: Scope
     ends: float
     stop: threading.Event
+    clock: Callable[[], float]
+    now: Callable[[], float]
     _batch: list[Entry] = field(default_factory=list[Entry])
     _batch_bytes: int = 0
 
@@ -85,20 +88,21 @@ class Update:
         return all([self._add_pdf(found) for found in pdfs])  # noqa: C419 - each of them, also after one that failed
 
     def _is_over(self) -> bool:
-        return self.stop.is_set() or time.monotonic() > self.ends
+        return self.stop.is_set() or self.clock() > self.ends
 
     def _read(self, found: Found) -> Entry:
+        stamp = self._stamp(found)
         if found.size > self.scope.most_bytes:
-            return Entry(found.path, _settled(found), b"", [])
+            return Entry(found.path, stamp, b"", [])
         data = self.tree.read(found.path, self.scope.most_bytes)
         digest = blake2b(data, digest_size=16).digest()
-        return Entry(found.path, _settled(found), digest, list(split_passages(decode(data) or "")))
+        return Entry(found.path, stamp, digest, list(split_passages(decode(data) or "")))
 
     def _add_pdf(self, found: Found) -> bool:
         """Return whether there was time for it."""
         if self._is_over():
             return False
-        stamp, pages = _settled(found), self._read_pages(found)
+        stamp, pages = self._stamp(found), self._read_pages(found)
         if pages is None:
             return False
         passages = [
@@ -115,9 +119,13 @@ class Update:
             return []
         try:
             with self.tree.open(found.path) as file:
-                return read_pages(file, self.stop)
+                return read_pages(file, self.stop, self.clock)
         except OSError:
             return []
+
+    def _stamp(self, found: Found) -> str:
+        """Return what to know a file by that is read after this; what is read first may have changed by now."""
+        return found.stamp + ("" if self.now() - found.changed > _UNSETTLED_SECONDS else _UNSETTLED)
 
     def _add(self, entry: Entry, size: int) -> None:
         self._batch.append(entry)
@@ -134,7 +142,3 @@ class Update:
                 drop(self.connection, path)
         self._batch.clear()
         self._batch_bytes = 0
-
-
-def _settled(found: Found) -> str:
-    return found.stamp + ("" if time.time() - found.changed > _UNSETTLED_SECONDS else _UNSETTLED)

@@ -9,9 +9,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from agentloop import ConfigurationError
+from agentloop import ConfigurationError, describe_install
 
-INSTALL = "pip install 'agentloop[shell]'"
 _CREATE_RULESET = 444
 _LEAST_LANDLOCK = 6
 _ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
@@ -26,8 +25,10 @@ def landlock_version() -> int:
 
 
 def _lacks_sandlock() -> str:
+    if sys.platform != "linux":
+        return "sandlock needs Linux"
     if find_spec("sandlock") is None:
-        return f"sandlock is not installed: {INSTALL}"
+        return f"sandlock is not installed: {describe_install('shell')}"
     version = landlock_version()
     if version < _LEAST_LANDLOCK:
         return f"sandlock needs Landlock {_LEAST_LANDLOCK} (Linux 6.12), and the kernel has {version or 'none'}"

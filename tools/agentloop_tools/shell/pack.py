@@ -16,8 +16,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolError, ToolPack, bound_tools, tool
-from agentloop_tools.shell.backends import INSTALL, find_sandbox
+from agentloop import (
+    ConfigurationError,
+    Effects,
+    PackConfig,
+    Tool,
+    ToolError,
+    ToolPack,
+    bound_tools,
+    describe_install,
+    tool,
+)
+from agentloop_tools.shell.backends import find_sandbox
 from agentloop_tools.shell.command import run_command
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -61,6 +71,8 @@ class Shell(ToolPack[ShellConfig]):
 
     name = "shell"
     version = "1.0"
+    imports = ("psutil", "sandlock") if sys.platform == "linux" else ("psutil",)
+    extra = "shell"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
@@ -72,7 +84,9 @@ class Shell(ToolPack[ShellConfig]):
         config = self.config
         root = _find_root(config)
         if sys.platform == "win32" or find_spec("psutil") is None:
-            raise ConfigurationError("the pack 'shell' needs psutil, and a system other than Windows", hint=INSTALL)
+            raise ConfigurationError(
+                "the pack 'shell' needs psutil, and a system other than Windows", hint=describe_install("shell")
+            )
         sandbox = "" if config.unsafe_host else await to_thread(find_sandbox, config.sandbox)
         yield [
             replace(

@@ -63,6 +63,8 @@ class Sql(ToolPack[SqlConfig]):
 
     name = "sql"
     version = "1.0"
+    imports = ("sqlalchemy",)
+    extra = "sql"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from agentloop import ConfigurationError, ToolError
+from agentloop import ConfigurationError, ToolError, describe_install
 from agentloop_tools.sql.answer import Caps, Deadline, Value, check_columns, write_rows
 
 _MOST_TABLES = 300
@@ -34,7 +34,7 @@ class Server:
         except ImportError:
             raise ConfigurationError(
                 "databases other than SQLite need SQLAlchemy, which is not installed",
-                hint="pip install 'agentloop[sql]'",
+                hint=describe_install("sql"),
             ) from None
         self._library = library
         try:

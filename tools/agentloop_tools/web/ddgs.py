@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
-from agentloop import ConfigurationError, ToolError
+from agentloop import ConfigurationError, ToolError, describe_install
 from agentloop_tools.web.aside import call_aside
 from agentloop_tools.web.search import Found
 
@@ -64,7 +64,7 @@ class Ddgs:
             from ddgs.exceptions import DDGSException  # noqa: PLC0415 - as above
         except ImportError as error:
             raise ConfigurationError(
-                "search needs the package ddgs", hint="pip install 'agentloop[web]', or name a search_url"
+                "search needs the package ddgs", hint=f"{describe_install('web')}, or name a search_url"
             ) from error
         each = max(1, math.ceil(self.seconds / 2))
         try:

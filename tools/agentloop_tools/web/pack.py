@@ -10,7 +10,17 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agentloop import ConfigurationError, Effects, FetchError, Tool, ToolError, ToolPack, bound_tools, tool
+from agentloop import (
+    ConfigurationError,
+    Effects,
+    FetchError,
+    Tool,
+    ToolError,
+    ToolPack,
+    bound_tools,
+    describe_install,
+    tool,
+)
 from agentloop_tools.web.config import WebConfig
 from agentloop_tools.web.ddgs import Ddgs
 from agentloop_tools.web.page import CONTENT_TYPES, Page, read_page
@@ -42,6 +52,8 @@ class Web(ToolPack[WebConfig]):
 
     name = "web"
     version = "1.0"
+    imports = ("ddgs.ddgs", "httpx2", "idna", "trafilatura")
+    extra = "web"
 
     def __init__(
         self, config: WebConfig | None = None, *, backend: SearchBackend | None = None, resolve: Resolve | None = None
@@ -54,9 +66,7 @@ class Web(ToolPack[WebConfig]):
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
         """Yield the tools of a run, which remember its latest pages so that going on in one costs nothing."""
         if importlib.util.find_spec("trafilatura") is None:
-            raise ConfigurationError(
-                "the pack 'web' needs the package trafilatura", hint="pip install 'agentloop[web]'"
-            )
+            raise ConfigurationError("the pack 'web' needs the package trafilatura", hint=describe_install("web"))
         config = self.config
         backend = self._backend or self._choose_backend()
         reach = Reach.of(config.allow, config.deny, config.ports)
