@@ -772,7 +772,7 @@ async def test_a_nested_call_is_shown_and_asked_about():
     assert await ask_nested(run, pending, ASKED, MemoryJournal([events.append]), None) == Approve()
     [asked] = events
     assert (asked.call.call_id, asked.request.tool, asked.request.run_id) == ("c.1", "files.write", "r")
-    assert await ask_nested(run, pending, RULES, MemoryJournal(), None) == Reject("nobody is there to be asked")
+    assert await ask_nested(run, pending, RULES, MemoryJournal(), None) == Reject("there is no approver to ask")
 
 
 # --- whole runs ---
