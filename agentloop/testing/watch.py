@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -63,6 +64,22 @@ class Watch:
                     continue
                 if deed := _judge(event, arguments, folders):
                     noted.setdefault(deed, _show(event, arguments))
+
+
+@contextmanager
+def noting_threads() -> Generator[set[threading.Thread]]:
+    """Give the threads that are started inside the block, once that has ended; some may have ended since.
+
+    A new thread calls its profile function before it does anything else, and so puts itself down. One that has been
+    started and has not come that far is still alive at the end of the block.
+    """
+    before, started = set(threading.enumerate()), set[threading.Thread]()
+    threading.setprofile(lambda _frame, _event, _argument: started.add(threading.current_thread()))
+    try:
+        yield started
+    finally:
+        started.update(set(threading.enumerate()) - before)
+        threading.setprofile(None)
 
 
 def _judge(event: str, arguments: tuple[Any, ...], folders: tuple[str, ...]) -> Deed | None:
