@@ -70,8 +70,8 @@ class AuditRecorder:
 def recording_threads() -> Generator[set[threading.Thread]]:
     """Yield a set that holds, after the block, the threads that were started inside it, also those that have ended.
 
-    A new thread calls its profile function first, and the function adds the thread to the set. A thread that was started
-    and has not called it yet is still alive at the end of the block.
+    A new thread calls its profile function first, and the function adds the thread to the set. A thread that was just
+    started and has not called it yet is still alive at the end of the block.
     """
     before, started = set(threading.enumerate()), set[threading.Thread]()
     threading.setprofile(lambda _frame, _event, _argument: started.add(threading.current_thread()))
