@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from asyncio.subprocess import Process, SubprocessStreamProtocol
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -36,7 +37,10 @@ _QUEUED = 1_000  # messages to a server that does not read; the courtesy of a ca
 _MOST_ASKED = 5_000  # requests of a server, each of which is a task of the SDK until it has taken the answer
 _COMPLAINTS = 2_000
 _CHUNK = 65_536
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 1.0  # after its input has ended
+_FAREWELL_SECONDS = 1.0  # after it was told to end
+_LAST_WORDS_SECONDS = 1.0  # after it was killed, for what it has said
+_REAP_SECONDS = 2.0  # and for the system to be done with it
 _ROUNDS = 3
 
 
@@ -62,7 +66,10 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         OSError: it can't be started.
     """
     mark = uuid4().hex
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    # As `asyncio.create_subprocess_exec` does it, which keeps the transport to itself.
+    transport, protocol = await loop.subprocess_exec(
+        lambda: SubprocessStreamProtocol(limit=config.max_message, loop=loop),
         *config.command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -70,8 +77,8 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         cwd=config.cwd or None,
         env=_make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()},
         start_new_session=True,
-        limit=config.max_message,
     )
+    process = Process(transport, protocol, loop)
     heard, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, said = anyio.create_memory_object_stream[SessionMessage](_QUEUED)
     carriers: list[asyncio.Task[Any]] = [
@@ -87,9 +94,14 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         _kill(process, mark)
         for stream in (heard, incoming, outgoing, said):
             stream.close()
-        await asyncio.wait([*carriers, end], timeout=_GRACE_SECONDS)
-        for carrier in (*carriers, end):
-            carrier.cancel()
+        try:
+            await asyncio.wait([*carriers, end], timeout=_LAST_WORDS_SECONDS)
+        finally:
+            for carrier in (*carriers, end):
+                carrier.cancel()
+            transport.close()
+            # In a new task: where the event loop ends, the others are cancelled before this one gets here.
+            await asyncio.wait({asyncio.create_task(process.wait())}, timeout=_REAP_SECONDS)
 
 
 def _make_environment(config: McpConfig) -> dict[str, str]:
@@ -98,7 +110,7 @@ def _make_environment(config: McpConfig) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ} | given
 
 
-async def _hear(process: asyncio.subprocess.Process, heard: MemoryObjectSendStream[Incoming]) -> None:
+async def _hear(process: Process, heard: MemoryObjectSendStream[Incoming]) -> None:
     """Pass on what the server says until it ends, or says more at once, or asks more, than it may."""
     assert process.stdout is not None  # noqa: S101 - it was asked for
     with heard, suppress(anyio.BrokenResourceError, ValueError):  # nobody listens any more; a line that is too long
@@ -118,7 +130,7 @@ def _read(line: bytes) -> Incoming:
         return error
 
 
-async def _say(process: asyncio.subprocess.Process, said: MemoryObjectReceiveStream[SessionMessage]) -> None:
+async def _say(process: Process, said: MemoryObjectReceiveStream[SessionMessage]) -> None:
     assert process.stdin is not None  # noqa: S101 - it was asked for
     with said, suppress(ConnectionError):  # it has ended, which `_hear` notices too
         async for each in said:
@@ -126,23 +138,23 @@ async def _say(process: asyncio.subprocess.Process, said: MemoryObjectReceiveStr
             await process.stdin.drain()
 
 
-async def _collect(process: asyncio.subprocess.Process, complaints: Complaints) -> None:
+async def _collect(process: Process, complaints: Complaints) -> None:
     assert process.stderr is not None  # noqa: S101 - it was asked for
     while data := await process.stderr.read(_CHUNK):
         complaints.add(data)
 
 
-async def _ask_to_end(process: asyncio.subprocess.Process, end: asyncio.Future[int]) -> None:
+async def _ask_to_end(process: Process, end: asyncio.Future[int]) -> None:
     """Close its input, which a server takes as the end; signal it where it does not."""
     assert process.stdin is not None  # noqa: S101 - it was asked for
     process.stdin.close()
     await asyncio.wait({end}, timeout=_GRACE_SECONDS)
     if not end.done():
         _signal(process.pid, signal.SIGTERM)
-        await asyncio.wait({end}, timeout=_GRACE_SECONDS)
+        await asyncio.wait({end}, timeout=_FAREWELL_SECONDS)
 
 
-def _kill(process: asyncio.subprocess.Process, mark: str) -> None:
+def _kill(process: Process, mark: str) -> None:
     _signal(process.pid, signal.SIGKILL)
     for _ in range(_ROUNDS):  # what forks meanwhile is found in the next one
         for pid in _find_marked(mark):
