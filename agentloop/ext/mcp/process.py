@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from asyncio.subprocess import Process, SubprocessStreamProtocol
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -36,7 +37,10 @@ _QUEUED = 1_000  # messages to a server that does not read; sending a cancellati
 _MOST_ASKED = 5_000  # requests from a server; each is a task of the SDK until the server has read the answer
 _COMPLAINTS = 2_000
 _CHUNK = 65_536
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 1.0  # after its input was closed
+_TERMINATE_SECONDS = 1.0  # after SIGTERM
+_DRAIN_SECONDS = 1.0  # after SIGKILL, to read the rest of its output
+_REAP_SECONDS = 2.0  # and then for the system to report its end
 _ROUNDS = 3
 
 
@@ -62,7 +66,10 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         OSError: the server can't be started.
     """
     mark = uuid4().hex
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    # As `asyncio.create_subprocess_exec` does it, which keeps the transport to itself.
+    transport, protocol = await loop.subprocess_exec(
+        lambda: SubprocessStreamProtocol(limit=config.max_message, loop=loop),
         *config.command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -70,8 +77,8 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         cwd=config.cwd or None,
         env=_make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()},
         start_new_session=True,
-        limit=config.max_message,
     )
+    process = Process(transport, protocol, loop)
     received, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](_QUEUED)
     carriers: list[asyncio.Task[Any]] = [
@@ -87,9 +94,14 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         _kill(process, mark)
         for stream in (received, incoming, outgoing, to_send):
             stream.close()
-        await asyncio.wait([*carriers, end], timeout=_GRACE_SECONDS)
-        for carrier in (*carriers, end):
-            carrier.cancel()
+        try:
+            await asyncio.wait([*carriers, end], timeout=_DRAIN_SECONDS)
+        finally:
+            for carrier in (*carriers, end):
+                carrier.cancel()
+            transport.close()
+            # In a new task: where the event loop ends, the others are cancelled before this one gets here.
+            await asyncio.wait({asyncio.create_task(process.wait())}, timeout=_REAP_SECONDS)
 
 
 def _make_environment(config: McpConfig) -> dict[str, str]:
@@ -98,7 +110,7 @@ def _make_environment(config: McpConfig) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ} | given
 
 
-async def _receive(process: asyncio.subprocess.Process, received: MemoryObjectSendStream[Incoming]) -> None:
+async def _receive(process: Process, received: MemoryObjectSendStream[Incoming]) -> None:
     """Pass on the server's messages until it ends, sends a message that is too long, or sends too many requests."""
     assert process.stdout is not None  # noqa: S101 - run_process sets stdout=PIPE
     # BrokenResourceError: the receiver is closed. ValueError: the line is too long.
@@ -119,7 +131,7 @@ def _read(line: bytes) -> Incoming:
         return error
 
 
-async def _send(process: asyncio.subprocess.Process, to_send: MemoryObjectReceiveStream[SessionMessage]) -> None:
+async def _send(process: Process, to_send: MemoryObjectReceiveStream[SessionMessage]) -> None:
     assert process.stdin is not None  # noqa: S101 - run_process sets stdin=PIPE
     with to_send, suppress(ConnectionError):  # the server has ended, which `_receive` notices too
         async for each in to_send:
@@ -127,23 +139,23 @@ async def _send(process: asyncio.subprocess.Process, to_send: MemoryObjectReceiv
             await process.stdin.drain()
 
 
-async def _collect(process: asyncio.subprocess.Process, complaints: Complaints) -> None:
+async def _collect(process: Process, complaints: Complaints) -> None:
     assert process.stderr is not None  # noqa: S101 - run_process sets stderr=PIPE
     while data := await process.stderr.read(_CHUNK):
         complaints.add(data)
 
 
-async def _ask_to_end(process: asyncio.subprocess.Process, end: asyncio.Future[int]) -> None:
+async def _ask_to_end(process: Process, end: asyncio.Future[int]) -> None:
     """Close the server's input, at which it should end; send it SIGTERM if it does not."""
     assert process.stdin is not None  # noqa: S101 - run_process sets stdin=PIPE
     process.stdin.close()
     await asyncio.wait({end}, timeout=_GRACE_SECONDS)
     if not end.done():
         _signal(process.pid, signal.SIGTERM)
-        await asyncio.wait({end}, timeout=_GRACE_SECONDS)
+        await asyncio.wait({end}, timeout=_TERMINATE_SECONDS)
 
 
-def _kill(process: asyncio.subprocess.Process, mark: str) -> None:
+def _kill(process: Process, mark: str) -> None:
     _signal(process.pid, signal.SIGKILL)
     for _ in range(_ROUNDS):  # a process that is forked during one round is found in the next
         for pid in _find_marked(mark):
