@@ -1,16 +1,18 @@
 """`check_pack`: a pack that keeps its word passes, and each way to break it is told with its remedy."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from agentloop import ConfigurationError
 from agentloop.testing import PackCheckError, check_pack
-from agentloop.testing.watch import _judge
+from agentloop.testing.watch import _judge, recording_threads
 from packs_to_check import Broken, Deadly, Desk, DeskConfig, Leaky, Liar, Nameless, Odd, Picky, Sloppy, Undead
 
 HERE = Path(__file__).parent
+PATIENCE_SECONDS = 60
 
 
 def faults(pack, examples=None, **options):
@@ -113,13 +115,12 @@ def running():
 
 
 def test_tools_that_fail_are_told():
-    found = faults(Broken(), {"slow": {}, "large": {}, "strange": {}, "refuses": {"number": 3}, "leaves": {}})
+    found = faults(Broken(), {"slow": {}, "large": {}, "strange": {}, "refuses": {"number": 3}})
     assert found == [
         found[0],
         "broken.large returns 300,000 characters, and 20,000 are shown: return fewer, in pages",
         found[2],
         "broken.refuses fails with its example, or takes too long: not 3",
-        "broken.leaves leaves a thread running: end it before the tool returns",
     ]
     assert found[0].endswith("takes too long: broken_slow did not return within 0.05 s and was stopped.")
     assert "can't be written as JSON" in found[2]
@@ -150,20 +151,26 @@ def test_a_tool_that_ends_the_process_is_found_out():
 
 @pytest.mark.skipif(os.name != "posix", reason="a process that has to be killed is killed with its group")
 def test_a_process_that_does_not_end_is_ended():
-    assert faults(Undead(), {"stay": {}}, seconds=6) == [
-        "undead.stay leaves a thread running: end it before the tool returns",
-        "the process did not end within 6 s: make sure that imports, tools and threads end",
-    ]
+    for seconds in (5, 15, 75):  # until the machine is fast enough to get as far as the tool
+        found = faults(Undead(), {"stay": {}}, seconds=seconds)
+        assert found.pop() == (
+            f"the process did not end within {seconds} s: make sure that imports, tools and threads end"
+        )
+        if found:
+            break
+    assert found == ["undead.stay leaves a thread running: end it before the tool returns"]
 
 
 HASTY = """
-import os, subprocess, sys, threading, time
+import os, threading
 from pathlib import Path
 from agentloop import Effects, ToolPack, tool
 
 Path("made").write_text("by an import")
 os.environ["HASTY"] = "1"
-threading.Thread(target=time.sleep, args=(0.5,)).start()
+thread = threading.Thread(target=int)
+thread.start()
+thread.join()
 
 class Hasty(ToolPack):
     name = "hasty"
@@ -183,6 +190,17 @@ def test_what_an_import_does_is_seen(tmp_path, monkeypatch):
         "its import starts a thread: do that in open() or in the tool",
         "its import changes the environment: leave that to the user",
     ]
+
+
+def test_a_thread_is_seen_that_has_not_come_so_far_as_to_put_itself_down():
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    with recording_threads() as started:
+        threading.setprofile(None)
+        thread.start()
+    end.set()
+    thread.join(PATIENCE_SECONDS)
+    assert started == {thread}
 
 
 def test_a_pack_that_can_not_be_imported_is_told(tmp_path):

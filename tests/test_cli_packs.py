@@ -155,7 +155,7 @@ BROKEN = {
     "raises": ("print('on import')\n1 / 0", "ZeroDivisionError: division by zero (broken.py, line 2)"),
     "exits": ("import os\nos._exit(0)", "to import or open it ends the process, with status 0"),
     "dies": ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "with status -9"),
-    "is none": ("Shop = 1", "is no pack but a int"),
+    "is none": ("Shop = 1", "is not a pack but a int"),
     "can't be made": ("from agentloop import ToolPack\nclass Shop(ToolPack):\n  def __init__(self): ...", "TypeError"),
 }
 
@@ -205,7 +205,7 @@ def test_what_a_check_asks_the_other_process(install):
     install("shop", SHOP)
     install("lacking", "from agentloop import ConfigurationError\nraise ConfigurationError('no', hint='pip install x')")
     assert find_failure("broken", "broken").startswith(
-        "can't be imported: ZeroDivisionError: division by zero (broken.py, line 1) (mend it"
+        "can't be imported: ZeroDivisionError: division by zero (broken.py, line 1) (fix the pack"
     )
     assert find_failure("lacking", "lacking") == "no (pip install x)"
     assert find_failure("shop", "shop") == ""  # its name has to be configured
@@ -298,7 +298,9 @@ def test_a_pack_is_shown_with_its_configuration_tools_effects_and_schemas(invoke
     assert re.search(r"^name +'Ada' +Whose shop\. *$", out, re.MULTILINE)
     assert re.search(r"^token +SecretStr\(.\*+.\) +For the till\.", out, re.MULTILINE)
     assert re.search(r"^shop\.price +reads +Tell a price\. *$", out, re.MULTILINE)
-    assert re.search(r"^shop\.sell .*destructive, untrusted results \(not said\) +Sell something", out, re.MULTILINE)
+    assert re.search(
+        r"^shop\.sell .*destructive, untrusted results \(not declared\) +Sell something", out, re.MULTILINE
+    )
     assert 'shop_price takes {\n  "type": "object"' in out
     assert "never shown" not in out
 
@@ -322,7 +324,7 @@ def test_a_pack_is_shown_as_json(invoke, write):
 def test_a_pack_without_fields_and_tools_says_so(invoke, write):
     file = write("from agentloop import ToolPack\nclass Empty(ToolPack):\n    name = 'empty'\n")
     status, out, err = invoke("packs", "show", file)
-    assert (status, err) == (0, "note: the pack 'empty' offers no tool\n")
+    assert (status, err) == (0, "note: the pack 'empty' offers no tools\n")
     assert "field" not in out
 
 
@@ -362,7 +364,7 @@ def test_a_pack_that_can_not_be_shown_says_why(spec, error, words, as_json, invo
 
 
 def test_effects_in_words():
-    assert describe_effects(None) == "not said"
+    assert describe_effects(None) == "not declared"
     assert describe_effects(Effects()) == "computes"
     assert describe_effects(Effects(write=True, own_store=True)) == "writes its own store"
     assert describe_effects(Effects(network=True, hosts=("a.example", "b.example"))) == "network (a.example, b.example)"
@@ -383,8 +385,7 @@ def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monk
     folder = tmp_path / "agentloop-word-counts"
     assert (status, err) == (0, "")
     assert out == (
-        "agentloop-word-counts/ has a pack of its own; next: cd agentloop-word-counts && pip install -e '.[dev]'"
-        " && pytest\n"
+        "wrote agentloop-word-counts/; next: cd agentloop-word-counts && pip install -e '.[dev]' && pytest\n"
     )
     commands = (["mypy"], ["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"])
     # What mypy finds out about agentloop itself is kept for the next time; that takes longer than all the rest.
@@ -423,7 +424,7 @@ def test_a_new_package_needs_an_agentloop_that_is_installed(invoke, tmp_path, mo
     monkeypatch.setattr(sys, "path", [])
     status, out, err = invoke("packs", "new", "counts")
     assert (status, out) == (2, "")
-    assert err.startswith("error: a new package depends on agentloop, and agentloop is not installed here")
+    assert err.startswith("error: a new package depends on agentloop, which is not installed here")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -431,17 +432,17 @@ def test_a_new_package_needs_an_agentloop_that_is_installed(invoke, tmp_path, mo
     ("name", "words"),
     [
         ("files", f"{find_distribution().name} has a pack of this name"),
-        ("tools", "there is a module agentloop_tools already"),
+        ("tools", "the module agentloop_tools already exists"),
         (find_distribution().name.removeprefix("agentloop-"), "is the package of agentloop itself"),
-        ("none", "its Python code needs the name for something else"),
-        ("tool_pack", "its Python code needs the name for something else"),
+        ("none", "the generated Python code uses this name for something else"),
+        ("tool_pack", "the generated Python code uses this name for something else"),
     ],
 )
 def test_a_new_package_is_in_the_way_of_nothing(name, words, invoke, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, out, err = invoke("packs", "new", name)
     assert (status, out) == (2, "")
-    assert err.startswith(f"error: {name!r} is no name for a new pack: ")
+    assert err.startswith(f"error: a new pack can't be named {name!r}: ")
     assert err.endswith(f"{words}\nhint: give another name\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -466,7 +467,7 @@ def test_a_new_package_overwrites_nothing(invoke, tmp_path, monkeypatch):
     mine.write_text("mine")
     status, out, err = invoke("packs", "new", "counts")
     assert (status, out) == (2, "")
-    assert err.startswith("error: agentloop-counts is there already\nhint: ")
+    assert err.startswith("error: agentloop-counts already exists\nhint: ")
     assert mine.read_text() == "mine"
 
 
@@ -475,7 +476,7 @@ def test_a_new_package_needs_a_name(name, invoke, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, _, err = invoke("packs", "new", name)
     assert status == 2
-    assert f"{name!r} is no name for a pack" in err
+    assert f"{name!r} is not a valid name for a pack" in err
     assert list(tmp_path.iterdir()) == []
 
 

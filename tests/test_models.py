@@ -127,7 +127,7 @@ def test_the_catalogue_is_a_table_of_what_each_model_can_do(invoke, published, m
     )
     assert err == snapshot("""\
 note: 1 of 5 entries have no name and are left out
-note: left out, as they write no text: 1; --json has them all
+note: 1 not shown because they write no text; --json shows all models
 """)
     [request] = server.requests
     assert (request.method, request.path) == ("GET", "/rest/v1/models_v2")
@@ -163,7 +163,7 @@ def test_a_catalogue_of_another_shape_is_named_and_what_it_holds_is_shown(invoke
         status, out, err = invoke("models", "ovh")
     assert status == 0
     assert out.split()[-1] == "gpt-oss-20b"
-    assert "no longer says what its models can do, or says it otherwise" in err
+    assert "does not say what its models can do, or its format has changed" in err
 
 
 def test_other_providers_and_servers_are_asked_for_their_models(invoke, monkeypatch):

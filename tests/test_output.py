@@ -255,8 +255,8 @@ def test_a_schema_is_taken_as_the_json_that_it_becomes():
         (get_vat_rate, "output can't be Tool"),
         (get_vat_rate.function, "it is a function"),
         ({"type": "nope"}, "it is not a JSON schema"),
-        ({"type": "object", "default": object()}, "is no JSON"),
-        ({"type": "number", "maximum": float("nan")}, "is no JSON"),
+        ({"type": "object", "default": object()}, "is not JSON"),
+        ({"type": "number", "maximum": float("nan")}, "is not JSON"),
         ({"type": "object", "properties": {"a": {"$ref": "#/no"}}}, "it refers to #/no, which is not in it"),
         (
             {"items": [{"$ref": "http://127.0.0.1:9/a"}, True], "$schema": "http://json-schema.org/draft-07/schema#"},
@@ -284,14 +284,14 @@ def test_what_no_answer_can_be_is_said_at_once(wanted, reason):
         (Rate, json.dumps(FRENCH), RATE, "encoded twice"),
         (Rate, '{"country": "France", "percent": "20"}', RATE, ""),
         (Rate, '{"country": 33, "percent": 20}', Rate("33", 20), "wrote a number as text"),
-        (int, "5", 5, "took the answer for its `value`"),
-        (str, '"5"', "5", "took the answer for its `value`"),
-        (str, "Just {words}", "Just {words}", "took the answer for its `value`"),
+        (int, "5", 5, "used the answer as its `value`"),
+        (str, '"5"', "5", "used the answer as its `value`"),
+        (str, "Just {words}", "Just {words}", "used the answer as its `value`"),
         (str, 'So: {"value": "words"}.', "words", "out of the text around it"),
         (str, json.dumps('{"value": "words"}'), "words", "encoded twice"),
-        (date, "2026-02-24", date(2026, 2, 24), "took the answer for its `value`"),
+        (date, "2026-02-24", date(2026, 2, 24), "used the answer as its `value`"),
         (list[int], "The numbers are [1, 2].", [1, 2], "out of the text around it"),
-        ({"type": "integer"}, "5", 5, "took the answer for its `value`"),
+        ({"type": "integer"}, "5", 5, "used the answer as its `value`"),
     ],
 )
 def test_what_is_only_badly_dressed_is_mended(wanted, text, value, repair):
@@ -582,7 +582,7 @@ async def test_a_bad_answer_in_the_last_turn_is_asked_for_once_more_and_then_the
     agent, endpoint = agent_for(script, get_vat_rate, limits=Limits(tool_calls=1, turns=1))
     result = await agent.run("go")
     assert result.stop_reason == "turn_limit"
-    assert result.stop_note.endswith("the model's last answer is not of the type that was asked for")
+    assert result.stop_note.endswith("the model's last answer is not of the agent's output type")
     assert len(endpoint.requests) == 3
     assert ["tools" in request for request in endpoint.requests] == [True, False, False]
     assert all("text" in request for request in endpoint.requests)

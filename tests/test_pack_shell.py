@@ -499,20 +499,20 @@ async def test_effects_and_description_say_what_is_allowed(root, sandbox, option
         assert ("read and write" in run.description) == ("write" in options)
 
 
-async def test_a_keeper_that_dies_is_an_error(root):
+async def test_a_supervisor_that_dies_is_an_error(root):
     told = await refusal(root, "host", "sh", "-c", "kill -9 $PPID")
     assert "broke down" in told
 
 
-async def test_a_keeper_that_does_not_leave_is_killed(root, monkeypatch):
+async def test_a_supervisor_that_does_not_end_is_killed(root, monkeypatch):
     from agentloop_tools.shell import command  # noqa: PLC0415 - only here
 
     monkeypatch.setattr(command, "_LEAVE_SECONDS", 0.1)
     async with opened(root, "host") as run:
         running = asyncio.ensure_future(run(["sleep", "98767"]))
         await until(lambda: alive("98767"))
-        [keeper] = [child for child in psutil.Process().children() if child.pid not in BEFORE]
-        keeper.send_signal(signal.SIGSTOP)
+        [supervisor] = [child for child in psutil.Process().children() if child.pid not in BEFORE]
+        supervisor.send_signal(signal.SIGSTOP)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

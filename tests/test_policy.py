@@ -366,7 +366,7 @@ def test_what_is_no_list_of_rules_is_said_at_once(where, given):
 @pytest.mark.parametrize("rule", ["files.write(pth=a*)", "files_*(pth=a*)", "*(pth=a*)"])
 async def test_a_rule_about_an_argument_that_no_tool_takes_is_said_before_any_request(rule):
     agent, endpoint = agent_for(["hi"], policy=Policy(deny=(rule,)))
-    with pytest.raises(ConfigurationError, match="takes no such argument") as caught:
+    with pytest.raises(ConfigurationError, match="has no such argument") as caught:
         await agent.run("go")
     assert "path" in caught.value.hint
     assert endpoint.requests == []
@@ -379,14 +379,14 @@ async def test_a_rule_is_about_tools_that_have_the_argument_or_may_have_it():
     assert (await agent.run("go")).text == "hi"
     closed = Tool.from_schema("raw", "Raw.", {"type": "object", "additionalProperties": False}, print)
     agent, _ = agent_for([], Files(), closed, policy=policy)
-    with pytest.raises(ConfigurationError, match="'anything', and raw takes no such argument") as caught:
+    with pytest.raises(ConfigurationError, match="'anything', but raw has no such argument") as caught:
         await agent.run("go")
     assert caught.value.hint == "it takes: none"
 
 
 async def test_a_packs_own_rule_about_no_argument_is_said_too():
     agent, _ = agent_for(["hi"], Files().with_policy(Policy(ask=("write(pth=a*)",))))
-    with pytest.raises(ConfigurationError, match="takes no such argument"):
+    with pytest.raises(ConfigurationError, match="has no such argument"):
         await agent.run("go")
 
 
@@ -772,7 +772,7 @@ async def test_a_nested_call_is_shown_and_asked_about():
     assert await ask_nested(run, pending, ASKED, MemoryJournal([events.append]), None) == Approve()
     [asked] = events
     assert (asked.call.call_id, asked.request.tool, asked.request.run_id) == ("c.1", "files.write", "r")
-    assert await ask_nested(run, pending, RULES, MemoryJournal(), None) == Reject("nobody is there to be asked")
+    assert await ask_nested(run, pending, RULES, MemoryJournal(), None) == Reject("there is no approver to ask")
 
 
 # --- whole runs ---
@@ -954,15 +954,18 @@ async def test_tools_with_one_quota_share_it():
     agent, endpoint = agent_for([[*reads, WRITE], "done"], Files().limited(calls=2), policy=Policy(allow=("*",)))
     await agent.run("go")
     assert outputs(endpoint)[:2] == ["0", "1"]
-    text = "Not run: files_read, files_write may run 2 times together in a run, and that was it. Go on without it."
-    assert outputs(endpoint)[2:] == [text, text]
+    text = "files_read, files_write may run 2 times together in a run, and that limit is reached. Go on without it."
+    assert outputs(endpoint)[2:] == [f"Not run: {text}"] * 2
 
 
 async def test_a_limit_on_one_tool_may_name_it_with_a_dot():
     reads = [call("files_read", {"path": str(number)}, f"r{number}") for number in range(2)]
     agent, endpoint = agent_for([reads, "done"], limits=Limits(per_tool={"files.read": 1}))
     await agent.run("go")
-    assert outputs(endpoint)[1] == "Not run: files_read may run 1 times in a run, and that was it. Go on without it."
+    assert (
+        outputs(endpoint)[1]
+        == "Not run: files_read may run 1 times in a run, and that limit is reached. Go on without it."
+    )
 
 
 # --- what a person sees ---

@@ -574,7 +574,7 @@ def test_json_has_a_line_of_evidence_for_each_capability(invoke):
     assert tuple(found) == CAPABILITIES
     assert all(each.keys() == {"works", "evidence"} for each in found.values())
     assert err.startswith("probe: 0 of 20 requests; route_responses\n")
-    assert err.endswith("note: --save would let later runs know: nothing that they do not know\n")
+    assert err.endswith("note: --save would store for later runs: nothing, all of it is known\n")
 
 
 def test_the_table_has_a_line_for_each_capability(invoke):
@@ -631,7 +631,7 @@ def test_what_a_probe_could_not_tell_stays_as_it_was_learned(invoke):
         status, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
         profile = resolve_profile(Endpoint(server.base_url), "m").profile
     assert status == 0
-    assert err.endswith("note: later runs know all of it already\n")
+    assert err.endswith("note: nothing was saved: all of it is known\n")
     assert profile == apply_lessons(Profile(), learned)
 
 
@@ -639,7 +639,7 @@ def test_a_second_probe_has_nothing_new_to_save(invoke):
     with Loopback.in_thread(play(on('"format"', told("Hello!")))) as server:
         invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
         _, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m")
-    assert err.endswith("note: --save would let later runs know: nothing that they do not know\n")
+    assert err.endswith("note: --save would store for later runs: nothing, all of it is known\n")
 
 
 def test_the_reason_for_a_lesson_begins_with_what_does_not_work():
@@ -677,7 +677,7 @@ def test_a_damaged_configuration_is_named_and_ignored(invoke, monkeypatch, tmp_p
     assert "agentloop.toml is damaged and is ignored" in err
     assert status == 4
     assert json.loads(out)["route_chat"] == {"works": False, "evidence": "refused: the endpoint answered 400: no"}
-    assert err.splitlines()[-2] == "error: neither route gave an answer to a plain question"
+    assert err.splitlines()[-2] == "error: neither route answered a plain question"
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

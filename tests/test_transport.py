@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -529,6 +530,21 @@ async def test_a_client_that_can_not_be_made_is_the_users_mistake(connect, ask, 
     with pytest.raises(ConfigurationError, match="carrier-pigeon") as raised:
         await ask(transport)
     assert "proxy" in raised.value.hint
+
+
+@both_ways
+async def test_certificates_are_read_once_until_other_files_are_named(connect, ask, monkeypatch, tmp_path):
+    file = tmp_path / "certificates.pem"
+    file.write_text(certifi.contents())
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    async with Loopback([json_reply({})] * 2) as server:
+        await ask(connect(server.base_url))
+        file.unlink()
+        await ask(connect(server.base_url))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(ConfigurationError, match="No such file") as raised:
+        await ask(connect(NOBODY_THERE))
+    assert "SSL_CERT" in raised.value.hint
 
 
 # --- event loops ---

@@ -1,4 +1,4 @@
-"""The agent that the options of `run` and `chat` describe."""
+"""Makes an agent from the options of `run` and `chat`."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from agentloop.wire.profile.providers import EMBEDDED, HOSTED, find_provider
 
 
 def make_agent(options: AgentOptions, approvals: Approvals, output_schema: str | None = None) -> Agent[Any]:
-    """Return the agent.
+    """Return the agent that the options describe.
 
     Args:
         options: The options.
-        approvals: Decides the calls that need a yes.
-        output_schema: The file of the JSON schema that answers are to follow, if they are.
+        approvals: Decides on the calls that need approval.
+        output_schema: The path of a JSON schema that answers must fit, or None.
 
     Raises:
-        UserError: an option makes no sense, or there is no such file, model, pack or tool.
+        UserError: an option is invalid, or a file, model, pack or tool does not exist.
         PackError: a pack can't be imported.
     """
     if options.base_url is not None and options.model is None:
         raise ConfigurationError(
-            "--base-url came without --model", hint="add --model, the name as that server knows it"
+            "--base-url was given without --model", hint="add --model with the model's name on that server"
         )
     if options.max_tool_calls is not None and options.max_tool_calls < 0:
         raise ConfigurationError(f"--max-tool-calls {options.max_tool_calls} is below zero", hint="give 0 or more")
@@ -58,7 +58,10 @@ def _default_model() -> str:
     keys = find_provider(HOSTED)[0].keys
     if any(os.environ.get(key) for key in keys):
         return HOSTED
-    say("model", f"{EMBEDDED}, a small one inside this process, as {keys[0]} is not set; --model takes another")
+    say(
+        "model",
+        f"{EMBEDDED}, a small model inside this process, because {keys[0]} is not set; --model chooses another one",
+    )
     return EMBEDDED
 
 
@@ -66,14 +69,14 @@ def _read_schema(path: str) -> JsonObject:
     """Return the JSON schema in a file.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: the file can't be read, or it is not a JSON object.
     """
     try:
         schema = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"no JSON schema can be read from {path}: {error}", hint="give a file that holds one, as a JSON object"
+            f"the JSON schema in {path} can't be read: {error}", hint="give a file that holds a JSON object"
         ) from None
     if not isinstance(schema, dict):
-        raise ConfigurationError(f"{path} holds no JSON schema", hint="a schema is a JSON object")
+        raise ConfigurationError(f"{path} is not a JSON schema", hint="give a file that holds a JSON object")
     return cast("JsonObject", schema)

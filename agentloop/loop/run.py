@@ -1,4 +1,4 @@
-"""The state of a run and the words the loop and its driver exchange. Values only; the rules are in `loop`."""
+"""Defines the state and result of a run, and the outcomes and commands of the loop. Values only."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Output_co = TypeVar("Output_co", default=None, covariant=True)
 WaitingFor: TypeAlias = Literal["user", "model", "human", "tools"]
 ExtraTurn: TypeAlias = Literal["empty_reply", "tool_choice", "output_format"]
-"""Why the model is asked once more: its reply was empty, it did not call a tool that it must call, or its answer is not
-yet in the format of the agent's `output` (from then on no tools are offered)."""
+"""Why the model gets an extra turn: its reply was empty, it did not call a tool that it must call, or its answer is not
+in the format of the agent's `output` yet (from then on no tools are offered)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Pending:
 
     Attributes:
         call: The call.
-        plan: `run` when it has a yes and room; `ask` when a person must decide; `repeat` when the earlier result is
-            given again; `answered` when `answer` is what the model is told.
-        answer: The result in place of running, for `answered`.
-        note: What the model is told besides the tool's result, such as that a person edited the arguments.
-        question: What the person is asked, for `ask`.
+        plan: `run` if it may run; `ask` if a person must decide; `repeat` if the model gets the earlier result again;
+            `answered` if the model gets `answer` and the tool does not run.
+        answer: For `answered`, the result.
+        note: Text for the model before the tool's result, for example that a person edited the arguments.
+        question: For `ask`, what the person is asked.
     """
 
     call: ToolCall
@@ -47,7 +47,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """How often in a row one call has come: same tool, same canonical arguments, nothing in between."""
+    """Counts how often the same call came in a row: same tool and same canonical arguments, no other call between."""
 
     name: str = ""
     arguments: str = ""
@@ -56,24 +56,25 @@ class Streak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run as it stands: frozen, and JSON both ways.
+    """The state of a run: frozen, and convertible to JSON and back.
 
     Attributes:
-        run_id: Names the run in logs and to tools.
+        run_id: The id of the run, for logs and tools.
         items: The whole transcript.
-        start: How many of the items are history given by the user.
-        waiting_for: What comes next.
-        tally: What was done so far.
-        pending: Calls of the last turn without a result.
-        final_turn_reason: The limit that was reached; the model is having its last turn, without tools.
-        streak: For the guard against repeated calls.
-        trust: What people have allowed for longer than one call, and whether strangers have had their say.
-        extra_turns: The extra turns that the model was given since the user's input, each at most once.
-        output_failures: How often it has been told why its answer does not fit.
-        output_invalid: Whether the run has ended without an answer that fits.
-        dialect: How tool calls are written for this endpoint, as learned from it.
-        stop_reason: Why the run ended, or None while it goes on.
-        stop_note: The same in a sentence.
+        start: How many of the items are history that the user gave.
+        waiting_for: Whose outcome comes next.
+        tally: What the run has done so far.
+        pending: The calls of the last turn that have no result yet.
+        final_turn_reason: The limit that was reached, or None. If it is set, the model has its last turn, without
+            tools.
+        streak: The last call and how often it was repeated, for the limit on repeated calls.
+        trust: Approvals that are valid for more than one call, and whether the run has read untrusted text.
+        extra_turns: The extra turns that the model got since the user's input, each at most once.
+        output_failures: How often the model was told why its answer is not of the `output` type.
+        output_invalid: Whether the run has ended without an answer of the `output` type.
+        dialect: The format of tool calls for this endpoint, as its replies have shown it.
+        stop_reason: Why the run ended, or None while it continues.
+        stop_note: The same in words.
     """
 
     run_id: str
@@ -94,22 +95,22 @@ class Run:
 
     @property
     def tainted(self) -> bool:
-        """Whether the model has read what strangers wrote."""
+        """Whether the model has read untrusted text."""
         return self.trust.tainted
 
     @property
     def approvals(self) -> tuple[ApprovalRequest, ...]:
-        """What waits for a person's decision."""
+        """The requests that wait for a person's decision."""
         return tuple(
             request_approval(self.run_id, each.call, each.question) for each in self.pending if each.plan == "ask"
         )
 
     def to_json(self) -> str:
-        """Return the run as JSON text, for `Run.from_json` on any machine."""
+        """Return the run as JSON text, which `Run.from_json` reads on any machine."""
         try:
             return _adapter().dump_json(self).decode()
         except ValueError:
-            # No JSON text may hold half a surrogate pair, as in a file's name that is no UTF-8: it becomes U+FFFD.
+            # A lone surrogate, as in a file name that is not UTF-8, can't be written as JSON: it becomes U+FFFD.
             text = json.dumps(_adapter().dump_python(self), ensure_ascii=False)
             return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -120,7 +121,7 @@ class Run:
         Raises:
             RunStateError: the text is not a run.
         """
-        from pydantic import ValidationError  # noqa: PLC0415 - 0.1 s that a run which is never stored need not pay
+        from pydantic import ValidationError  # noqa: PLC0415 - takes 0.1 s, which only stored runs need
 
         try:
             return _adapter().validate_json(data)
@@ -129,12 +130,12 @@ class Run:
             where = ".".join(str(part) for part in first["loc"])
             raise RunStateError(
                 f"this is not a stored run: {where or 'the text'}: {first['msg']}",
-                hint="give the text that run.to_json() returned, whole",
+                hint="pass the complete text that run.to_json() returned",
             ) from None
 
 
 def request_approval(run_id: str, call: ToolCall, question: Question | None) -> ApprovalRequest:
-    """Return what an approver is asked about a call of a run."""
+    """Return the request that an approver gets for a call of a run."""
     question = question or Question(call.name)
     return ApprovalRequest(
         run_id=run_id,
@@ -156,15 +157,15 @@ def _adapter() -> TypeAdapter[Run]:
 
 @dataclass(frozen=True, slots=True)
 class NoOutput:
-    """What stands in a result for an output that the run did not come to."""
+    """Takes the place of the output in a result if the run ended without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult(Generic[Output_co]):
-    """What a run came to, and everything that happened in it.
+    """The result of a run, with everything that happened in it.
 
     Attributes:
-        run: The state, which is JSON (`run.to_json()`) and can be resumed.
+        run: The state of the run; it can be stored (`run.to_json()`) and resumed.
     """
 
     run: Run
@@ -172,21 +173,22 @@ class RunResult(Generic[Output_co]):
 
     @property
     def output(self) -> Output_co:
-        """The answer as the agent's `output` type; None for an agent without one.
+        """The answer as the agent's `output` type; None if the agent has no `output`.
 
         Raises:
-            RunStateError: the run ended without such an answer: at a limit, cut off, declined, or waiting for approval.
+            RunStateError: the run stopped without such an answer: it reached a limit, its reply was cut off, the model
+                declined, or the run waits for approval.
         """
         if isinstance(self._output, NoOutput):
             raise RunStateError(
-                f"the run has no output: {self.run.stop_note or 'it goes on'}",
-                hint="look at result.stop_reason first; result.text has what the model said",
+                f"the run has no output: {self.run.stop_note or 'it has not ended'}",
+                hint="check result.stop_reason first; result.text has the model's last text",
             )
         return self._output
 
     @property
     def text(self) -> str:
-        """The model's last text, or "" when there is none."""
+        """The model's last text, or "" if there is none."""
         for item in reversed(self.run.items[self.run.start :]):
             if isinstance(item, Message) and item.role == "assistant" and item.text.strip():
                 return item.text
@@ -194,22 +196,22 @@ class RunResult(Generic[Output_co]):
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """The whole transcript; pass it back as `history`."""
+        """The whole transcript; pass it as `history` to continue the conversation."""
         return self.run.items
 
     @property
     def usage(self) -> Usage:
-        """Tokens over all turns; None in a field where the endpoint did not say."""
+        """The tokens of all turns; a field is None if the endpoint did not report it."""
         return self.run.tally.usage
 
     @property
     def tally(self) -> Tally:
-        """Turns, tool calls and seconds."""
+        """The number of turns and tool calls, and the seconds."""
         return self.run.tally
 
     @property
     def approvals(self) -> tuple[ApprovalRequest, ...]:
-        """What the run waits for, when it stopped for approval: decide by `agent.resume(run, decisions={id: ...})`."""
+        """The requests that a paused run waits for; decide them with `agent.resume(run, decisions={id: ...})`."""
         return self.run.approvals
 
     @property
@@ -221,25 +223,25 @@ class RunResult(Generic[Output_co]):
 
     @property
     def stop_note(self) -> str:
-        """Why the run ended, in a sentence."""
+        """Why the run ended, in words."""
         return self.run.stop_note
 
 
-# --- what the driver tells the loop ---
+# --- outcomes: the driver passes them to the loop ---
 
 Nested: TypeAlias = tuple[tuple[ToolCall, ToolResult], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class UserSaid:
-    """The user's input: starts a run, or goes on after one."""
+    """The user's input; it starts a run, or continues after one."""
 
     items: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReplied:
-    """A reply came, after `seconds`."""
+    """The model replied, after `seconds`."""
 
     reply: Reply
     seconds: float = 0.0
@@ -247,14 +249,14 @@ class ModelReplied:
 
 @dataclass(frozen=True, slots=True)
 class ToolsReturned:
-    """The results of exactly the calls that were to run, in their order.
+    """The results of the calls of RunTools, one for each, in the same order.
 
     Attributes:
-        results: What they returned.
-        seconds: How long they took together.
-        repairs: In how many calls the arguments had to be mended.
-        nested: The calls that tools made themselves and that began to run, each with its result.
-        trust: What the run is trusted with after decisions on such calls, or None where there were none.
+        results: The results.
+        seconds: How long the calls took together.
+        repairs: In how many calls the arguments were repaired.
+        nested: The calls that tools made themselves and that started to run, each with its result.
+        trust: The run's trust after decisions on nested calls, or None if there were no decisions.
     """
 
     results: tuple[ToolResult, ...]
@@ -266,19 +268,19 @@ class ToolsReturned:
 
 @dataclass(frozen=True, slots=True)
 class HumanDecided:
-    """A person's decisions, by the id of the request; what is left waits on."""
+    """A person's decisions by the ids of the requests; requests without a decision keep waiting."""
 
     decisions: Mapping[str, Decision]
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The run is to end now: cancelled, or out of time in the middle of a step.
+    """The run must end now: it was cancelled, or its time was used up during a step.
 
     Attributes:
-        reason: Why.
-        results: Of the calls that had already returned.
-        seconds: How long the interrupted step had taken.
+        reason: Why the run must end.
+        results: The results of the calls that had already returned.
+        seconds: How long the interrupted step took.
         nested: As for ToolsReturned.
         trust: As for ToolsReturned.
     """
@@ -293,12 +295,12 @@ class Interrupted:
 Outcome: TypeAlias = UserSaid | ModelReplied | ToolsReturned | HumanDecided | Interrupted
 
 
-# --- what the loop tells the driver ---
+# --- commands: the loop returns them to the driver ---
 
 
 @dataclass(frozen=True, slots=True)
 class CallModel:
-    """Send the conversation; offer tools or not, and hold the answer to the agent's `output` or not."""
+    """Send the conversation; `tools` says whether to offer tools, `output` whether to require the `output` type."""
 
     tools: bool
     output: bool = False
@@ -313,7 +315,7 @@ class RunTools:
 
 @dataclass(frozen=True, slots=True)
 class AskHuman:
-    """Get a person's decision on at least the first of these calls."""
+    """Get a person's decision on at least the first of these requests."""
 
     requests: tuple[ApprovalRequest, ...]
 
@@ -325,11 +327,11 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The model answered with nothing, or with what does not fit, once too often; the run can be resumed.
+    """The model's replies were empty or not of the `output` type too often; the run can be resumed.
 
     Attributes:
-        output_error: What it was told about its answer; "" when there was none.
-        said: The answer.
+        output_error: What the model is told about its last answer; "" if the reply was empty.
+        said: The last answer.
     """
 
     output_error: str = ""
@@ -340,7 +342,7 @@ Command: TypeAlias = CallModel | RunTools | AskHuman | Finish | Fail
 
 
 def carry_run(source: BaseException | None, target: BaseException) -> None:
-    """Put the run that one exception has on its `run` on another one, if there is any."""
+    """Copy the `run` attribute of one exception to another, if the first has one."""
     run = None if source is None else vars(source).get("run")
     if run is not None:
         vars(target)["run"] = run

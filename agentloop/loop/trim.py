@@ -1,11 +1,11 @@
-"""Fits a conversation into a model's window: what is sent gets shorter, the transcript never does. Pure.
+"""Fits a conversation into a model's context window. Only the sent items get shorter, not the transcript. Pure.
 
-A turn is what a user said, or what the model replied together with the results of its calls. When room runs out, large
-results of old turns are shortened first, then whole turns are left out, oldest first. What stays in any case: system
-messages, the first user message, the one with which the run began, the latest one, and the latest turn.
+A turn is a user's message, or a model's reply with the results of its calls. If the items take too many tokens, large
+results of old turns are shortened first; then whole turns are left out, the oldest first. These items always stay:
+system messages, the first user message, the user message that started the run, the latest one, and the latest turn.
 
-Tokens are estimated: a quarter of a text's bytes, so that scripts which take more tokens a letter count for more, a few
-for what surrounds each item, and a fixed number for an image. `window` corrects that by what an endpoint reports.
+Tokens are estimated: a quarter of a text's bytes (scripts with more tokens per letter also have more bytes per letter),
+a few tokens per item, and a fixed number per image. `window` corrects the estimate by what an endpoint reports.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ TOKENS_AN_ITEM = 4
 TOKENS_AN_IMAGE = 1000
 OLD_RESULT_CHARACTERS = 2000
 RESULT_CHARACTERS = (16_000, 8000, 4000, 2000, 1000)
-"""To how much other results are shortened, as far as it takes."""
+"""The lengths that results of the latest turn are shortened to, one after the other, until they fit."""
 
-LEFT_OUT = Message("assistant", "[What was said here is left out.]")
+LEFT_OUT = Message("assistant", "[Some messages are left out here.]")
 
 _CUT_MARK = "\n[... {} characters left out ...]\n"
 _IMAGES_MARK = "\n[images left out: {}]"
@@ -32,13 +32,13 @@ _IMAGES_MARK = "\n[images left out: {}]"
 
 @dataclass(frozen=True, slots=True)
 class TrimmedConversation:
-    """What of a conversation is sent.
+    """The part of a conversation that is sent.
 
     Attributes:
-        items: In their order; what did not change is the very same object.
-        dropped: How many turns were left out, in whole or but for what must stay.
-        shortened: How many of the results that are left were shortened.
-        left_out: The items of the turns that were left out.
+        items: The items in order; an item that did not change is the same object.
+        dropped: How many turns were left out, except for items that must stay.
+        shortened: How many of the remaining results were shortened.
+        left_out: The items that were left out.
     """
 
     items: Sequence[Item]
@@ -48,19 +48,19 @@ class TrimmedConversation:
 
 
 def measure(item: Item) -> int:
-    """Return about how many tokens an item takes."""
+    """Return an estimate of the tokens of an item."""
     return TOKENS_AN_ITEM + _measure_content(item)
 
 
 def fit(items: Sequence[Item], *, tokens: int, start: int = 0) -> TrimmedConversation:
-    """Return what of the items is to be sent, so that they take at most so many tokens.
+    """Return the items to send, so that they take at most `tokens` tokens.
 
-    What must stay may take more; then it is all that is left.
+    If the items that must stay take more, the result has only these.
 
     Args:
         items: The whole conversation.
-        tokens: The room there is, as `measure` counts.
-        start: Where the run began, after the history that it was given.
+        tokens: The number of tokens available, as `measure` counts them.
+        start: The index of the run's first item, after its history.
     """
     draft = _Draft(items, start)
     draft.shorten_latest(tokens)
@@ -70,12 +70,12 @@ def fit(items: Sequence[Item], *, tokens: int, start: int = 0) -> TrimmedConvers
 
 
 def shorten_results(items: Sequence[Item], characters: int, *, start: int = 0) -> TrimmedConversation:
-    """Return the items with every result of a tool shortened to so many characters, and images in the latest ones only.
+    """Return the items with every tool result shortened, and with images only in the results of the latest turn.
 
     Args:
         items: The whole conversation.
-        characters: How long a result may be.
-        start: Where the run began, after the history that it was given.
+        characters: The greatest length of a result.
+        start: The index of the run's first item, after its history.
     """
     draft = _Draft(items, start)
     draft.shorten_all(characters)
@@ -83,7 +83,7 @@ def shorten_results(items: Sequence[Item], characters: int, *, start: int = 0) -
 
 
 def cut(text: str, characters: int) -> str:
-    """Return a text shortened to so many characters, with its head and its tail and a word on what is missing."""
+    """Return a text shortened to a number of characters: its head, a note on what is left out, and its tail."""
     if len(text) <= characters:
         return text
     room = characters - len(_CUT_MARK.format(len(text)))
@@ -92,10 +92,10 @@ def cut(text: str, characters: int) -> str:
 
 
 def split_turns(items: Sequence[Item]) -> list[range]:
-    """Return where each turn begins and ends; a call and its result are always in one."""
+    """Return the indexes of each turn; a call and its result are always in the same turn."""
     turns: list[range] = []
-    begin = bound = 0
-    bounds = _answered_at(items)
+    begin = bound = 0  # no turn begins before `bound`, the index of the last result of the calls so far
+    bounds = _find_result_indexes(items)
     for at, item in enumerate(items):
         if at > max(begin, bound) and _begins_turn(item, items[at - 1]):
             turns.append(range(begin, at))
@@ -105,12 +105,12 @@ def split_turns(items: Sequence[Item]) -> list[range]:
 
 
 def mark_gaps(items: Sequence[Item], whole: Sequence[Item]) -> list[Item]:
-    """Return the items with a word between two messages of the user where what lay between is left out.
+    """Return the items with a short message between two user messages if the items between them were left out.
 
-    Templates of Mistral and Gemma refuse two of them in a row.
+    The chat templates of Mistral and Gemma refuse two user messages in a row.
 
     Args:
-        items: What is left of the conversation.
+        items: The items that were not left out.
         whole: The whole conversation.
     """
     in_a_row = {(id(one), id(two)) for one, two in pairwise(whole)}
@@ -123,14 +123,14 @@ def mark_gaps(items: Sequence[Item], whole: Sequence[Item]) -> list[Item]:
 
 
 def is_from_user(item: Item) -> bool:
-    """Tell whether an item is something that the user said."""
+    """Tell whether an item is a message of the user."""
     return isinstance(item, Message) and item.role == "user"
 
 
 def describe_largest(items: Iterable[Item], *, most: int = 3) -> str:
     """Return in words which parts of a conversation are large: `the result of read_file (1.40 MB), ...`.
 
-    Those that are left out take less than a tenth of the largest.
+    At most `most` parts are named, and only those with at least a tenth of the largest part's size.
     """
     names: dict[str, str] = {}
     parts: list[tuple[int, str]] = []
@@ -143,7 +143,7 @@ def describe_largest(items: Iterable[Item], *, most: int = 3) -> str:
 
 
 class _Draft:
-    """A conversation that is being made shorter, item by item; None stands for one that is left out."""
+    """A conversation that is shortened item by item; None takes the place of an item that is left out."""
 
     def __init__(self, items: Sequence[Item], start: int) -> None:
         turns = split_turns(items)
@@ -157,7 +157,7 @@ class _Draft:
         self._dropped = 0
 
     def shorten_latest(self, tokens: int) -> None:
-        """Shorten the results of the latest turn, if what must stay would take more than all the room."""
+        """Shorten the results of the latest turn, if the items that must stay take more than `tokens`."""
         staying = self._staying | set(self._latest)
         excess = sum(self._sizes[at] for at in staying) - tokens
         for characters in RESULT_CHARACTERS:
@@ -166,7 +166,7 @@ class _Draft:
                     excess -= self._shorten(at, characters, images=True)
 
     def shorten_old(self, tokens: int) -> None:
-        """Shorten results of the other turns, oldest first, until there is room."""
+        """Shorten results of the other turns, the oldest first, until all items fit."""
         excess = sum(self._sizes) - tokens
         for turn in self._old:
             for at in turn:
@@ -182,7 +182,7 @@ class _Draft:
             self._shorten(at, characters, images=True)
 
     def drop_old(self, tokens: int) -> None:
-        """Leave out turns, oldest first, until there is room."""
+        """Leave out turns, the oldest first, until all items fit."""
         excess = sum(self._sizes) - tokens
         for turn in self._old:
             leaving = [at for at in turn if at not in self._staying]
@@ -193,7 +193,7 @@ class _Draft:
                     self._items[at], self._sizes[at] = None, 0
 
     def finish(self) -> TrimmedConversation:
-        """Return what is left."""
+        """Return the shortened conversation."""
         pairs = list(zip(self._items, self._before, strict=True))
         kept = [new for new, _ in pairs if new is not None]
         shortened = sum(new is not None and new is not old for new, old in pairs)
@@ -202,7 +202,7 @@ class _Draft:
         return TrimmedConversation(kept, self._dropped, shortened, [old for new, old in pairs if new is None])
 
     def _shorten(self, at: int, characters: int, *, images: bool) -> int:
-        """Shorten the item if it is a long result, and return how many tokens that saves."""
+        """Shorten the item if it is a long result, and return the number of saved tokens."""
         item = self._before[at]
         if not isinstance(item, ToolResult):
             return 0
@@ -214,7 +214,7 @@ class _Draft:
 
 
 def _find_latest(items: Sequence[Item], turns: Sequence[range], start: int) -> int:
-    """Return which turn is the latest: the last of the model's in this run, else the very last."""
+    """Return the index of the latest turn: the model's last turn in this run, or the last turn if it has none."""
     for number in reversed(range(len(turns))):
         begin = turns[number].start
         if begin > start and not _is_prompt(items[begin]):
@@ -223,15 +223,15 @@ def _find_latest(items: Sequence[Item], turns: Sequence[range], start: int) -> i
 
 
 def _find_staying(items: Sequence[Item], start: int) -> set[int]:
-    """Return where the items are that stay whatever happens."""
+    """Return the indexes of the items that always stay."""
     system = {at for at, item in enumerate(items) if isinstance(item, Message) and item.role == "system"}
     user = [at for at, item in enumerate(items) if is_from_user(item)]
     begun = next((at for at in user if at >= start), None)
     return system | {at for at in (*user[:1], *user[-1:], begun) if at is not None}
 
 
-def _answered_at(items: Sequence[Item]) -> dict[int, int]:
-    """Return by the place of each call the place of its result."""
+def _find_result_indexes(items: Sequence[Item]) -> dict[int, int]:
+    """Return the index of each call's result, by the index of the call."""
     results: dict[str, int] = {}
     answered: dict[int, int] = {}
     for at in reversed(range(len(items))):
@@ -279,7 +279,7 @@ def _measure_content(item: Item) -> int:
 
 
 def measure_text(text: str) -> int:
-    """Return about how many tokens a text takes."""
+    """Return an estimate of the tokens of a text."""
     return _count_bytes(text) // BYTES_A_TOKEN
 
 

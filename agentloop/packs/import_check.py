@@ -1,6 +1,6 @@
-"""Tries installed packs, each in a process of its own, so that whatever an import does stays there.
+"""Imports and opens installed packs, each in a separate process, so that an import has no effects on this process.
 
-A pack is imported, made and opened, and so is what it says that its tools import when they are first used.
+The modules that a pack declares in `imports` are imported too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agentloop.tools import ToolRegistry
 TRIAL_SECONDS: Final = 60.0
 
 _TRIED = "tried:"
-# What the pack prints does not mix with the verdict, and a thread that it starts does not keep the process.
+# The pack's output goes to stderr, apart from the verdict; `_exit` does not wait for threads that the pack started.
 _PROGRAM = f"""
 import os, sys
 verdict = os.dup(1)
@@ -38,7 +38,7 @@ os._exit(0)
 
 
 def try_pack(pack: InstalledPack, seconds: float = TRIAL_SECONDS) -> str:
-    """Return why an installed pack is broken, or ""; it is tried in another process, which is ended afterwards."""
+    """Return why an installed pack is broken, or "". It is opened in another process, which is killed afterwards."""
     path = os.pathsep.join(folder for folder in sys.path if folder)
     process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-P", "-c", _PROGRAM, pack.name, pack.distribution],
@@ -60,9 +60,9 @@ def try_pack(pack: InstalledPack, seconds: float = TRIAL_SECONDS) -> str:
 
 
 def find_failure(name: str, distribution: str) -> str:
-    """Return why the pack of that distribution can't be used, or ""; this process imports and opens it.
+    """Return why a pack of a distribution can't be imported or opened, or "".
 
-    A pack that has to be configured is not opened, which is no fault.
+    A pack that requires a configuration is imported and not opened.
     """
     for pack in list_packs():
         if (pack.name, pack.distribution) == (name, distribution):
@@ -76,7 +76,7 @@ def find_failure(name: str, distribution: str) -> str:
 
 
 def _make(published: Published, pack: InstalledPack) -> ToolPack[Any] | None:
-    """Return the pack with the defaults of its configuration, or None where they are not enough."""
+    """Return the pack with the defaults of its configuration, or None if it requires a configuration."""
     try:
         return make_pack(published, pack.name, {}, pack.origin)
     except ConfigurationError:

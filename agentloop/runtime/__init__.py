@@ -4,7 +4,7 @@
 - `model_caller`: asks the model until it answers.
 - `tool_runner`: runs the tool calls of one turn; `invoke`: runs one call; `threads`: threads for sync tools.
 - `approval`: gets decisions from people.
-- `window`: fits the conversation into the model's window; `summary`: summarises what is left out.
+- `window`: fits the conversation into the model's context window; `summary`: summarises what is left out.
 - `journal`: the interface that every effect goes through; `observe`: writes the log.
 - `run_config`: everything that is fixed for a run.
 - `portal`: the background event loop for sync code; `streaming`: a run as a stream of events.

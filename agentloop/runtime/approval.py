@@ -1,4 +1,4 @@
-"""How the driver gets decisions: the preview, the event, the approver. What they come to is decided in `guard`."""
+"""Gets decisions from the approver: makes the previews, emits the events, asks. `guard` applies the decisions."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ PREVIEW_CHARACTERS = 20_000
 
 
 async def get_decisions(run: Run, rules: Rules, journal: Journal, value: Any) -> tuple[Run, HumanDecided | None]:
-    """Return the run with previews of the calls that wait in it, and a decision on the first of them.
+    """Return the run with previews of its waiting calls, and a decision on the first of them.
 
-    One at a time, since a yes may be for those that follow too. Without an approver there are no decisions, and all
-    calls are shown.
+    One call is decided at a time, since an approval may apply to the calls after it too. Without an approver there is
+    no decision, and all waiting calls get a preview.
 
     Args:
         run: A run that waits for a person.
-        rules: With the approver.
+        rules: The rules of the run, with the approver.
         journal: Carries out the steps.
         value: The user's own object, for previews.
 
     Raises:
-        AgentloopError: as the approver raised it.
+        AgentloopError: what the approver raised.
     """
     approver = rules.policy.approver
     waiting = [pending for pending in run.pending if pending.plan == "ask"]
@@ -53,18 +53,18 @@ async def ask_nested(run: Run, pending: Pending, rules: Rules, journal: Journal,
     """Return the decision on a call that a tool has made.
 
     Args:
-        run: The run that the tool is called in.
-        pending: What waits.
-        rules: With the approver.
+        run: The run in which the tool is called.
+        pending: The waiting call.
+        rules: The rules of the run, with the approver.
         journal: Carries out the steps.
         value: The user's own object, for previews.
 
     Raises:
-        AgentloopError: as the approver raised it.
+        AgentloopError: what the approver raised.
     """
     approver = rules.policy.approver
     if approver is None:
-        return Reject("nobody is there to be asked")
+        return Reject("there is no approver to ask")
     shown = await _preview(run, [pending], rules, journal, value)
     request = request_approval(run.run_id, pending.call, shown[pending.call.call_id].question)
     await journal.emit(ApprovalAsked(request))
@@ -87,14 +87,14 @@ async def _call_approver(approver: Approver, request: ApprovalRequest) -> Decisi
     except (KeyboardInterrupt, SystemExit) as interrupt:
         if threading.current_thread() is threading.main_thread():
             raise
-        # Raised on the background loop as it is, it would end that loop, and every caller would wait for ever.
+        # Raised as it is on the background loop, it would end that loop, and every caller would wait for ever.
         raise asyncio.CancelledError from interrupt
 
 
 async def _preview(
     run: Run, waiting: Sequence[Pending], rules: Rules, journal: Journal, value: Any
 ) -> dict[str, Pending]:
-    """Return the calls with what their tools show of them beforehand, by call id."""
+    """Return the calls with the previews that their tools make, by call id."""
     shown = {pending.call.call_id: pending for pending in waiting}
     tools = {id_: rules.tools.get(pending.call.name) for id_, pending in shown.items()}
     previews = {
@@ -102,8 +102,8 @@ async def _preview(
     }
     if not previews:
         return shown
-    look = partial(_look, run, journal, value)
-    steps = [Step(f"preview:{id_}", look, (tool, shown[id_])) for id_, tool in previews.items()]
+    call_preview = partial(_call_preview, run, journal, value)
+    steps = [Step(f"preview:{id_}", call_preview, (tool, shown[id_])) for id_, tool in previews.items()]
     texts = await journal.steps(steps)
     for id_, text in zip(previews, texts, strict=True):
         question = shown[id_].question
@@ -113,18 +113,18 @@ async def _preview(
 
 
 def _make_preview(tool: Tool) -> Tool:
-    """Return a tool that shows what another one would do."""
+    """Return a tool whose function is the preview of another tool."""
     preview: Any = tool.preview
     return replace(tool, function=preview, is_async=is_async(preview), max_output=PREVIEW_CHARACTERS)
 
 
-async def _look(run: Run, journal: Journal, value: Any, tool: Tool, pending: Pending) -> str:
+async def _call_preview(run: Run, journal: Journal, value: Any, tool: Tool, pending: Pending) -> str:
     context = ToolContext(run.run_id, pending.call.call_id, run.tally, value)
     abandoned: list[str] = []
     try:
         invoked = await invoke(tool, pending.call, context, PREVIEW_SECONDS, abandoned.append)
     finally:
         for thread in abandoned:
-            text = f"the preview of {tool.name} could not be stopped: its thread {thread} runs on"
+            text = f"the preview of {tool.name} could not be stopped: its thread {thread} keeps running"
             await journal.emit(Notice("abandoned", text))
     return invoked.result.content if invoked.result.ok else ""

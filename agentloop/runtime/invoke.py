@@ -1,7 +1,7 @@
-"""Runs one tool call: arguments checked, the function called, its result made text for the model.
+"""Runs one tool call: checks the arguments, calls the function, and makes text for the model from its result.
 
-Whatever goes wrong becomes a result that tells the model what to do about it. Timeouts tell the truth: an async
-tool is cancelled; a sync tool's thread can't be, so it is abandoned and that is said.
+An error becomes a result that tells the model what to do about it. After a timeout, an async tool is cancelled. The
+thread of a sync tool can't be stopped, so it is abandoned, and the result says so.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from agentloop.tools import BoundCall, Tool, ToolContext
 
 THREADS = DaemonThreads(32)
 
-# The folders of an absolute path, which are no model's business; not the slashes of a URL.
+# Matches the folders of an absolute path, which must not be sent to a model; it does not match the slashes of a URL.
 _FOLDERS = re.compile(r"(?<![\w:/\\.])(?:[A-Za-z]:)?[/\\](?:[^\s'\"/\\:]+[/\\])+")
 
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
-    """What came of a call.
+    """The outcome of a call.
 
     Attributes:
-        result: What the model will be told.
-        repairs: What was mended in the arguments.
+        result: The result that the model will get.
+        repairs: What was repaired in the arguments.
         error: What the tool raised, or None.
     """
 
@@ -48,12 +48,15 @@ _UNLIMITED = nullcontext()
 
 
 def time_limit(seconds: float | None) -> AbstractAsyncContextManager[object]:
-    """Return a block that may take so long; without a limit, `asyncio.timeout` would take 3 µs to do nothing."""
+    """Return a context manager that limits the time of its block to so many seconds; None is no limit.
+
+    Without a limit it does not use `asyncio.timeout`, which would take 3 µs to do nothing.
+    """
     return _UNLIMITED if seconds is None else asyncio.timeout(seconds)
 
 
 class _TimedOutError(Exception):
-    """A tool took too long; `stopped` says whether it could be stopped."""
+    """A tool took too long. `stopped` says whether it could be stopped."""
 
     def __init__(self, *, stopped: bool) -> None:
         super().__init__()
@@ -68,15 +71,15 @@ async def invoke(
     on_abandon: Callable[[str], None],
     max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> Invoked:
-    """Return what came of a call; only cancellation is raised.
+    """Run a call and return its outcome. Only cancellation is raised.
 
     Args:
         tool: The tool.
-        call: The call, with arguments as the model wrote them.
-        context: For tools that ask for it.
-        seconds: How long the tool may take, or None for as long as it takes.
-        on_abandon: Told the name of a thread that could not be stopped.
-        max_image_bytes: The largest image that a result may hold.
+        call: The call, with the arguments as the model wrote them.
+        context: The context, for tools that have a parameter for it.
+        seconds: How long the tool may take, or None for no limit.
+        on_abandon: Called with the name of a thread that could not be stopped.
+        max_image_bytes: The size of the largest image that a result may hold.
     """
     ends = None if seconds is None else asyncio.get_running_loop().time() + seconds
     try:
@@ -89,15 +92,15 @@ async def invoke(
     except ToolError as error:
         return Invoked(_failed(call, tool.render(error.message)), bound.repairs, error)
     except _TimedOutError as error:
-        return Invoked(_failed(call, _late(tool, seconds, stopped=error.stopped)), bound.repairs)
+        return Invoked(_failed(call, _describe_timeout(tool, seconds, stopped=error.stopped)), bound.repairs)
     except asyncio.CancelledError as error:
-        if _is_ours():
+        if _is_task_cancelled():
             raise
         return Invoked(_failed(call, f"{tool.name} cancelled itself."), bound.repairs, error)
-    except BaseException as error:  # whatever a tool raises, the model is told and the run goes on
+    except BaseException as error:  # whatever a tool raises, the model gets it as a result and the run goes on
         if _ends_the_program(error):
             raise
-        return Invoked(_failed(call, tool.render(_told(tool, error))), bound.repairs, error)
+        return Invoked(_failed(call, tool.render(_describe_error(tool, error))), bound.repairs, error)
 
 
 async def _call(
@@ -143,43 +146,44 @@ async def _call_in_thread(
     returned: asyncio.Future[Outcome] = loop.create_future()
 
     def deliver(outcome: Outcome) -> None:
-        with suppress(RuntimeError):  # the loop was closed, and nobody waits any more
-            loop.call_soon_threadsafe(_settle, returned, outcome)
+        with suppress(RuntimeError):  # the loop was closed, so nothing waits for the result
+            loop.call_soon_threadsafe(_set_outcome, returned, outcome)
 
-    handed = THREADS.submit(partial(copy_context().run, work), name, deliver)
+    submitted = THREADS.submit(partial(copy_context().run, work), name, deliver)
     try:
         async with time_limit(seconds):
             result, error = await returned
     except (TimeoutError, asyncio.CancelledError) as ended:
-        runs_on = THREADS.abandon(handed)
-        if runs_on:
+        still_running = THREADS.abandon(submitted)
+        if still_running:
             on_abandon(f"agentloop-{name}")
         if isinstance(ended, TimeoutError):
-            raise _TimedOutError(stopped=not runs_on) from None
+            raise _TimedOutError(stopped=not still_running) from None
         raise
     if isinstance(error, Exception | SystemExit):
         raise error
-    if error is not None:  # in a thread nobody presses Ctrl-C: a KeyboardInterrupt is the tool's own
+    if error is not None:  # Ctrl-C never raises in this thread, so a KeyboardInterrupt was raised by the tool itself
         raise RuntimeError(f"{type(error).__name__} {error}".rstrip()) from error
     return result
 
 
-def _settle(returned: asyncio.Future[Outcome], outcome: Outcome) -> None:
-    with suppress(asyncio.InvalidStateError):  # whoever waited was cancelled meanwhile
+def _set_outcome(returned: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    with suppress(asyncio.InvalidStateError):  # the task that waited has been cancelled
         returned.set_result(outcome)
 
 
 def _ends_the_program(error: BaseException) -> bool:
-    """Tell a Ctrl-C, and the end of a coroutine that nobody awaits, from what a tool raised on its own.
+    """Return whether this is Ctrl-C, or the end of a coroutine that nothing awaits, and not an error of the tool.
 
-    Ctrl-C comes in the main thread only; raised on the background loop it would end that loop, and every caller wait.
+    Ctrl-C is raised in the main thread only. On the background loop a KeyboardInterrupt would end that loop, and every
+    caller would wait for ever.
     """
     is_main = threading.current_thread() is threading.main_thread()
     return isinstance(error, GeneratorExit) or (isinstance(error, KeyboardInterrupt) and is_main)
 
 
-def _is_ours() -> bool:
-    """Tell a cancellation of this task from one that a tool raised on its own."""
+def _is_task_cancelled() -> bool:
+    """Return whether this task was cancelled, and the tool did not raise CancelledError itself."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
@@ -188,11 +192,11 @@ def _failed(call: ToolCall, text: str) -> ToolResult:
     return ToolResult(call.call_id, show_invisible(text), ok=False)
 
 
-def _told(tool: Tool, error: BaseException) -> str:
+def _describe_error(tool: Tool, error: BaseException) -> str:
     text = _FOLDERS.sub("", str(error))
     return f"{tool.name} failed: {type(error).__name__}{': ' + text if text else ''}"
 
 
-def _late(tool: Tool, seconds: float | None, *, stopped: bool) -> str:
+def _describe_timeout(tool: Tool, seconds: float | None, *, stopped: bool) -> str:
     end = "and was stopped." if stopped else "and could not be stopped; it may still take effect."
     return f"{tool.name} did not return within {seconds:g} s {end}"

@@ -1,6 +1,6 @@
-"""The Journal seam: every effect of a run goes through it, so that a run can be made to survive a crash.
+"""Journal: the interface that every effect of a run goes through, so that a run can be made to survive a crash.
 
-The default, MemoryJournal, keeps nothing. A durable engine is another implementation; the core never knows.
+MemoryJournal, the default, stores nothing. A durable engine would be another implementation of the same interface.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Observer: TypeAlias = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One effect: what to call, and under which name its result is kept.
+    """One effect: the function to call, and the key under which its result is stored.
 
     Attributes:
-        key: `model:{turn}` or `tool:{call_id}`, unique in the run.
-        fn: What has the effect; its result is JSON-able.
-        args: JSON-able too.
-        effect: `once` when doing it twice does harm, `repeat` when it may simply be done again after a crash.
+        key: `model:{turn}`, `tool:{call_id}` and the like, unique in the run.
+        fn: The function that has the effect. Its result can be written as JSON.
+        args: Its arguments, which can be written as JSON too.
+        effect: `once` if it must not be called twice, `repeat` if it can simply be called again after a crash.
     """
 
     key: str
@@ -41,29 +41,29 @@ class StepFailed:
 
 
 class Journal(Protocol):
-    """Carries out a run's effects and tells of its events."""
+    """Carries out a run's effects and reports its events."""
 
     async def steps(self, batch: Sequence[Step]) -> list[Any]:
-        """Carry out steps at the same time; return a result or a StepFailed for each, in their order."""
+        """Carry out steps concurrently, and return a result or a StepFailed for each, in their order."""
         ...
 
     async def emit(self, event: Event) -> None:
-        """Tell whoever watches the run."""
+        """Report an event to the observers of the run."""
         ...
 
 
 class MemoryJournal:
-    """Carries out steps and keeps nothing.
+    """Carries out steps and stores nothing.
 
     Args:
-        observers: Called with every event, in the event loop; they must not block.
+        observers: Called with every event, in the event loop. They must not block.
     """
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
     async def steps(self, batch: Sequence[Step]) -> list[Any]:
-        """Carry out the steps; a lone one is awaited directly, more run as tasks that end together."""
+        """Carry out the steps: a single step is awaited directly, several run as tasks in one group."""
         if len(batch) == 1:
             return [await _attempt(batch[0])]
         async with asyncio.TaskGroup() as group:
@@ -71,7 +71,7 @@ class MemoryJournal:
         return [task.result() for task in tasks]
 
     async def emit(self, event: Event) -> None:
-        """Tell the observers."""
+        """Call the observers with the event."""
         for observe in self._observers:
             observe(event)
 

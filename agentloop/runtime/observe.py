@@ -1,8 +1,7 @@
-"""The log: structlog, as an observer of a run's events.
+"""The log: an observer of a run's events that writes them with structlog.
 
-Quiet by default, as a library should be: nothing is written unless AGENTLOOP_LOG names a level, or the application
-has configured structlog, or `logging`. Arguments and results are logged only when AGENTLOOP_LOG_CONTENT is set;
-keys never.
+By default nothing is logged. Logging is on if AGENTLOOP_LOG names a level, or if the application has configured
+structlog or `logging`. Arguments and results are logged only if AGENTLOOP_LOG_CONTENT is set. Keys are never logged.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _STDLIB.addHandler(logging.NullHandler())
 
 
 def open_log(run_id: str) -> Callable[[Event], None] | None:
-    """Return an observer that logs a run's events, or None while nobody would read them."""
+    """Return an observer that logs a run's events, or None if logging is off."""
     if not _has_reader():
         return None
     log = _logger().bind(run_id=run_id)
@@ -90,8 +89,11 @@ def _has_reader() -> bool:
 
 
 def _logger() -> Any:
-    """Return the application's structlog if it configured one, else ours; a bare one would print to stdout."""
-    import structlog  # noqa: PLC0415 - 0.2 s that a quiet run need not pay
+    """Return the application's structlog logger if it configured structlog, else one of our own.
+
+    An unconfigured structlog would print to standard output.
+    """
+    import structlog  # noqa: PLC0415 - it takes 0.2 s, and a run without a log does not need it
 
     if structlog.is_configured():
         return structlog.get_logger("agentloop")

@@ -1,6 +1,6 @@
-"""One background event loop a process, on which the sync calls drive the same coroutines as the async ones.
+"""Portal: one background event loop per process. Sync calls run their coroutines on it.
 
-It works inside a running loop and in Jupyter, and keeps connections pooled between calls.
+So sync calls work inside a running event loop and in Jupyter, and connections stay pooled between calls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Portal:
-    """An event loop in a daemon thread, started at the first call and again after a fork."""
+    """An event loop in a daemon thread. It is started at the first call, and again after a fork."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,7 +29,7 @@ class Portal:
         self._process = 0
 
     def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the result of a coroutine that runs on the background loop with the caller's context variables."""
+        """Run a coroutine on the background loop, with the caller's context variables, and return its result."""
         task = _RemoteTask(work, self._running_loop())
         try:
             task.start()
@@ -39,7 +39,7 @@ class Portal:
             raise
 
     def iterate(self, work: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
-        """Yield what an async generator yields on the background loop; closing this one closes that one."""
+        """Run an async generator on the background loop and yield its items. Closing this generator closes it too."""
         items: SimpleQueue[tuple[T] | None] = SimpleQueue()
 
         async def pump() -> None:
@@ -69,7 +69,7 @@ class Portal:
             loop = self._loop
         if _this_threads_loop() is loop:
             raise RunStateError(
-                "a sync call was made on agentloop's own event loop, which would wait for itself",
+                "a sync call was made on agentloop's own event loop, which would then wait for itself",
                 hint="in an async tool use `await agent.run(...)` in place of `agent.run_sync(...)`",
             )
         return loop
@@ -99,7 +99,7 @@ class _RemoteTask(Generic[T]):
         try:
             error = task.exception()
         except asyncio.CancelledError as cancelled:
-            # What would have ended this loop, such as a KeyboardInterrupt, comes as the cause of a cancellation.
+            # An exception that would end this loop, such as KeyboardInterrupt, arrives as the cause of a cancellation.
             error = cancelled.__cause__ or cancelled
             carry_run(cancelled, error)
         if error is None:
@@ -108,7 +108,7 @@ class _RemoteTask(Generic[T]):
             self.outcome.set_exception(error)
 
     def cancel(self, interrupt: BaseException) -> None:
-        """Cancel the task, wait until it has ended, and put its run on what interrupted it."""
+        """Cancel the task, wait until it has ended, and attach its run to the exception that interrupted it."""
         self._loop.call_soon_threadsafe(self._cancel)
         carry_run(self.outcome.exception(), interrupt)
 

@@ -1,4 +1,4 @@
-"""A run as a stream of events: the driver in a task of its own, its events through a channel."""
+"""A run as a stream of events: the driver runs in its own task and sends its events through a channel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ async def stream_events(
 ) -> AsyncGenerator[Event, None]:
     """Yield a run's events as they happen.
 
-    Closing the generator, or cancelling whoever waits for it, cancels the run; no task is left behind.
+    Closing the generator, or cancelling the task that iterates it, cancels the run. No task is left running.
 
     Args:
-        drive: Given an observer, returns the coroutine that drives the run.
+        drive: Called with an observer, returns the coroutine that drives the run.
 
     Raises:
-        AgentloopError: what the run raised, after its last event; a cancellation has the run on its `run` too.
+        AgentloopError: what the run raised, after its last event. A cancellation too has the run on its `run`.
     """
     channel = _Channel()
     task = asyncio.create_task(drive(channel.put))
@@ -50,7 +50,7 @@ async def _end(task: asyncio.Task[RunResult[Any]]) -> BaseException | None:
 
 
 class _Channel:
-    """Events from the task that has them to the one that wants them, as many at a time as there are."""
+    """Passes events from one task to another. All events that have arrived are taken at once."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -66,7 +66,7 @@ class _Channel:
         self._wake()
 
     async def take(self) -> list[Event]:
-        """Return the events since the last call, waiting for one; none at all when there will be no more."""
+        """Wait for an event, and return all events since the last call. An empty list means that it is closed."""
         if not self._events and not self._closed:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter

@@ -1,6 +1,6 @@
-"""A summary, by the model itself, of what no longer fits into its window.
+"""Lets the model summarise the items that no longer fit into its context window.
 
-What no longer fits is known by `window`, which also puts the summary into what is sent.
+`window` decides which items these are, and adds the summary to the conversation that is sent.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ facts, names and numbers that tools returned. Write the summary only.
 
 
 async def summarize(text: str, target: ModelTarget, send: Callable[[str, bytes], Awaitable[bytes]]) -> Reply:
-    """Return the model's reply to the request for a summary.
+    """Ask the model for a summary, and return its reply.
 
     Args:
-        text: What is to be summarised.
-        target: The model, whose tools and instructions are left out.
-        send: Sends a body to a path.
+        text: The text to summarise.
+        target: The model. Its tools and instructions are not sent.
+        send: Sends a body to a path and returns the response's body.
 
     Raises:
-        EndpointError: there is no summary.
+        EndpointError: the endpoint gave no summary.
     """
     settings = replace(target.settings, tool_choice=None)
     conversation = Conversation(replace(target, instructions=None, tools=(), output=None, settings=settings))
@@ -39,7 +39,7 @@ async def summarize(text: str, target: ModelTarget, send: Callable[[str, bytes],
 
 
 def write_transcript(items: Iterable[Item], characters: int) -> str:
-    """Return what was said and done as plain text of at most so many characters, the middle left out."""
+    """Return the items as plain text of at most so many characters, without the middle if it is longer."""
     return cut("\n".join(_write_lines(items)), characters)
 
 

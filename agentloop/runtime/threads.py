@@ -1,7 +1,7 @@
 """Daemon threads for sync tools, because a thread that hangs must not keep the process alive.
 
-The pools of the standard library join their threads at exit, and asyncio's default pool has 6 threads on 2 cores.
-Futures of theirs, with a lock and a condition each, would make handing a call over and back twice as dear.
+The pools of the standard library join their threads at exit, and asyncio's default pool has 6 threads on 2 cores. Each
+future of theirs has a lock and a condition, which would make it twice as expensive to pass a call to a thread and back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 
 class Outcome(NamedTuple):
-    """What a call came to: its result, or what it raised."""
+    """The outcome of a call: its result, or what it raised."""
 
     result: Any
     error: BaseException | None
@@ -25,13 +25,13 @@ Deliver: TypeAlias = Callable[[Outcome], None]
 
 @dataclass(slots=True, eq=False)
 class ThreadCall:
-    """A call for a thread.
+    """A function call that a thread carries out.
 
     Attributes:
-        function: What is called.
-        name: What the thread is called meanwhile.
-        deliver: Told in the thread what came of it, unless the call has been abandoned; it must not block.
-        state: How far it is.
+        function: The function to call.
+        name: The name of the thread during the call.
+        deliver: Called in the thread with the outcome, unless the call was abandoned. It must not block.
+        state: The progress of the call.
     """
 
     function: Callable[[], Any]
@@ -41,9 +41,9 @@ class ThreadCall:
 
 
 class DaemonThreads:
-    """Runs functions in at most `size` daemon threads, started when they are needed.
+    """Runs functions in at most `size` daemon threads, which are started when they are needed.
 
-    A function that is given up with `abandon` keeps its thread until it returns; another thread takes its place.
+    A function that is abandoned keeps its thread until it returns. Another thread may be started in its place.
     """
 
     def __init__(self, size: int) -> None:
@@ -54,7 +54,7 @@ class DaemonThreads:
         self._lock = threading.Lock()
 
     def submit(self, function: Callable[[], Any], name: str, deliver: Deliver) -> ThreadCall:
-        """Have a function called in a thread, which bears the name while it runs."""
+        """Call a function in a thread, which has this name during the call."""
         call = ThreadCall(function, name, deliver)
         with self._lock:
             if self._idle:
@@ -63,11 +63,11 @@ class DaemonThreads:
                 self._start_thread()
             else:
                 self._waiting += 1
-        self._calls.put(call)  # not before: the thread that it wakes needs the lock
+        self._calls.put(call)  # after the lock is released, because the thread that it wakes needs the lock
         return call
 
     def abandon(self, call: ThreadCall) -> bool:
-        """Give up on a call; return whether it was already running, so that its thread can't be stopped."""
+        """Abandon a call, and return whether it was running. If so, its thread can't be stopped."""
         with self._lock:
             running = call.state == "running"
             if call.state != "ended":
@@ -88,7 +88,7 @@ class DaemonThreads:
             pass
 
     def _carry_out(self, call: ThreadCall) -> bool:
-        """Carry out a call that is still wanted; return whether the thread has kept its place."""
+        """Carry out a call that was not abandoned, and return whether the thread still belongs to the pool."""
         with self._lock:
             wanted = call.state == "queued"
             if wanted:
@@ -103,7 +103,7 @@ class DaemonThreads:
             else:
                 self._idle += 1
         if outcome is not None:
-            call.deliver(outcome)  # last of all: it wakes a thread that needs the lock and the interpreter
+            call.deliver(outcome)  # at the very end: it wakes a thread that needs the lock and the interpreter
         return True
 
 
@@ -112,7 +112,7 @@ def _call(call: ThreadCall) -> Outcome:
     thread.name = f"agentloop-{call.name}"
     try:
         return Outcome(call.function(), None)
-    except BaseException as error:  # noqa: BLE001 - whatever the function raises, sys.exit() included, is its caller's
+    except BaseException as error:  # noqa: BLE001 - the caller gets all that the function raises, sys.exit() included
         return Outcome(None, error)
     finally:
         thread.name = "agentloop-idle"

@@ -1,13 +1,13 @@
 """Turns Python types into strict JSON schemas, and a model's text back into values.
 
-Tools and conversations are not known here.
+This package has no code about tools and conversations.
 
-- `parameters/`: from a function's signature to a strict schema.
-- `arguments/`: from a model's text to the arguments of a function.
+- `parameters/`: makes a strict schema from a function's signature.
+- `arguments/`: reads the arguments of a function from a model's text.
 - `output`: the type of an agent's answer.
-- `result`: a tool's result, as text for the model.
+- `result`: writes a tool's result as text for the model.
 - `json_types`: the types of JSON.
-- `invisible_characters`: removes or shows characters that people can't see.
+- `invisible_characters`: removes characters that people can't see, or shows them as escapes.
 """
 
 from agentloop.schema.arguments.checked_arguments import CheckedArguments

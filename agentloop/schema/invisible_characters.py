@@ -1,7 +1,8 @@
-"""Characters that a person does not see and a model reads: taken out of descriptions, shown as escapes in results.
+"""Removes characters from descriptions that a model reads but a person can't see, or shows them as escapes in results.
 
-They hide instructions from whoever looks at a tool or a page, or make a terminal do things. What scripts and emoji
-need stays: a joiner between two characters beyond ASCII, one variation selector after a character.
+Such characters can hide instructions from a person who looks at a tool or a page, or control a terminal. Characters
+that scripts and emoji need are kept: a joiner between two non-ASCII characters, one variation selector after a
+character.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ _INVISIBLE = re.compile(f"{_OTHERS}|{_JOINERS}|{_SELECTORS}")
 
 
 def strip_invisible(text: str) -> str:
-    """Return the text without control characters, other than line ends and tabs, and without what can't be seen."""
+    """Return the text without invisible and control characters; line ends and tabs are kept."""
     return _INVISIBLE.sub("", text)
 
 
 def show_invisible(text: str) -> str:
-    r"""Return the text with such characters as JSON writes them: `\u200b`."""
+    r"""Return the text with invisible and control characters as JSON escapes: `\u200b`."""
     return _INVISIBLE.sub(lambda found: json.dumps(found[0])[1:-1], text)

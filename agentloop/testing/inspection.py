@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import pickle
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from agentloop.packs.pack import API
 from agentloop.packs.spec import PREFIX
 from agentloop.testing.rehearsal import rehearse
 from agentloop.testing.source import PackSource
-from agentloop.testing.watch import AuditRecorder
+from agentloop.testing.watch import AuditRecorder, recording_threads
 from agentloop.tools import Tool, near_names
 
 Calls: TypeAlias = Mapping[str, list[JsonObject]]
@@ -39,7 +38,7 @@ def inspect_pack(request: bytes) -> bytes:
 def _find_faults(source: PackSource, calls: Calls | None) -> Iterator[str]:
     watch = AuditRecorder()
     environment = dict(os.environ)
-    with watch.recording(importing=True) as effects:
+    with watch.recording(importing=True) as effects, recording_threads() as threads:
         try:
             pack = source.load()
         except AgentloopError as error:
@@ -47,7 +46,7 @@ def _find_faults(source: PackSource, calls: Calls | None) -> Iterator[str]:
             return
     for effect, shown in effects.items():
         yield f"its import has effects ({effect}: {shown}): do that in open() or in the tool"
-    if threading.active_count() > 1:
+    if threads:
         yield "its import starts a thread: do that in open() or in the tool"
     if dict(os.environ) != environment:
         yield "its import changes the environment: leave that to the user"

@@ -17,7 +17,7 @@ SECONDS = 20.0
 
 _WHOLE = 10**12
 _FACTOR = 10
-_ENDING_SECONDS = 1.0
+_ENDING_SECONDS = 3.0  # for a thread that is about to end, on a machine that is busy
 
 
 async def rehearse(tool: Tool, calls: list[JsonObject], watch: AuditRecorder) -> AsyncIterator[str]:

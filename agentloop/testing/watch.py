@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -63,6 +64,22 @@ class AuditRecorder:
                     continue
                 if effect := _judge(event, arguments, folders):
                     recorded.setdefault(effect, _show(event, arguments))
+
+
+@contextmanager
+def recording_threads() -> Generator[set[threading.Thread]]:
+    """Yield a set that holds, after the block, the threads that were started inside it, also those that have ended.
+
+    A new thread calls its profile function first, and the function adds the thread to the set. A thread that was started
+    and has not called it yet is still alive at the end of the block.
+    """
+    before, started = set(threading.enumerate()), set[threading.Thread]()
+    threading.setprofile(lambda _frame, _event, _argument: started.add(threading.current_thread()))
+    try:
+        yield started
+    finally:
+        started.update(set(threading.enumerate()) - before)
+        threading.setprofile(None)
 
 
 def _judge(event: str, arguments: tuple[Any, ...], folders: tuple[str, ...]) -> EffectName | None:

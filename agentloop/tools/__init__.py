@@ -1,8 +1,8 @@
-"""Tools: functions that a model can call.
+"""Defines tools: functions that a model can call.
 
 - `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
-- `effects`: Effects, what a tool declares that it does.
-- `naming`: finds the tool that a model means by a name that is not quite right.
+- `effects`: Effects, which a tool declares.
+- `naming`: finds the tool that a model means if the name is slightly wrong.
 """
 
 from agentloop.tools.decorator import tool

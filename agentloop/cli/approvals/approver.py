@@ -1,4 +1,7 @@
-"""Who decides the calls of a run that need a yes: `--yes` patterns, then whoever sits at the terminal, else nobody."""
+"""Decides on the calls of a run that need approval: by `--yes` patterns, then by asking the person at the terminal.
+
+Without a terminal such a call is declined.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ from agentloop.policy import ApprovalRequest, Approve, Decision, Reject, approve
 from agentloop.runtime.portal import PORTAL
 
 # The model reads these after "This call was declined: ".
-_NOBODY = "nobody can be asked here; --yes {!r} would allow it"
-_GONE = "the terminal was closed before an answer came"
+_NO_TERMINAL = "there is no terminal to ask for approval; --yes {!r} would allow the call"
+_TERMINAL_CLOSED = "the terminal was closed before an answer came"
 
 
 class Approvals:
-    """Decides for one command; `approve` is what the run's policy asks.
+    """Decides on calls for one command. `approve` is the approver of the run's policy.
 
-    A run goes on in another thread than the main one, where a person is asked, as Ctrl-C comes there and the terminal
-    is written to from there. So `approve` waits until the event of a request has reached `settle`.
+    The run goes on in a background thread, and a person is asked in the main thread, because Ctrl-C is raised there and
+    the terminal is written to from there. So `approve` waits until `settle` is called with the event of the request.
 
     Args:
         patterns: The calls that are allowed without asking.
@@ -35,7 +38,7 @@ class Approvals:
         self._decisions: dict[str, Future[Decision]] = {}
 
     async def approve(self, request: ApprovalRequest) -> Decision:
-        """Return what was decided."""
+        """Wait for the decision on a request, and return it."""
         decision = self._decision_on(request)
         try:
             decided = await asyncio.wrap_future(decision)
@@ -46,10 +49,10 @@ class Approvals:
         return decided
 
     def settle(self, request: ApprovalRequest) -> None:
-        """Decide, asking a person where no pattern does.
+        """Decide on a request, and ask a person if no pattern matches it.
 
-        A question that the run has dropped, as when the tool that asked took too long, is not asked; and an answer
-        that comes too late is none to the next question of that kind.
+        A request that the run has dropped, for example because the tool that made the call took too long, is not shown.
+        An answer that comes too late is discarded, and not used for the next request of that kind.
         """
         decision = self._decision_on(request)
         if not decision.cancelled():
@@ -58,7 +61,7 @@ class Approvals:
                 decision.set_result(decided)
         if decision.cancelled():
             del self._decisions[request.id]
-            say("note", f"the run has not waited for a decision on {request.tool}")
+            say("note", f"the run did not wait for a decision on {request.tool}")
 
     def _decide(self, request: ApprovalRequest) -> Decision:
         decision = PORTAL.call(lambda: self._match(request))
@@ -66,9 +69,9 @@ class Approvals:
             return decision
         try:
             with open_terminal() as dialog:
-                return dialog.decide(request) if dialog else Reject(_NOBODY.format(request.tool))
-        except OSError:  # it is gone, as after a hang-up
-            return Reject(_GONE)
+                return dialog.decide(request) if dialog else Reject(_NO_TERMINAL.format(request.tool))
+        except OSError:  # the terminal is closed, as after a hang-up
+            return Reject(_TERMINAL_CLOSED)
 
     async def _match(self, request: ApprovalRequest) -> Decision:
         return await self._allow(request)

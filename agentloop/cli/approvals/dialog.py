@@ -1,4 +1,4 @@
-"""Asks a person at a terminal whether a call may run. What they are asked about is decided elsewhere."""
+"""Asks a person at a terminal whether a call may run."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from agentloop.schema.invisible_characters import show_invisible
 TERMINAL = Path("/dev/tty")  # standard input may be a file, and standard error too
 
 _CHOICES = "[y]es, [n]o, [a]lways in this run, [e]dit the arguments? "
-_ESCAPED = "backslashreplace"  # makes JSON escapes of lone surrogates, which no file can hold
+_ESCAPED = "backslashreplace"  # writes lone surrogates as JSON escapes, because UTF-8 can't encode them
 _CLOSED = "the input ended without an answer"
 
 
 @contextmanager
 def open_terminal() -> Generator[Dialog | None]:
-    """Yield a dialog with whoever sits at the terminal of this process, or None when it has none."""
+    """Yield a dialog at the terminal of this process, or None if it has no terminal."""
     with ExitStack() as stack:
         try:
             read = stack.enter_context(TERMINAL.open(encoding="utf-8", errors="replace"))
@@ -38,11 +38,11 @@ def open_terminal() -> Generator[Dialog | None]:
 
 
 class Dialog:
-    """A person at a terminal.
+    """A dialog with a person at a terminal.
 
     Args:
-        read: What they type.
-        write: What they see.
+        read: The person's input.
+        write: The output that the person sees.
     """
 
     def __init__(self, read: TextIO, write: TextIO) -> None:
@@ -50,7 +50,7 @@ class Dialog:
         self._write = write
 
     def decide(self, request: ApprovalRequest) -> Decision:
-        """Show a call as it would run, and return what the person says to it."""
+        """Show a call as it would run, and return the person's decision."""
         self._say(f"{request.tool} wants to run: {request.reason}\n")
         self._say(_show_arguments(request))
         if request.preview:
@@ -60,7 +60,7 @@ class Dialog:
             answer = self._ask(_CHOICES)
             if answer is None:
                 return Reject(_CLOSED)
-            match answer.strip().lower():  # whole words: "abort" is no "always"
+            match answer.strip().lower():  # whole words, so that "abort" does not mean "always"
                 case "y" | "yes":
                     return Approve()
                 case "a" | "always":
@@ -75,7 +75,7 @@ class Dialog:
                     pass
 
     def _edit(self, request: ApprovalRequest) -> str | None:
-        """Return other arguments, from the person's editor, or None when they are the same or make no sense."""
+        """Return new arguments from the person's editor, or None if they are unchanged or invalid."""
         given = _as_json(request)
         try:
             return _check_edited(given, self._open_editor(given))
@@ -85,10 +85,10 @@ class Dialog:
 
     def _open_editor(self, text: str) -> str:
         command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-        with TemporaryDirectory(prefix="agentloop-") as folder, _leave_ctrl_c_to_others():
+        with TemporaryDirectory(prefix="agentloop-") as folder, _ignore_ctrl_c():
             file = Path(folder, "arguments.json")
             file.write_text(text, encoding="utf-8", errors=_ESCAPED)
-            subprocess.run([*command, str(file)], stdin=self._read, stdout=self._write, stderr=self._write, check=True)  # noqa: S603 - the editor that the person has named
+            subprocess.run([*command, str(file)], stdin=self._read, stdout=self._write, stderr=self._write, check=True)  # noqa: S603 - the editor that the person chose
             return file.read_text(encoding="utf-8")
 
     def _ask(self, question: str) -> str | None:
@@ -104,9 +104,9 @@ class Dialog:
 
 
 def drop_typed_ahead(read: TextIO) -> None:
-    """Forget what was typed before a question was there to be answered."""
+    """Discard what was typed before the question was shown."""
     with suppress(ImportError, OSError, ValueError):
-        from termios import TCIFLUSH, error, tcflush  # noqa: PLC0415 - no such module on Windows
+        from termios import TCIFLUSH, error, tcflush  # noqa: PLC0415 - Windows has no such module
 
         with suppress(error):
             tcflush(read.fileno(), TCIFLUSH)
@@ -126,7 +126,7 @@ def _show_argument(name: str, value: object) -> str:
 
 
 def _indent(text: str) -> str:
-    """Return the text with a mark before each line, so that it can't pass for ours."""
+    """Return the text with a mark before each line, so that it can't look like a line of the dialog itself."""
     return "".join(f"  | {line}\n" for line in text.split("\n"))
 
 
@@ -138,16 +138,17 @@ def _as_json(request: ApprovalRequest) -> str:
 
 
 def _check_edited(given: str, text: str) -> str:
-    """Return edited arguments on one line.
+    """Return the edited arguments on one line.
 
     Raises:
-        ValueError: they are no JSON object, or what was given: whoever leaves an editor without saving says no yes.
+        ValueError: they are not a JSON object, or they are unchanged. Closing an editor without saving approves
+            nothing.
     """
     if text.strip() == given.strip():
-        raise ValueError("the file is as it was")
+        raise ValueError("the file is unchanged")
     edited: object = json.loads(text)
     if not isinstance(edited, dict):
-        raise ValueError("the arguments have to be a JSON object")  # noqa: TRY004 - as other text that makes no sense
+        raise ValueError("the arguments must be a JSON object")  # noqa: TRY004 - the caller treats it as invalid JSON
     return json.dumps(edited, ensure_ascii=False).encode("utf-8", _ESCAPED).decode()
 
 
@@ -155,9 +156,9 @@ def _do_nothing(_number: int, _frame: FrameType | None) -> None: ...
 
 
 @contextmanager
-def _leave_ctrl_c_to_others() -> Generator[None]:
-    """Let Ctrl-C reach the program that has the terminal, as editors have a use for it, and not this one."""
-    before = signal(SIGINT, _do_nothing)  # SIG_IGN would be handed on to that program
+def _ignore_ctrl_c() -> Generator[None]:
+    """Ignore Ctrl-C in this process, while the editor that has the terminal receives it."""
+    before = signal(SIGINT, _do_nothing)  # not SIG_IGN, which the editor would inherit
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""`agentloop chat`: a conversation, a line a turn."""
+"""`agentloop chat`: a conversation at the terminal, in which each line is one message."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ from agentloop.runtime.portal import PORTAL
 from agentloop.tools import Tool
 
 _HELP: Final = """\
-/help   this
-/tools  the tools on offer, and what they do to the world
-/clear  begin anew: forget what was said
-/exit   leave, as Ctrl-D does
-Ctrl-C stops the model's turn and keeps the conversation; at the prompt, pressed twice, it leaves."""
+/help   show this list
+/tools  list the tools and their effects
+/clear  start a new conversation
+/exit   quit, as Ctrl-D does
+Ctrl-C stops the model's turn and keeps the conversation. At the prompt, press it twice to quit."""
 
 
 def chat(options: AgentOptions) -> int:
-    """Hold a conversation until its input ends; return the exit status, which is that of the last turn."""
-    watched = sys.stdout.isatty()
-    # Only with a terminal on both sides can a line be edited, and only then may standard output stay as it is.
-    with nullcontext(sys.stdout) if watched and sys.stdin.isatty() else keep_stdout() as stdout:
+    """Hold a conversation until its input ends, and return the exit status, which is that of the last turn."""
+    is_terminal = sys.stdout.isatty()
+    # input() can edit a line only if standard input and output are both terminals and not redirected.
+    with nullcontext(sys.stdout) if is_terminal and sys.stdin.isatty() else keep_stdout() as stdout:
         try:
             approvals = Approvals(options.yes)
-            conversation = _Conversation(make_agent(options, approvals), options, approvals, stdout, watched=watched)
+            agent = make_agent(options, approvals)
+            conversation = _Conversation(agent, options, approvals, stdout, is_terminal=is_terminal)
             try:
                 return conversation.hold()
             finally:
@@ -52,29 +53,29 @@ def chat(options: AgentOptions) -> int:
 
 class _Conversation:
     def __init__(
-        self, agent: Agent[Any], options: AgentOptions, approvals: Approvals, stdout: TextIO, *, watched: bool
+        self, agent: Agent[Any], options: AgentOptions, approvals: Approvals, stdout: TextIO, *, is_terminal: bool
     ) -> None:
         self._agent = agent
         self._options = options
         self._approvals = approvals
         self._stdout = stdout
-        self._watched = watched
+        self._is_terminal = is_terminal
         self._history: Sequence[Item] = ()
         self._status = DONE
 
     def hold(self) -> int:
-        """Read lines and answer them, until there are no more."""
+        """Read lines and answer them until the input ends."""
         lines = _Lines()
-        if lines.asks:
-            say("note", "a line is a turn; /help has the rest")
+        if lines.prompts:
+            say("note", "each line is one message; /help lists the commands")
         while (line := lines.read()) is not None and line.split() != ["/exit"]:
             try:
-                self._heed(line)
-            except KeyboardInterrupt as interrupt:  # whatever was going on, the conversation is kept
+                self._handle_line(line)
+            except KeyboardInterrupt as interrupt:  # the conversation is kept, whatever was interrupted
                 self._status = report(interrupt)
         return INTERRUPTED if lines.interrupted else self._status
 
-    def _heed(self, line: str) -> None:
+    def _handle_line(self, line: str) -> None:
         match line.split():
             case []:
                 pass
@@ -82,7 +83,7 @@ class _Conversation:
                 print(_HELP, file=self._stdout)
             case ["/clear"]:
                 self._history = ()
-                say("note", "the conversation begins anew")
+                say("note", "this is a new conversation")
             case ["/tools"]:
                 self._show_tools()
             case [word] if word.startswith("/"):
@@ -94,32 +95,32 @@ class _Conversation:
     def close(self) -> None:
         self._agent.close()
 
-    def _take_turn(self, said: str) -> int:
-        screen = Screen(self._stdout if self._watched else None)
+    def _take_turn(self, text: str) -> int:
+        screen = Screen(self._stdout if self._is_terminal else None)
         try:
-            result = follow_run(lambda: self._stream(said), screen, self._approvals)
+            result = follow_run(lambda: self._stream(text), screen, self._approvals)
         except (AgentloopError, KeyboardInterrupt) as failure:
             screen.end_line()
             run: Run | None = getattr(failure, "run", None)
             self._history = self._history if run is None else run.items
             return report(failure)
         self._history = result.items
-        if not self._watched:
+        if not self._is_terminal:
             print(result.text, file=self._stdout, flush=True)
         return DONE if result.stop_reason == "answered" else STOPPED
 
-    async def _stream(self, said: str) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._agent.stream(said, history=self._history)) as events:
+    async def _stream(self, text: str) -> AsyncGenerator[Event, None]:
+        async with aclosing(self._agent.stream(text, history=self._history)) as events:
             async for event in events:
                 yield event
 
     def _show_tools(self) -> None:
-        async def look() -> list[Tool]:
+        async def list_tools() -> list[Tool]:
             async with open_tools(find_sources(self._options.tools, self._options.pack)) as tools:
                 return tools
 
         try:
-            tools = PORTAL.call(look)
+            tools = PORTAL.call(list_tools)
         except AgentloopError as failure:
             report(failure)
             return
@@ -128,24 +129,24 @@ class _Conversation:
 
 
 class _Lines:
-    """What a person types, or what a file has, line by line.
+    """The lines of standard input, typed by a person or read from a file.
 
     Attributes:
-        asks: Whether somebody sits there and is shown a prompt.
-        interrupted: Whether they have left with Ctrl-C.
+        prompts: Whether standard input is a terminal, where a prompt is shown.
+        interrupted: Whether the person quit with Ctrl-C.
     """
 
     def __init__(self) -> None:
-        self.asks = sys.stdin.isatty()
+        self.prompts = sys.stdin.isatty()
         self.interrupted = False
-        if self.asks:
+        if self.prompts:
             cast("TextIOWrapper", sys.stdin).reconfigure(errors="replace")
         with suppress(ImportError):
-            import_module("readline")  # lets input() edit lines and bring back earlier ones
+            import_module("readline")  # lets input() edit lines and recall earlier ones
 
     def read(self) -> str | None:
-        """Return the next line, or None when there is none."""
-        if not self.asks:
+        """Return the next line, or None at the end of the input."""
+        if not self.prompts:
             return sys.stdin.buffer.readline().decode(errors="replace") or None
         self.interrupted = False
         while True:
@@ -159,5 +160,5 @@ class _Lines:
                 if self.interrupted:
                     break
                 self.interrupted = True
-                say("note", "Ctrl-C once more leaves, and so does /exit")
+                say("note", "press Ctrl-C once more, or type /exit, to quit")
         return None

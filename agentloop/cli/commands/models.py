@@ -1,4 +1,4 @@
-"""`agentloop models`: the table of providers, and the models that one of them has."""
+"""`agentloop models`: lists the providers, or the models of one of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "?"}
 
 
 def list_models(provider: str | None, base_url: str | None, *, as_json: bool) -> int:
-    """Print the models of a provider or server, or without either the providers; return the exit status."""
+    """Print the models of a provider or a server, or the providers if neither is given; return the exit status."""
     with keep_stdout() as stdout:
         try:
             if provider is None and base_url is None:
@@ -63,23 +63,23 @@ def _describe_key(row: JsonObject) -> str:
 
 def _find_models(provider: str | None, base_url: str | None) -> Catalogue:
     if provider is not None and base_url is not None:
-        raise ConfigurationError("a provider and --base-url were both given", hint="give one of them")
+        raise ConfigurationError("a provider and --base-url were both given", hint="give only one of them")
     if base_url is not None:
         return _ask_server(make_endpoint(base_url))
     row = find_row(provider or "")
     if row.starter:
-        say("note", f"{provider} runs any GGUF file inside this process, given as its path; these names stand for one")
+        say("note", f"{provider} runs any GGUF file inside this process, named by its path or by one of these names")
         return Catalogue(tuple(ModelCard(name=name) for name in row.models if "*" not in name))
     if row.catalogue:
         catalogue = fetch_catalogue(row.catalogue, {})
         if catalogue.has_only_names:
-            say("note", f"{row.catalogue} no longer says what its models can do, or says it otherwise than it did")
+            say("note", f"{row.catalogue} does not say what its models can do, or its format has changed")
         return catalogue
     return _ask_server(row.endpoint("a model", os.environ))
 
 
 def _ask_server(endpoint: Endpoint) -> Catalogue:
-    HttpTransport(endpoint)  # which refuses a key that no header can hold
+    HttpTransport(endpoint)  # raises if the key contains characters that a header can't hold
     key = {} if endpoint.api_key is None else {"Authorization": f"Bearer {endpoint.api_key}"}
     return fetch_catalogue(f"{endpoint.base_url.rstrip('/')}/models", {**key, **endpoint.headers})
 
@@ -93,7 +93,7 @@ def _print_models(catalogue: Catalogue, stdout: TextIO, *, as_json: bool) -> Non
     shown = [card for card in catalogue.models if card.writes_text is not False]
     hidden = len(catalogue.models) - len(shown)
     if hidden:
-        say("note", f"left out, as they write no text: {hidden}; --json has them all")
+        say("note", f"{hidden} not shown because they write no text; --json shows all models")
     if catalogue.has_only_names:
         print_table(("model",), [[card.name] for card in shown], stdout)
         return

@@ -1,4 +1,4 @@
-"""`agentloop packs`: which packs are installed, whether they work, and what one of them offers."""
+"""`agentloop packs`: lists and checks the installed packs, and shows the tools of one pack."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 def list_installed(*, check: bool, as_json: bool) -> int:
-    """Print the packs that are installed, with `check` also what is wrong with them; return the exit status."""
+    """Print the installed packs, with `check` also why a pack can't be imported; return the exit status."""
     with keep_stdout() as stdout:
         rows = [_describe_installed(pack, check=check) for pack in list_packs()]
         if as_json:
             print(json.dumps(rows, indent=2), file=stdout)
         elif rows:
             titles = list(rows[0])
-            print_table(titles, [[_tell(row[title]) for title in titles] for row in rows], stdout)
+            print_table(titles, [[_show_cell(row[title]) for title in titles] for row in rows], stdout)
         for name, count in Counter(str(row["name"]) for row in rows).items():
             if count > 1:
-                say("note", f"{count} distributions have a pack {name!r}: name the one you mean by its module")
+                say("note", f"{count} distributions have a pack {name!r}: name it by its module instead")
         return MISTAKE if any(row.get("failure") for row in rows) else DONE
 
 
@@ -61,9 +61,9 @@ def show_pack(spec: str, *, as_json: bool) -> int:
 
 
 def describe_effects(effects: Effects | None) -> str:
-    """Return in a few words what a tool does to the world."""
+    """Return a tool's effects in a few words."""
     if effects is None:
-        return "not said"
+        return "not declared"
     where = effects.host_argument or ", ".join(effects.hosts)
     words = [
         "reads" * effects.read,
@@ -79,29 +79,29 @@ def describe_effects(effects: Effects | None) -> str:
 def _describe_installed(pack: InstalledPack, *, check: bool) -> JsonObject:
     row: JsonObject = {"name": pack.name, "version": pack.version, "distribution": pack.distribution}
     if check:
-        from agentloop.packs.import_check import try_pack  # noqa: PLC0415 - a list alone starts no process
+        from agentloop.packs.import_check import try_pack  # noqa: PLC0415 - a plain list starts no process
 
         row["failure"] = try_pack(pack)
     return row
 
 
-def _tell(cell: object) -> str:
+def _show_cell(cell: object) -> str:
     return str(cell) or "none"
 
 
 def _open(pack: ToolPack[Any]) -> list[Tool]:
-    from agentloop.cli.sources import open_tools  # noqa: PLC0415 - a list alone opens nothing
+    from agentloop.cli.sources import open_tools  # noqa: PLC0415 - a plain list opens no pack
     from agentloop.runtime.portal import PORTAL  # noqa: PLC0415 - as above
 
-    async def look() -> list[Tool]:
+    async def list_tools() -> list[Tool]:
         async with open_tools([pack]) as tools:
             return tools
 
-    return PORTAL.call(look)
+    return PORTAL.call(list_tools)
 
 
 def _describe_fields(pack: ToolPack[Any]) -> Iterator[JsonObject]:
-    from agentloop.packs.config import write_value  # noqa: PLC0415 - a list alone needs no pydantic
+    from agentloop.packs.config import write_value  # noqa: PLC0415 - a plain list needs no pydantic
 
     kind = cast("type[PackConfig]", type(pack.config))
     for name, field in kind.model_fields.items():
@@ -139,9 +139,9 @@ def _print_pack(pack: ToolPack[Any], tools: list[Tool], fields: list[JsonObject]
         schema = show_invisible(json.dumps(tool.parameters, indent=2, ensure_ascii=False))
         print(f"\n{tool.name} takes {schema}", file=stdout)
     if not tools:
-        say("note", f"the pack {pack.name!r} offers no tool")
+        say("note", f"the pack {pack.name!r} offers no tools")
 
 
 def _cells(tool: Tool) -> tuple[str, str, str]:
-    effects = describe_effects(tool.presumed_effects) + ("" if tool.effects else " (not said)")
+    effects = describe_effects(tool.presumed_effects) + ("" if tool.effects else " (not declared)")
     return tool.label, effects, tool.description.partition("\n")[0]

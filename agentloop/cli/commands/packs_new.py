@@ -1,4 +1,4 @@
-"""`agentloop packs new`: a package with a pack in it, complete, to begin one's own with."""
+"""`agentloop packs new`: writes a complete package with a small pack, as the start of a user's own pack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentloop.packs.installation import find_distribution
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _LONGEST: Final = 40
-_MEANT_OTHERWISE: Final = frozenset(  # where the pack's class or its configuration would be called as something else
+_RESERVED: Final = frozenset(  # the pack's class, or its configuration's, would have a name that is already in use
     ["agent", "effects", "false", "field", "none", "pack", "scripted-endpoint", "tool-error", "tool-pack", "true"]
 )
 
@@ -38,7 +38,7 @@ dev = ["pytest>=8"]
 
 # What users name: --pack {name}
 [project.entry-points."agentloop.packs"]
-{name} = "{module}:{kind}"
+{name} = "{module}:{class_name}"
 
 [tool.hatch.build.targets.wheel]
 packages = ["{module}"]
@@ -67,7 +67,7 @@ agentloop tools call --pack {name}:ignore_case=true {name}.count '{{"word": "a",
 agentloop run --pack {name} "How often does the word to occur in: to be or not to be"
 ```
 
-| field | default | what it is |
+| field | default | meaning |
 |---|---|---|
 | `ignore_case` | `false` | Whether `The` is counted as `the`. |
 
@@ -85,19 +85,19 @@ from agentloop import Effects, PackConfig, ToolError, ToolPack, tool
 from pydantic import Field
 
 
-class {kind}Config(PackConfig):
-    """What users can set: `--pack {name}:ignore_case=true`, or `{kind}({kind}Config(ignore_case=True))`."""
+class {class_name}Config(PackConfig):
+    """The settings: `--pack {name}:ignore_case=true`, or `{class_name}({class_name}Config(ignore_case=True))`."""
 
     ignore_case: bool = Field(False, description="Whether `The` is counted as `the`.")
 
 
-class {kind}(ToolPack[{kind}Config]):
-    """Counts words. A model sees its tool as `{name}_count`, policies as `{name}.count`."""
+class {class_name}(ToolPack[{class_name}Config]):
+    """Counts words. A model sees its tool as `{name}_count`, a policy as `{name}.count`."""
 
     name = "{name}"
     version = "0.1.0"
 
-    # Effects() only computes; say read=True, write=True, network=True or execute=True for what else a tool does.
+    # Effects() means that the tool only computes. Set read, write, network or execute to True if it does more.
     @tool(effects=Effects(), timeout=10)
     def count(self, word: str, text: str) -> int:
         """Count how often a word occurs in a text.
@@ -117,24 +117,24 @@ _TEST = """\
 from agentloop import Agent
 from agentloop.testing import ScriptedEndpoint, call, check_pack
 
-from {module} import {kind}, {kind}Config
+from {module} import {class_name}, {class_name}Config
 
 EXAMPLE = {{"word": "the", "text": "The cat and the dog"}}
 
 
-def test_the_pack_keeps_what_agentloop_relies_on() -> None:
-    check_pack({kind}(), examples={{"count": EXAMPLE}})
+def test_the_pack_passes_the_checks_of_agentloop() -> None:
+    check_pack({class_name}(), examples={{"count": EXAMPLE}})
 
 
 def test_a_model_can_use_it() -> None:
     endpoint = ScriptedEndpoint([call("{name}_count", EXAMPLE), "Once."])
-    result = Agent("scripted", endpoint=endpoint, tools=[{kind}()]).run_sync("How often?")
+    result = Agent("scripted", endpoint=endpoint, tools=[{class_name}()]).run_sync("How often?")
     assert result.text == "Once."
     assert endpoint.requests[1]["input"][-1]["output"] == "1"
 
 
-def test_its_configuration_counts() -> None:
-    assert {kind}({kind}Config(ignore_case=True)).count("the", "The cat and the dog") == 2
+def test_its_configuration_is_used() -> None:
+    assert {class_name}({class_name}Config(ignore_case=True)).count("the", "The cat and the dog") == 2
 """
 
 _FILES: Mapping[str, str] = {
@@ -142,26 +142,26 @@ _FILES: Mapping[str, str] = {
     "README.md": _README,
     "{module}/__init__.py": _PACK,
     "{module}/py.typed": "",
-    "tests/test_{under}.py": _TEST,
+    "tests/test_{snake}.py": _TEST,
 }
 
 
 def write_package(name: str) -> int:
-    """Write a package into a new folder of the current one and say what to do with it; return the exit status."""
+    """Write a package into a new folder of the current one, print the next steps, and return the exit status."""
     with keep_stdout() as stdout:
         try:
             folder = _write(name)
         except UserError as error:
             return report(error)
-        print(f"{folder}/ has a pack of its own; next: cd {folder} && pip install -e '.[dev]' && pytest", file=stdout)
+        print(f"wrote {folder}/; next: cd {folder} && pip install -e '.[dev]' && pytest", file=stdout)
         return DONE
 
 
 def _write(name: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise ConfigurationError(
-            f"{name!r} is no name for a pack",
-            hint="give small letters and digits, words parted by `_` or `-`, 40 characters at the most",
+            f"{name!r} is not a valid name for a pack",
+            hint="use lower-case letters and digits, with `_` or `-` between words, at most 40 characters",
         )
     words = _choose_words(name)
     _check_free(words)
@@ -173,16 +173,16 @@ def _write(name: str) -> str:
             file.parent.mkdir(exist_ok=True)
             file.write_text(text.format(**words), encoding="utf-8")
     except FileExistsError:
-        raise ConfigurationError(f"{folder} is there already", hint="give another name, or move it away") from None
+        raise ConfigurationError(f"{folder} already exists", hint="give another name, or move the folder") from None
     except OSError as error:
         raise ConfigurationError(
-            f"{folder} can't be written: {error.strerror}", hint="change to a folder in which you may write"
+            f"{folder} can't be written: {error.strerror}", hint="change to a folder where you can write"
         ) from None
     return str(folder)
 
 
 def _choose_words(name: str) -> Mapping[str, str]:
-    """Return what takes the place of the words in braces.
+    """Return the values of the names in braces in the templates.
 
     Raises:
         ConfigurationError: agentloop is not installed, so that no package can depend on it.
@@ -190,34 +190,34 @@ def _choose_words(name: str) -> Mapping[str, str]:
     agentloop = find_distribution()
     if agentloop is None:
         raise ConfigurationError(
-            "a new package depends on agentloop, and agentloop is not installed here: its sources are run as they are",
+            "a new package depends on agentloop, which is not installed here: it runs from its sources",
             hint="run `pip install .` in the folder of its sources",
         )
-    under, dashed = name.replace("-", "_"), name.replace("_", "-")
+    snake, dashed = name.replace("-", "_"), name.replace("_", "-")
     return {
         "name": name,
-        "under": under,
+        "snake": snake,
         "package": f"agentloop-{dashed}",
-        "module": f"agentloop_{under}",
-        "kind": under.title().replace("_", ""),
+        "module": f"agentloop_{snake}",
+        "class_name": snake.title().replace("_", ""),
         "agentloop": agentloop.name,
         "version": ".".join(agentloop.version.split(".")[:2]),
     }
 
 
 def _check_free(words: Mapping[str, str]) -> None:
-    """Raise an error where the name would be in the way of something else.
+    """Check that the name is not in use.
 
     Raises:
-        ConfigurationError: it would.
+        ConfigurationError: the name is in use.
     """
     name, module = words["name"], words["module"]
     taken = [f"{pack.distribution} has a pack of this name" for pack in list_packs() if pack.name == name]
-    if name.replace("_", "-") in _MEANT_OTHERWISE:
-        taken.append("its Python code needs the name for something else")
+    if name.replace("_", "-") in _RESERVED:
+        taken.append("the generated Python code uses this name for something else")
     if words["package"] == words["agentloop"]:
         taken.append(f"{words['package']} is the package of agentloop itself")
     if find_spec(module) is not None:
-        taken.append(f"there is a module {module} already")
+        taken.append(f"the module {module} already exists")
     if taken:
-        raise ConfigurationError(f"{name!r} is no name for a new pack: {taken[0]}", hint="give another name")
+        raise ConfigurationError(f"a new pack can't be named {name!r}: {taken[0]}", hint="give another name")

@@ -1,4 +1,4 @@
-"""`agentloop packs serve --mcp`: offer packs to any MCP client that starts this program."""
+"""`agentloop packs serve --mcp`: serves packs to an MCP client that starts this program."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from agentloop.policy import approve_matching
 
 
 def serve_packs(specs: Sequence[str], *, yes: Sequence[str] = ()) -> int:
-    """Serve the packs on standard input and output until the input ends; return the exit status.
+    """Serve the packs on standard input and output until the input ends, and return the exit status.
 
     Args:
         specs: The packs, as `load_pack` takes them.
-        yes: Patterns of calls that need a yes and get it; nobody is there to be asked for others.
+        yes: Patterns of the calls that are approved. Other calls that need approval are refused, as nobody can be
+            asked.
     """
     try:
         asyncio.run(_serve(specs, yes))
@@ -28,7 +29,7 @@ def serve_packs(specs: Sequence[str], *, yes: Sequence[str] = ()) -> int:
 
 async def _serve(specs: Sequence[str], yes: Sequence[str]) -> None:
     try:
-        from agentloop.ext.mcp.serving import serve_on_stdio  # noqa: PLC0415 - an extra, and most of a second
+        from agentloop.ext.mcp.serving import serve_on_stdio  # noqa: PLC0415 - an extra, and it takes almost a second
     except ImportError:
         raise ConfigurationError(
             "serving MCP needs the extra `mcp`, which is not installed", hint=describe_install("mcp")

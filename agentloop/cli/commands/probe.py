@@ -1,4 +1,4 @@
-"""`agentloop probe`: what an endpoint really does, shown while it is found out, and kept if asked to."""
+"""`agentloop probe`: finds out what an endpoint supports, shows the progress, and stores the results with --save."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MARKS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "?"}
 
 
 def probe_endpoint(model: str, base_url: str | None, *, as_json: bool, save: bool) -> int:
-    """Print what was found out, and keep it if asked to; return the exit status."""
+    """Print what the endpoint supports, store it if `save` is set, and return the exit status."""
     with keep_stdout() as stdout:
         try:
             if save and lessons_path() is None:
@@ -43,10 +43,10 @@ def probe_endpoint(model: str, base_url: str | None, *, as_json: bool, save: boo
             return report(failure)
         _print_findings(findings, stdout, as_json=as_json)
         if not (findings["route_responses"].works or findings["route_chat"].works):
-            say("error", "neither route gave an answer to a plain question")
-            say("hint", "the evidence above has the server's own words; check --model and --base-url")
+            say("error", "neither route answered a plain question")
+            say("hint", "see the server's own messages in the evidence above; check --model and --base-url")
             return ENDPOINT
-        _teach(findings, known, target.model, save=save)
+        _store(findings, known, target.model, save=save)
         return DONE
 
 
@@ -61,7 +61,7 @@ async def _examine(target: NamedModel, known: ResolvedProfile, watch: OnProgress
 
 @contextmanager
 def _progress() -> Generator[OnProgress]:
-    """Yield what shows the progress: a bar on a terminal, else a line for each step."""
+    """Yield a function that shows the progress: a bar on a terminal, else a line for each step."""
     console = Console(stderr=True)
 
     async def write(what: str, sent: int) -> None:
@@ -89,13 +89,13 @@ def _print_findings(findings: Mapping[str, Finding], stdout: TextIO, *, as_json:
     print_table(("capability", "works", "evidence"), rows, stdout)
 
 
-def _teach(findings: Mapping[str, Finding], known: ResolvedProfile, model: str, *, save: bool) -> None:
-    """Keep what differs from what is known."""
+def _store(findings: Mapping[str, Finding], known: ResolvedProfile, model: str, *, save: bool) -> None:
+    """Store the findings that differ from the known profile, or say what would be stored."""
     lessons = draw_lessons(findings, known.profile, known.base)
     changes = ", ".join(f"{each.field} = {json.dumps(write_field(each.field, each.now))}" for each in lessons)
     if not save:
-        say("note", f"--save would let later runs know: {changes or 'nothing that they do not know'}")
+        say("note", f"--save would store for later runs: {changes or 'nothing, all of it is known'}")
     elif trouble := remember(known.place, model, lessons):
         say("note", f"nothing was saved: {trouble}")
     else:
-        say("note", f"saved in {lessons_path()}: {changes}" if lessons else "later runs know all of it already")
+        say("note", f"saved in {lessons_path()}: {changes}" if lessons else "nothing was saved: all of it is known")

@@ -1,4 +1,4 @@
-"""`agentloop profile show` and `forget`: what is known about endpoints, where from, and how it is unlearned."""
+"""`agentloop profile show` and `forget`: show what is known about an endpoint, and delete what was learned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from agentloop.wire.profile.lessons import write_field
 
 
 def show_profile(model: str | None, base_url: str | None, *, as_json: bool) -> int:
-    """Print what is known about a model, or without one all that was learned; return the exit status."""
+    """Print what is known about a model, or all that was learned if none is given; return the exit status."""
     with keep_stdout() as stdout:
         try:
             if model is None:
@@ -38,11 +38,11 @@ def show_profile(model: str | None, base_url: str | None, *, as_json: bool) -> i
 
 
 def forget_profile(model: str | None, base_url: str | None, *, everything: bool) -> int:
-    """Unlearn what was learned about a model, a server or all of them; return the exit status."""
+    """Delete what was learned about a model, a server or all servers; return the exit status."""
     try:
         if everything == (model is not None or base_url is not None):
             raise ConfigurationError(
-                "what is to be forgotten is not clear", hint="give --model, --base-url or both; or --all alone"
+                "it is not clear what to forget", hint="give --model, --base-url or both, or give --all alone"
             )
         place, name = None, None
         if model is not None:
@@ -52,10 +52,10 @@ def forget_profile(model: str | None, base_url: str | None, *, everything: bool)
             place = find_place(make_endpoint(base_url))
         trouble = read_lessons()[1]
         if trouble and not everything:
-            raise ConfigurationError(trouble[0], hint="give --all to begin anew")
+            raise ConfigurationError(trouble[0], hint="give --all to delete everything in it")
         count = forget(place, name)
     except OSError as error:
-        return report(ConfigurationError(str(error), hint="check who may write there"))
+        return report(ConfigurationError(str(error), hint="check the file's permissions"))
     except UserError as error:
         return report(error)
     say("note", f"forgot {count} lesson{'' if count == 1 else 's'}")
@@ -71,17 +71,17 @@ def _show_known(target: NamedModel, stdout: TextIO, *, as_json: bool) -> None:
         fields = {name: {"value": values[name], "source": source} for name, source in known.sources.items()}
         print(json.dumps({"place": known.place, "model": target.model, "profile": fields}, indent=2), file=stdout)
         return
-    say("note", f"{target.model} at {known.place}; fields that are not here have their defaults")
+    say("note", f"{target.model} at {known.place}; fields that are not listed have their defaults")
     rows = [[name, _describe(name, value), known.sources[name]] for name, value in values.items()]
-    print_table(("field", "value", "where from"), rows, stdout)
+    print_table(("field", "value", "source"), rows, stdout)
 
 
 def _describe(name: str, value: object) -> str:
-    """Return a value as JSON, of a set only what the default does not have or has besides."""
-    given: object = getattr(Profile(), name)
-    if not isinstance(given, frozenset):
+    """Return a value as JSON, or for a set its differences from the default set."""
+    default_value: object = getattr(Profile(), name)
+    if not isinstance(default_value, frozenset):
         return json.dumps(value)
-    default, now = cast("frozenset[str]", given), frozenset(cast("list[str]", value))
+    default, now = cast("frozenset[str]", default_value), frozenset(cast("list[str]", value))
     marks = [f"+{each}" for each in sorted(now - default)] + [f"-{each}" for each in sorted(default - now)]
     return " ".join(marks)
 
@@ -96,9 +96,9 @@ def _show_learned(place: str | None, stdout: TextIO, *, as_json: bool) -> None:
         files = {"learned": None if lessons_path() is None else str(lessons_path()), "config": configs}
         print(json.dumps({"files": files, "learned": entries}, indent=2), file=stdout)
         return
-    say("note", f"what was learned is kept in {lessons_path() or 'no file: AGENTLOOP_CACHE is empty'}")
+    say("note", f"what was learned is stored in {lessons_path() or 'no file: AGENTLOOP_CACHE is empty'}")
     for path in config_paths():
-        say("note", f"what you say yourself stands in {path}{'' if path.exists() else ' (there is none)'}")
+        say("note", f"your own settings are read from {path}{'' if path.exists() else ' (it does not exist)'}")
     titles = ("place", "model", "field", "now", "learned", "why")
     shown = [{**entry, "now": json.dumps(entry["now"])} for entry in entries]
     print_table(titles, [[entry[title] for title in titles] for entry in shown], stdout)

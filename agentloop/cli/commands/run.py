@@ -1,4 +1,4 @@
-"""`agentloop run`: make an agent of the options, run it, print what it came to."""
+"""`agentloop run`: makes an agent from the options, runs it once, and prints the result."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from agentloop.items import Image, JsonObject, Message, Text
 from agentloop.loop.run import RunResult
 
 
-def run_prompt(order: RunCommandOptions) -> int:
-    """Carry out the order and return the exit status."""
+def run_prompt(options: RunCommandOptions) -> int:
+    """Run the agent that the options describe, print its answer, and return the exit status."""
     with keep_stdout() as stdout:
-        watched = stdout.isatty() and not order.as_json and order.output_schema is None
-        screen = Screen(stdout if watched else None)
+        is_streamed = stdout.isatty() and not options.as_json and options.output_schema is None
+        screen = Screen(stdout if is_streamed else None)
         try:
-            result = _run(order, screen)
+            result = _run(options, screen)
         except (AgentloopError, KeyboardInterrupt) as failure:
             screen.end_line()
-            if order.as_json:
+            if options.as_json:
                 _print_json(failure_as_json(failure), stdout)
             return report(failure)
         answered = result.stop_reason == "answered"
-        if order.as_json:
+        if options.as_json:
             _print_json(_as_json(result), stdout)
-        elif order.output_schema is not None and answered:
+        elif options.output_schema is not None and answered:
             _print_json(result.output, stdout)
-        elif not watched:
+        elif not is_streamed:
             print(result.text, file=stdout)
         return DONE if answered else STOPPED
 
 
-def _run(order: RunCommandOptions, screen: Screen) -> RunResult[Any]:
-    images = (_find_image(given) for given in order.image or ())
-    prompt = Message("user", (Text(_read_prompt(order.prompt)), *images))
-    approvals = Approvals(order.yes)
-    agent = make_agent(order, approvals, order.output_schema)
+def _run(options: RunCommandOptions, screen: Screen) -> RunResult[Any]:
+    images = (_find_image(text) for text in options.image or ())
+    prompt = Message("user", (Text(_read_prompt(options.prompt)), *images))
+    approvals = Approvals(options.yes)
+    agent = make_agent(options, approvals, options.output_schema)
     return follow_run(lambda: _stream(agent, prompt), screen, approvals)
 
 
@@ -60,18 +60,22 @@ async def _stream(agent: Agent[Any], prompt: Message) -> AsyncGenerator[Event, N
 
 
 def _read_prompt(prompt: str) -> str:
-    """Return the prompt as text that can be sent, whatever bytes it is made of."""
+    """Return the prompt as text; bytes that are not UTF-8 are replaced.
+
+    Raises:
+        ConfigurationError: it is empty.
+    """
     raw = sys.stdin.buffer.read() if prompt == "-" else os.fsencode(prompt)
     text = raw.decode(errors="replace").strip()
     if not text:
         raise ConfigurationError(
-            "the prompt is empty", hint='give it as agentloop run "...", or - and on standard input'
+            "the prompt is empty", hint='write agentloop run "...", or give - and write it to standard input'
         )
     return text
 
 
-def _find_image(given: str) -> Image:
-    return Image.from_url(given) if "://" in given or given.startswith("data:") else Image.from_path(given)
+def _find_image(text: str) -> Image:
+    return Image.from_url(text) if "://" in text or text.startswith("data:") else Image.from_path(text)
 
 
 def _as_json(result: RunResult[Any]) -> JsonObject:

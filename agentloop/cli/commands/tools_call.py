@@ -1,4 +1,4 @@
-"""`agentloop tools call`: one call of a tool, made by hand, as a model's call would be."""
+"""`agentloop tools call`: calls one tool by hand, in the same way as a model's call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN: Final = (ApprovalAsked, Notice, Finished)
 def call_tool(
     name: str, arguments: str, *, packs: list[str] | None, tools: list[str] | None, yes: list[str] | None
 ) -> int:
-    """Call a tool as a model would, print its result, and return the exit status."""
+    """Call a tool as a model would call it, print its result, and return the exit status."""
     with keep_stdout() as stdout:
         try:
             _check_arguments(arguments)
@@ -50,16 +50,18 @@ def _check_arguments(text: str) -> None:
         given: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f"the arguments are no JSON: {error}", hint="""give an object in quotes: '{"path": "a.txt"}'"""
+            f"the arguments are not JSON: {error}", hint="""give an object in quotes: '{"path": "a.txt"}'"""
         ) from None
     if not isinstance(given, dict):
-        raise ConfigurationError("the arguments are no JSON object", hint="""write '{"path": "a.txt"}'""")
+        raise ConfigurationError(
+            "the arguments are not a JSON object", hint="""give an object in quotes: '{"path": "a.txt"}'"""
+        )
 
 
 async def _call(
     name: str, arguments: str, sources: Sequence[ToolSource], approvals: Approvals
 ) -> AsyncGenerator[Event, None]:
-    """Yield the events of a run whose model calls this tool and nothing else."""
+    """Yield the events of a run with a scripted model, which calls this tool once."""
     async with open_tools(sources) as tools:
         endpoint = ScriptedEndpoint([call(_find_tool(name, tools).name, arguments), "done"])
         agent = Agent("by hand", endpoint=endpoint, tools=tools, policy=Policy(approver=approvals.approve))

@@ -1,4 +1,4 @@
-"""`agentloop tools check`: what a model is told of the tools in a file, offline."""
+"""`agentloop tools check`: prints the schemas and the faults of the tools in a file, without a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agentloop.wire.profile import Profile
 
 
 def check_tools(spec: str) -> int:
-    """Print the tools' JSON as it is sent on `/v1/responses`, and every fault; return the exit status."""
+    """Print the tools' JSON as it would be sent on `/v1/responses`, and every fault; return the exit status."""
     with keep_stdout() as stdout:
         try:
             with collect_faults() as faulty:
@@ -25,7 +25,7 @@ def check_tools(spec: str) -> int:
         wire = json.loads(NativeResponses().encode_tools(tools, Profile()))
         print(json.dumps(wire, indent=2, ensure_ascii=False), file=stdout)
         for tool in tools:
-            # A tool that means to be strict has no faults once it exists.
+            # A strict tool can't have faults: they are errors when it is defined.
             for fault in () if tool.strict else find_faults(tool.parameters):
-                say("note", f"{tool.name} is not strict, as it says: {fault}")
+                say("note", f"{tool.name} is declared as not strict: {fault}")
         return max((report(error) for error in faulty.values()), default=DONE)

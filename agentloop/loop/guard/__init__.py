@@ -1,12 +1,12 @@
-"""Decides what becomes of each tool call before any of them runs. Pure.
+"""Decides what happens to each tool call before any of them runs. Pure.
 
-Room under the limits is reserved here, in the order of the calls, so that a parallel batch never exceeds them. What the
-run does after these decisions is in `advance`.
+Calls are counted against the limits here, in their order and before they run, so that a parallel batch never exceeds a
+limit. `advance` decides what the run does after that.
 
-- `rules`: Rules, which are fixed for a run, and the check that they make sense.
-- `planning`: the calls of one reply: limits, repeated calls, policy.
-- `deciding`: what a person's decisions change.
-- `nested`: calls that a tool makes itself.
+- `rules`: Rules, which are fixed for a run, and a check of them.
+- `planning`: plans the calls of one reply: limits, repeated calls, policy.
+- `deciding`: applies a person's decisions.
+- `nested`: judges and counts calls that a tool makes itself.
 """
 
 from agentloop.loop.guard.deciding import decide, decide_nested, withhold

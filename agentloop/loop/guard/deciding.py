@@ -1,4 +1,4 @@
-"""What people's decisions make of the calls that wait for them, and of what the run is trusted with."""
+"""Applies people's decisions to the calls that wait for them, and to the run's trust."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from agentloop.policy import Approve, CallArguments, Decision, Grant, Reject, Su
 
 
 def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:
-    """Return the run after decisions, by the id of the request; calls that nobody has decided on still wait.
+    """Return the run after decisions, by the ids of the requests; calls without a decision keep waiting.
 
     Raises:
-        RunStateError: a decision is for no request of this run, or is none; nothing has changed.
+        RunStateError: there is no decision, one is not valid, or its request is not in this run; nothing has changed.
     """
     waiting = {request.id: request.call.call_id for request in run.approvals}
     if not decisions:
@@ -26,7 +26,7 @@ def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:
     for request_id, decision in decisions.items():
         if request_id not in waiting:
             raise RunStateError(
-                f"no request {request_id} waits in this run: it is another run's, or the arguments have changed since",
+                f"this run has no open request {request_id}: it is of another run, or the arguments have changed",
                 hint=_HINT,
             )
         check_decision(request_id, decision)
@@ -42,7 +42,7 @@ def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:
 
 
 def withhold(run: Run, rules: Rules) -> Run:
-    """Return the run without the calls that would run now, but that the rules deny since it was put off."""
+    """Return the run with refusals for pending calls that today's rules deny, which may differ from earlier rules."""
     for pending in run.pending:
         if pending.plan == "run" and (refusal := _find_refusal(pending.call, rules)):
             run = replace(run, tally=release(run.tally, pending.call.name))
@@ -51,7 +51,7 @@ def withhold(run: Run, rules: Rules) -> Run:
 
 
 def decide_nested(run: Run, pending: Pending, decision: Decision, rules: Rules) -> tuple[Run, Pending]:
-    """Return the run, and what a decision makes of a call that waits in it or in one of its tools."""
+    """Return the run and the plan for a call after a decision on it; the call is the model's or a nested one."""
     decided = _decide(pending, decision, rules)
     if decided.plan == "run" and isinstance(decision, Approve):
         tainted = pending.question is not None and pending.question.tainted
@@ -59,7 +59,7 @@ def decide_nested(run: Run, pending: Pending, decision: Decision, rules: Rules) 
     return replace(run, tally=release(run.tally, pending.call.name)), decided
 
 
-_HINT = "decide by the ids of result.approvals: decisions={request.id: Approve()}"
+_HINT = "use the ids of result.approvals: decisions={request.id: Approve()}"
 
 
 def _decide(pending: Pending, decision: Decision, rules: Rules) -> Pending:
@@ -79,7 +79,7 @@ def _decide(pending: Pending, decision: Decision, rules: Rules) -> Pending:
 
 
 def _find_refusal(call: ToolCall, rules: Rules) -> str:
-    """Return why a call can't run although a person said yes; the rules may be others than when it was put off."""
+    """Return why an approved call can't run, or ""; the rules may have changed since the person was asked."""
     tool = rules.tools.get(call.name)
     return (
         describe_unknown(call.name, rules)
@@ -89,7 +89,10 @@ def _find_refusal(call: ToolCall, rules: Rules) -> str:
 
 
 def _extend(trust: Trust, call: ToolCall, decision: Approve, rules: Rules, *, tainted: bool) -> Trust:
-    """Return what the run is trusted with after a yes; strangers may have had their say while a person thought."""
+    """Return the run's trust after an approval.
+
+    `tainted` says whether the run was tainted when the person was asked; it may have become so since then.
+    """
     tool = rules.tools[call.name]
     given = CallArguments(tool, call.arguments)
     hosts = (*trust.hosts, *(host for host in given.hosts if host not in trust.hosts))

@@ -1,4 +1,4 @@
-"""Calls that tools make themselves: judged like the model's own, on the run as it stands in the middle of a turn."""
+"""Judges and counts nested calls, which tools make themselves, by the same rules as the model's calls."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from agentloop.loop.run import Interrupted, Pending, Run, ToolsReturned
 
 
 def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:
-    """Return the run with room reserved for a tool's call, and what becomes of that.
+    """Return the run with a nested call reserved, and the plan for the call.
 
-    Where nobody can be asked, a call that needs a yes is refused.
+    A call that needs approval is refused if there is no approver.
     """
     pending, _ = plan_call(replace(call, name=find_name(call.name, rules)), run.tally, run.trust, rules)
     if pending.question is not None and rules.policy.approver is None:
@@ -25,7 +25,7 @@ def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:
 
 
 def count_nested(run: Run, outcome: ToolsReturned | Interrupted) -> Run:
-    """Return the run after the calls that tools made themselves: counted, and with what was allowed meanwhile."""
+    """Return the run after its nested calls: they are counted, and approvals given meanwhile are kept."""
     trust = outcome.trust or run.trust
     if outcome.nested or trust is not run.trust:
         tally = run.tally
@@ -36,7 +36,7 @@ def count_nested(run: Run, outcome: ToolsReturned | Interrupted) -> Run:
 
 
 def note_results(run: Run, results: Iterable[ToolResult]) -> Run:
-    """Return the run as it remembers whether strangers have had their say."""
+    """Return the run, marked as tainted if any of the results is untrusted."""
     if run.trust.tainted or not any(result.untrusted for result in results):
         return run
     return replace(run, trust=replace(run.trust, tainted=True))

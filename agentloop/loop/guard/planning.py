@@ -1,4 +1,4 @@
-"""What becomes of the calls of a reply: room, repeats and verdicts, in the calls' order."""
+"""Plans the calls of a reply, in their order: limits, repeated calls and the policy's verdicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentloop.tools import Tool, near_names, resolve_name
 
 
 class Plan(NamedTuple):
-    """What becomes of the calls of a reply, and what that changes in a run: room reserved, a limit reached."""
+    """The plans for the calls of a reply, and the fields of the run that change: tally, streak, a reached limit."""
 
     pending: tuple[Pending, ...]
     tally: Tally
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
 
 
 def plan_calls(calls: Iterable[ToolCall], run: Run, tally: Tally, rules: Rules) -> Plan:
-    """Return a plan for each call of a reply to the run; the tally has counted that reply."""
+    """Return a plan for each call of a reply. `tally` already counts the reply; the run's own tally does not."""
     planned: list[Pending] = []
     final_turn_reason: LimitReason | None = None
     streak, missed = run.streak, False
@@ -34,7 +34,7 @@ def plan_calls(calls: Iterable[ToolCall], run: Run, tally: Tally, rules: Rules) 
         if is_known or not missed:
             streak = _extend(streak, call, is_known=is_known)
             pending, over = _plan_streak(call, tally, run.trust, streak, rules)
-        else:  # a reply that guesses at several names has missed once
+        else:  # several unknown names in one reply count as one miss
             pending, over = plan_call(call, tally, run.trust, rules)
         missed = missed or not is_known
         tally = reserve(tally, pending)
@@ -44,7 +44,7 @@ def plan_calls(calls: Iterable[ToolCall], run: Run, tally: Tally, rules: Rules) 
 
 
 def plan_call(call: ToolCall, tally: Tally, trust: Trust, rules: Rules) -> tuple[Pending, LimitReason | None]:
-    """Return what becomes of a call, and the limit that it has reached, if any."""
+    """Return the plan for a call, and the limit that it has reached, or None."""
     limits, tool = rules.limits, rules.tools.get(call.name)
     if tool is None:
         return answer(call, describe_unknown(call.name, rules)), None
@@ -55,30 +55,30 @@ def plan_call(call: ToolCall, tally: Tally, trust: Trust, rules: Rules) -> tuple
         return answer(call, _no_more(limits, over)), over
     if limits.tool_calls is not None and tally.tool_calls >= limits.tool_calls:
         return answer(call, _no_more(limits, "tool_call_limit")), "tool_call_limit"
-    if full := _find_full_room(tool, tally, rules):
-        return answer(call, f"Not run: {full} in a run, and that was it. Go on without it."), None
+    if full := _find_used_up(tool, tally, rules):
+        return answer(call, f"Not run: {full} in a run, and that limit is reached. Go on without it."), None
     if judgement.verdict == "ask":
         return Pending(call, "ask", question=judgement.question), None
     return Pending(call, "run"), None
 
 
 def reserve(tally: Tally, pending: Pending) -> Tally:
-    """Return the tally with room for a call, if that may run."""
+    """Return the tally with a call counted, if it may run."""
     return count(tally, pending.call.name) if pending.plan in {"run", "ask"} else tally
 
 
 def release(tally: Tally, name: str) -> Tally:
-    """Return the tally with the room of one reserved call given back."""
+    """Return the tally without one call that was reserved and will not run."""
     return count(tally, name, -1)
 
 
 def answer(call: ToolCall, text: str) -> Pending:
-    """Return the plan for a call that does not run: the model is told why."""
+    """Return the plan for a call that does not run; `text` tells the model why."""
     return Pending(call, "answered", ToolResult(call.call_id, text, ok=False))
 
 
 def reached(tally: Tally, limits: Limits) -> LimitReason | None:
-    """Return the limit on tokens or time that is used up, if any."""
+    """Return the limit on tokens or time that is used up, or None."""
     if limits.tokens is not None and tally.usage.tokens >= limits.tokens:
         return "token_limit"
     if limits.seconds is not None and tally.seconds >= limits.seconds:
@@ -92,7 +92,7 @@ def _is_known(call: ToolCall, rules: Rules) -> bool:
 
 
 def _extend(streak: Streak, call: ToolCall, *, is_known: bool) -> Streak:
-    # Names that are not on offer are one streak, whichever they are: none of them leads anywhere.
+    # All names that are not offered count as the same call, as none of them can run.
     name, arguments = (call.name, canonical(call.arguments)) if is_known else ("", "")
     same = name == streak.name and arguments == streak.arguments
     return Streak(name, arguments, streak.count + 1 if same else 1)
@@ -110,11 +110,11 @@ def _plan_streak(
     return plan_call(call, tally, trust, rules)[0], "repeated_calls"
 
 
-def _find_full_room(tool: Tool, tally: Tally, rules: Rules) -> str:
-    """Return in words which room of a tool's own, or of its pack, is used up; "" for none."""
-    room = rules.limits.per_tool.get(tool.name, rules.limits.per_tool.get(tool.label))
-    if room is not None and tally.per_tool.get(tool.name, 0) >= room:
-        return f"{tool.name} may run {room} times"
+def _find_used_up(tool: Tool, tally: Tally, rules: Rules) -> str:
+    """Return in words which limit of the tool or quota of its pack is used up; "" if none is."""
+    limit = rules.limits.per_tool.get(tool.name, rules.limits.per_tool.get(tool.label))
+    if limit is not None and tally.per_tool.get(tool.name, 0) >= limit:
+        return f"{tool.name} may run {limit} times"
     for quota in tool.quotas:
         sharing = [each.name for each in rules.tools.values() if quota in each.quotas]
         if sum(tally.per_tool.get(name, 0) for name in sharing) >= quota.calls:
@@ -123,13 +123,13 @@ def _find_full_room(tool: Tool, tally: Tally, rules: Rules) -> str:
 
 
 def count(tally: Tally, name: str, calls: int = 1) -> Tally:
-    """Return the tally with so many more calls of a tool."""
+    """Return the tally with a number of calls of a tool added."""
     per_tool = {**tally.per_tool, name: tally.per_tool.get(name, 0) + calls}
     return replace(tally, tool_calls=tally.tool_calls + calls, per_tool=per_tool)
 
 
 def find_name(name: str, rules: Rules) -> str:
-    """Return the name of the tool that is called so: by name, label, or dressed up; what is no tool's is returned."""
+    """Return the name of the tool that a name means: its name, its label or a similar form; else the name itself."""
     if name in rules.tools:
         return name
     labelled = next((tool.name for tool in rules.tools.values() if tool.label == name), None)
@@ -137,7 +137,7 @@ def find_name(name: str, rules: Rules) -> str:
 
 
 def describe_unknown(name: str, rules: Rules) -> str:
-    """Return what the model is told of a name that is no tool's."""
+    """Return what the model is told about a name that no tool has."""
     offered = [tool.name for tool in rules.tools.values() if is_offered(tool, rules)]
     near = near_names(name, offered)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
@@ -158,6 +158,6 @@ def _no_more(limits: Limits, reason: LimitReason) -> str:
 
 
 def describe_limit(limits: Limits, reason: LimitReason) -> str:
-    """Return which limit was reached, with its value and whether that was the default."""
+    """Return in words which limit was reached, with its value and whether that is the default."""
     field, words = _WORDS[reason]
     return f"the limit on {words} is reached ({limits.describe(field)})"

@@ -1,5 +1,5 @@
-"""From a model's text to the arguments of a function.
+"""Reads the arguments of a function from a model's text.
 
 - `parsing` reads JSON and repairs its form; `argument_errors` repairs values and tells the model what is wrong.
-- `typed_arguments` is for functions, `checked_arguments` for tools that come with a JSON schema.
+- `typed_arguments` is for functions with types, `checked_arguments` for tools with a JSON schema.
 """

@@ -1,4 +1,4 @@
-"""Arguments that do not fit: repair what can be mended without loss, and tell the model what is wrong with the rest."""
+"""Repairs invalid arguments if that loses no information, and tells the model about the other errors."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ _SCHEMA_CHARACTERS = 1_000
 
 
 def repair(data: JsonObject, errors: Sequence[Any]) -> list[str]:
-    """Change the arguments in place where an error can be mended without loss, and return in words what was done.
+    """Repair the arguments in place where that loses no information, and return descriptions of the repairs.
 
     Args:
         data: The arguments.
-        errors: What pydantic found wrong with them.
+        errors: The errors that pydantic found in them.
     """
     repairs: list[str] = []
     for error in errors:
-        *way, last = error["loc"] or ("",)
-        holder = follow(data, tuple(way))[0]
+        *parent, last = error["loc"] or ("",)
+        holder = follow(data, tuple(parent))[0]
+        # If the location also names the choice of a union, it is not clear which choice the model meant.
         if not _holds(holder, last) or len(follow(data, error["loc"])[1]) != len(error["loc"]):
             continue
-        better = _mend_one(error["type"], holder[last])
-        if better is not None:
-            holder[last], what = better
+        repaired = _repair_one(error["type"], holder[last])
+        if repaired is not None:
+            holder[last], what = repaired
             repairs.append(f"`{write_path(error['loc'])}`: {what}")
     return repairs
 
 
-def _mend_one(kind: str, value: Any) -> tuple[Any, str] | None:
-    """Return what the value was meant to be, and in words what was done to it."""
+def _repair_one(kind: str, value: Any) -> tuple[Any, str] | None:
+    """Return the repaired value and a description of the repair, or None if there is no repair."""
     if kind == "string_type":
         if is_object(value) or is_array(value):
             return json.dumps(value, ensure_ascii=False), "wrote JSON as text"
@@ -61,9 +62,9 @@ def _mend_one(kind: str, value: Any) -> tuple[Any, str] | None:
 
 
 def follow(data: Any, location: Location) -> tuple[Any, Location]:
-    """Return the value as deep along a location as it leads, and the steps that led there.
+    """Return the value at a location, and the steps of the location that exist in the data.
 
-    pydantic's locations also name the choices of a union, which stand for nothing in the data.
+    Other steps are skipped: pydantic's locations also name the choices of a union, which are not part of the data.
     """
     steps: list[int | str] = []
     for step in location:
@@ -90,8 +91,8 @@ def explain(data: JsonObject, errors: Sequence[Any], schema: JsonObject) -> Argu
 
     Args:
         data: The arguments.
-        errors: What pydantic found wrong with them.
-        schema: The tool's parameters.
+        errors: The errors that pydantic found in them.
+        schema: The schema of the tool's parameters.
     """
     lines = [_explain_one(data, error, schema) for error in errors[:_ERRORS_TOLD]]
     if len(errors) > _ERRORS_TOLD:
@@ -100,15 +101,15 @@ def explain(data: JsonObject, errors: Sequence[Any], schema: JsonObject) -> Argu
 
 
 def make_error(lines: Sequence[str], names: Sequence[Any] | dict[Any, None], schema: JsonObject) -> ArgumentsError:
-    """Return the error that holds these lines and the schemas of these parameters."""
+    """Return an error with the lines and the schemas of the named parameters."""
     properties: JsonObject = schema.get("properties", {})
     known = [name for name in names if name in properties][:_ERRORS_TOLD]
     wanted = [
         f"`{name}` takes {_write(expand(properties[name], schema.get('$defs', {})), _SCHEMA_CHARACTERS)}"
         for name in known
     ]
-    told = ["The arguments do not fit the tool, so it did not run. Correct them and call it again.", *lines, *wanted]
-    return ArgumentsError("\n".join(told), "\n".join(lines))
+    text = ["The arguments do not fit the tool, so it did not run. Correct them and call it again.", *lines, *wanted]
+    return ArgumentsError("\n".join(text), "\n".join(lines))
 
 
 def _explain_one(data: JsonObject, error: Any, schema: JsonObject) -> str:
@@ -120,8 +121,8 @@ def _explain_one(data: JsonObject, error: Any, schema: JsonObject) -> str:
             known = ", ".join(f"`{name}`" for name in schema.get("properties", {})) if len(steps) == 1 else ""
             return f"- `{write_path(steps)}` is not known" + (f"; known are {known}" if known else "")
         case _:
-            said = error["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
-            return f"- {f'`{write_path(steps)}`' if steps else 'the whole'}: {said}; got {_write(value)}"
+            message = error["msg"].removeprefix("Value error, ").replace("Input should be ", "expected ")
+            return f"- {f'`{write_path(steps)}`' if steps else 'the whole'}: {message}; got {_write(value)}"
 
 
 def _write(value: Any, max_characters: int = 300) -> str:

@@ -1,4 +1,4 @@
-"""The arguments of a tool that is given by a JSON schema rather than by types."""
+"""Reads the arguments of a tool that has a JSON schema in place of Python types."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _ERRORS_TOLD = 5
 
 
 class CheckedArguments:
-    """The arguments of a tool, by a JSON schema.
+    """The arguments of a tool that a JSON schema describes.
 
     Attributes:
-        schema: The schema, as it was given.
-        faults: Why it is of no use, one sentence a fault.
+        schema: The schema as it was given.
+        faults: The faults of the schema, one sentence per fault.
     """
 
     def __init__(self, schema: JsonObject, *, strict: bool) -> None:
-        # 0.2 s for a library that only raw schemas need.
+        # This import takes 0.2 s, and only tools with a JSON schema need it.
         from jsonschema import SchemaError  # noqa: PLC0415 - as said above
         from jsonschema.validators import Draft202012Validator, validator_for  # noqa: PLC0415 - as said above
         from referencing import Registry  # noqa: PLC0415 - as said above
@@ -44,19 +44,21 @@ class CheckedArguments:
         self.faults = tuple(find_faults(schema)) if strict else tuple(_find_faults(schema))
 
     def read(self, text: str) -> tuple[JsonObject, tuple[str, ...]]:
-        """Return the values in a model's text, and in words what had to be mended.
+        """Return the values in a model's text, and descriptions of the repairs.
 
         Raises:
-            ArgumentsError: the text is no JSON object, or breaks the schema.
+            ArgumentsError: the text is not a JSON object, or does not match the schema.
         """
         data, repairs = parse_arguments(text)
-        return self.fit(data), repairs
+        return self.validate(data), repairs
 
-    def fit(self, data: JsonObject) -> JsonObject:
-        """Return the values in arguments that are JSON already.
+    def validate(self, data: JsonObject) -> JsonObject:
+        """Return the values of parsed arguments.
+
+        A null for an optional property whose schema does not allow null counts as left out.
 
         Raises:
-            ArgumentsError: they break the schema.
+            ArgumentsError: the arguments do not match the schema.
         """
         from referencing.exceptions import Unresolvable  # noqa: PLC0415 - loaded already, with the validator
 
@@ -66,7 +68,7 @@ class CheckedArguments:
             if dropped := nulls - set(self.schema.get("required", ())):
                 data = {name: value for name, value in data.items() if name not in dropped}
                 errors = sorted(self._validator.iter_errors(data), key=lambda error: error.json_path)
-            plain: JsonObject = json.loads(json.dumps(data))  # numbers that know how they were written stay here
+            plain: JsonObject = json.loads(json.dumps(data))  # turns each WrittenFloat into a plain float
         except (Unresolvable, RecursionError) as error:
             raise ArgumentsError(f"The arguments can't be checked: {error}", f"it can't be checked: {error}") from error
         if errors:

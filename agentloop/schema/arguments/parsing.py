@@ -1,7 +1,7 @@
-"""A model's argument text: read it, repair what is only badly dressed, or say what is wrong.
+"""Reads a model's argument text as JSON; repairs its form, or says what is wrong.
 
-No type is known here; whether the arguments fit a tool is decided in `typed_arguments`. JSON that was cut off is never
-completed: a call with half of its arguments is not the call the model meant.
+`typed_arguments` checks the types of the values. JSON that was cut off is never completed, because a call with a part
+of its arguments is not the call that the model meant.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 from agentloop.items import JsonObject
 from agentloop.schema.json_types import is_object, name_type
 
-# What chat templates and habits leave around the JSON: blanks, marks such as <|call|> or </tool_call>, code fences.
-_DRESSING = r"(?:[\s\ufeff]|<\|[^<>|]*\|>|</?\w+>|```(?:json|python)?)*"
-_HEAD = re.compile(_DRESSING)
-_TAIL = re.compile(_DRESSING.replace(r"[\s\ufeff]", r"[\s\ufeff}\];,`]"))
+# Models and chat templates add this around the JSON: blanks, tokens such as <|call|> or </tool_call>, code fences.
+_AROUND = r"(?:[\s\ufeff]|<\|[^<>|]*\|>|</?\w+>|```(?:json|python)?)*"
+_HEAD = re.compile(_AROUND)
+_TAIL = re.compile(_AROUND.replace(r"[\s\ufeff]", r"[\s\ufeff}\];,`]"))
 _TOKEN = re.compile(
     r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | \b(?:True|False|None)\b | ,(?=\s*[}\]])""", re.VERBOSE | re.DOTALL
 )
@@ -25,20 +25,20 @@ _ENCODINGS_UNDONE = 2
 
 
 class WrittenFloat(float):
-    """A number that knows how it was written, for a tool that wants text and is given `1.10`."""
+    """A float with its literal, for a tool that takes text and gets the number `1.10`."""
 
     literal: str
 
     @classmethod
     def read(cls, literal: str) -> WrittenFloat:
-        """Return the number that the literal writes."""
+        """Return the number of a literal."""
         number = cls(literal)
         number.literal = literal
         return number
 
 
 _STRICT = json.JSONDecoder(parse_float=WrittenFloat.read)
-# A line break inside a string is an error in JSON, but nothing is lost by taking it as it is meant.
+# A line break inside a string is an error in JSON, but its meaning is clear.
 _LENIENT = json.JSONDecoder(parse_float=WrittenFloat.read, strict=False)
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -47,8 +47,8 @@ class ArgumentsError(Exception):
     """The arguments of a call can't be used.
 
     Attributes:
-        text: What the model is told, so that it can call again.
-        reason: The part of it that says what is wrong, in words that fit any text of a model.
+        text: The text for the model, so that it can call again.
+        reason: The part that says what is wrong; it fits arguments and answers.
     """
 
     def __init__(self, text: str, reason: str) -> None:
@@ -58,10 +58,10 @@ class ArgumentsError(Exception):
 
 
 def parse_arguments(text: str) -> tuple[JsonObject, tuple[str, ...]]:
-    """Return the arguments in a model's text, and in words what had to be mended.
+    """Return the arguments in a model's text, and descriptions of the repairs.
 
     Raises:
-        ArgumentsError: the text holds no whole JSON object.
+        ArgumentsError: the text has no complete JSON object.
     """
     repairs: list[str] = []
     value = read_json(text, repairs)
@@ -82,16 +82,16 @@ def parse_arguments(text: str) -> tuple[JsonObject, tuple[str, ...]]:
 
 
 def parse_text(text: str) -> Any:
-    """Return what a text holds as JSON, mended in the same way.
+    """Return the JSON value in a text, repaired in the same way.
 
     Raises:
-        ArgumentsError: the text holds no whole JSON.
+        ArgumentsError: the text has no complete JSON value.
     """
     return read_json(text, [])
 
 
 def canonical(arguments: str) -> str:
-    """Return one spelling for all argument texts that mean the same; a text that can't be read stays as it is."""
+    """Return the canonical form of all argument texts with the same meaning; a text that can't be read is stripped."""
     try:
         return _CANONICAL.encode(parse_arguments(arguments)[0])
     except (ArgumentsError, RecursionError):
@@ -99,15 +99,15 @@ def canonical(arguments: str) -> str:
 
 
 def echo(text: str, max_characters: int = 300) -> str:
-    """Return a text short enough to be quoted to the model."""
+    """Return a text, cut off to a length that can be quoted to the model."""
     return text if len(text) <= max_characters else f"{text[:max_characters]}... ({len(text):,} characters)"
 
 
 def read_json(text: str, repairs: list[str]) -> Any:
-    """Return what a text holds as JSON, and add to the repairs, in words, what had to be mended.
+    """Return the JSON value in a text, and add descriptions of the repairs to `repairs`.
 
     Raises:
-        ArgumentsError: the text holds no whole JSON, or something else beside it.
+        ArgumentsError: the text has no complete JSON value, or other content after it.
     """
     try:
         return _STRICT.decode(text)

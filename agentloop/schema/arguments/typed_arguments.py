@@ -1,4 +1,4 @@
-"""The arguments of a Python function: the schema that tells them to a model, and reading what it wrote."""
+"""Makes the schema of a Python function's arguments, and reads the arguments from a model's text."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Explain: TypeAlias = Callable[[JsonObject, Sequence[Any]], ArgumentsError]
 
 
 class TypedArguments:
-    """The arguments of a function, by its types.
+    """The arguments of a function with typed parameters.
 
     Attributes:
-        schema: The JSON schema of the object that holds them.
-        faults: Why it is of no use, one sentence a fault; empty where it is of use.
+        schema: The JSON schema of the object that holds the arguments.
+        faults: Why the schema can't be used, one sentence per fault; empty if it can.
     """
 
     def __init__(self, signature: Signature, descriptions: dict[str, str], *, strict: bool) -> None:
@@ -60,54 +60,54 @@ class TypedArguments:
         return rewrite(schema, _drop_title), ()
 
     def _read_types(self) -> WireForm:
-        # 0.15 s for pydantic's schema generation, which a program with plain types pays at its first call only.
+        # This imports pydantic's schema generation, which takes 0.15 s; with plain types that is at the first call.
         from agentloop.schema.parameters.typed import read_types  # noqa: PLC0415 - as said above
 
         return read_types(self._signature.parameters, strict=self._strict, is_open=self._signature.open)
 
     def read(self, text: str) -> tuple[JsonObject, tuple[str, ...]]:
-        """Return the values in a model's text by parameter name, and in words what had to be mended.
+        """Return the values in a model's text by parameter name, and descriptions of the repairs.
 
-        A parameter that was not given, or is null without taking None, is not among them.
+        A parameter is left out if it was not given, or if it is null and its type does not allow None.
 
         Raises:
-            ArgumentsError: the text is no JSON object, or does not fit.
+            ArgumentsError: the text is not a JSON object, or its values are not valid.
         """
         try:
-            return _validate(self._compile(), text), ()
+            return _run_validator(self._compile(), text), ()
         except ValidationError:
             data, repairs = parse_arguments(text)
             try:
-                values, mended = self.fit(data, partial(explain, schema=self.schema))
-            except RecursionError:  # there are depths that Python can read and not write
+                values, more_repairs = self.validate(data, partial(explain, schema=self.schema))
+            except RecursionError:  # Python reads deeper JSON than it can write
                 reason = "nested too deeply"
                 raise ArgumentsError(f"The arguments are {reason}, so the tool did not run.", reason) from None
-            return values, repairs + mended
+            return values, repairs + more_repairs
 
-    def fit(self, data: JsonObject, explain: Explain) -> tuple[JsonObject, tuple[str, ...]]:
-        """Return the values in arguments that are JSON already, and in words what had to be mended.
+    def validate(self, data: JsonObject, explain: Explain) -> tuple[JsonObject, tuple[str, ...]]:
+        """Return the values of parsed arguments, and descriptions of the repairs.
 
         Args:
-            data: The arguments; they are changed where they are mended.
-            explain: Makes the error that tells the model of what pydantic found wrong.
+            data: The arguments; repairs change them in place.
+            explain: Makes the error for the model from pydantic's errors.
 
         Raises:
-            ArgumentsError: they do not fit.
+            ArgumentsError: the arguments are not valid.
         """
         validator, repairs = self._compile(), tuple[str, ...]()
-        told: ArgumentsError | None = None
-        # It ends, because a value that was mended has the type that was wanted; what is left is mended no more.
+        first_error: ArgumentsError | None = None
+        # The loop ends, because a repaired value has the expected type and is not repaired again.
         while True:
             try:
-                return _validate(validator, json.dumps(data)), repairs
+                return _run_validator(validator, json.dumps(data)), repairs
             except ValidationError as error:
                 errors = error.errors(include_url=False, include_context=False)
-            # What is wrong is told of what the model wrote, not of our attempts to repair it.
-            told = told or explain(data, errors)
-            mended = repair(data, errors)
-            if not mended:
-                raise told
-            repairs += tuple(mended)
+            # The model is told about the errors in its own arguments, not in the repaired ones.
+            first_error = first_error or explain(data, errors)
+            new_repairs = repair(data, errors)
+            if not new_repairs:
+                raise first_error
+            repairs += tuple(new_repairs)
 
     def _compile(self) -> SchemaValidator:
         if self._validator is None:
@@ -115,20 +115,20 @@ class TypedArguments:
         return self._validator
 
 
-def _validate(validator: SchemaValidator, text: str) -> JsonObject:
+def _run_validator(validator: SchemaValidator, text: str) -> JsonObject:
     try:
         values: JsonObject = validator.validate_json(text)
     except ValidationError:
         raise
-    # A class of the user's may raise anything while it is built.
+    # A class of the user may raise anything in its constructor.
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        raise ArgumentsError(f"The arguments do not fit the tool, so it did not run: {said}", said) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ArgumentsError(f"The arguments do not fit the tool, so it did not run: {reason}", reason) from error
     return values
 
 
 def _describe_plain(parameters: tuple[Parameter, ...]) -> JsonObject | None:
-    """Return the schemas of the parameters, or None where they need pydantic's eye."""
+    """Return the schemas of the parameters, or None if one of them needs pydantic."""
     properties: JsonObject = {}
     for parameter in parameters:
         schema = describe_plain(parameter.annotation)
@@ -163,7 +163,7 @@ def _drop_title(schema: JsonObject) -> JsonObject:
 
 
 def order_arguments(signature: Signature, values: JsonObject) -> tuple[tuple[Any, ...], JsonObject]:
-    """Return the values as a call takes them: those that go by position, and the rest by name."""
+    """Return the values for a call: those that are passed by position, and the rest by name."""
     positional = tuple(
         values.pop(parameter.name, parameter.default) for parameter in signature.parameters if parameter.by_position
     )

@@ -1,7 +1,7 @@
-"""From a function's signature to a strict JSON schema.
+"""Makes a strict JSON schema from a function's signature.
 
 - `signature` reads parameters and types; `docstring` reads their descriptions.
-- `plain` writes the schemas of plain types by hand; `typed` those of all other types, with pydantic.
+- `plain` writes the schemas of plain types by hand; `typed` writes those of all other types with pydantic.
 - `typed_dicts` prepares TypedDicts for pydantic.
-- `strict` checks a schema against OpenAI's strict subset; `keywords` moves what a server refuses into descriptions.
+- `strict` checks a schema against OpenAI's strict subset; `keywords` moves unsupported keywords into descriptions.
 """

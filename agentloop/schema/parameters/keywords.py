@@ -1,6 +1,6 @@
-"""JSON-schema keywords: walking over a schema, and telling in words what a server won't take as a keyword.
+"""Walks over a JSON schema, and moves keywords that a server does not accept into descriptions.
 
-What makes a schema strict is decided in `strict`.
+The rules for strict schemas are in `strict`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from agentloop.items import JsonObject
 from agentloop.schema.json_types import is_array, is_object
 
-# A constraint that a server does not take is told to the model in these words.
+# The words that tell the model about a constraint that a server does not accept.
 PHRASES = {
     "minimum": "at least {}",
     "maximum": "at most {}",
@@ -35,26 +35,30 @@ _SINGLES = ("items", "additionalProperties", "not", "if", "then", "else", "conta
 
 
 def rewrite(schema: JsonObject, change: Callable[[JsonObject], JsonObject]) -> JsonObject:
-    """Return a copy of the schema in which `change` was applied to every schema, the innermost first."""
+    """Return a copy of the schema with `change` applied to it and to every schema inside, the innermost first."""
 
-    def go_into(inner: Any) -> Any:
+    def rewrite_inner(inner: Any) -> Any:
         return rewrite(inner, change) if is_object(inner) else inner
 
     copy = dict(schema)
     for keyword, value in schema.items():
         if keyword in _MAPS and is_object(value):
-            copy[keyword] = {name: go_into(inner) for name, inner in value.items()}
+            copy[keyword] = {name: rewrite_inner(inner) for name, inner in value.items()}
         elif keyword in _LISTS and is_array(value):
-            copy[keyword] = [go_into(inner) for inner in value]
+            copy[keyword] = [rewrite_inner(inner) for inner in value]
         elif keyword in _SINGLES:
-            copy[keyword] = go_into(value)
+            copy[keyword] = rewrite_inner(value)
     return change(copy)
 
 
 def move_references(schema: Any, place: str) -> Any:
-    """Return a schema whose references, made from its own root, hold when it stands at another place.
+    """Return a schema with its references changed, so that it can be a part of another schema.
 
-    What has an `$id` is a root itself wherever it stands.
+    A part with an `$id` is not changed, because its references start at itself.
+
+    Args:
+        schema: A schema whose references start at its own root.
+        place: The path to the schema in the other one, such as `#/properties/value`.
     """
     if is_array(schema):
         return [move_references(entry, place) for entry in schema]
@@ -68,23 +72,23 @@ def move_references(schema: Any, place: str) -> Any:
 
 
 def restrict(schema: JsonObject, keywords: frozenset[str]) -> JsonObject:
-    """Return the schema with every constraint that is not among `keywords` told in the description instead."""
+    """Return the schema with every constraint that is not in `keywords` moved into the description."""
     return rewrite(schema, lambda part: describe_constraints(part, frozenset(PHRASES) - keywords))
 
 
 def describe_constraints(schema: JsonObject, unwanted: frozenset[str]) -> JsonObject:
-    """Return one schema, without its inner ones, whose unwanted constraints are told in its description."""
+    """Return a schema with its unwanted constraints moved into its description; schemas inside it don't change."""
     moved = [keyword for keyword in PHRASES if keyword in unwanted and keyword in schema]
     if not moved:
         return schema
     kept = {keyword: value for keyword, value in schema.items() if keyword not in moved}
-    told = "; ".join(PHRASES[keyword].format(schema[keyword]) for keyword in moved)
+    words = "; ".join(PHRASES[keyword].format(schema[keyword]) for keyword in moved)
     text = kept.get("description", "")
-    return {**kept, "description": f"{text} ({told})" if text else told[0].upper() + told[1:]}
+    return {**kept, "description": f"{text} ({words})" if text else words[0].upper() + words[1:]}
 
 
 def allow_null(schema: JsonObject) -> JsonObject:
-    """Return a schema that takes null as well."""
+    """Return a schema that also accepts null."""
     if accepts_null(schema):
         return schema
     null = {"type": "null"}
@@ -96,7 +100,7 @@ def allow_null(schema: JsonObject) -> JsonObject:
 
 
 def accepts_null(schema: JsonObject) -> bool:
-    """Tell whether a schema without references at its top takes null."""
+    """Tell whether a schema accepts null; a reference at its top is not followed."""
     return (
         schema.get("type") == "null"
         or None in schema.get("enum", ())

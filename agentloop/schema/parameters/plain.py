@@ -1,6 +1,6 @@
-"""The schemas of plain types, written by hand: ten times as fast as asking pydantic.
+"""Writes the schemas of plain types by hand, which is ten times as fast as with pydantic.
 
-A type that is not plain gives None, and `typed` sees to it. For plain types both give the same schema.
+`typed` writes the schemas of all other types. For plain types both give the same schema.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _UNIONS = (Union, UnionType)
 
 
 def describe_plain(annotation: Any) -> JsonObject | None:
-    """Return the strict schema of a plain type, or None for any other."""
+    """Return the strict schema of a plain type, or None for any other type."""
     origin = get_origin(annotation)
     if origin is None:
         name = _NAMES.get(annotation) if isinstance(annotation, type) else None

@@ -1,4 +1,4 @@
-"""What a function's signature says: its parameters with their types, and why they can't be told to a model."""
+"""Reads a function's signature: its parameters with their types, and the faults that a tool can't have."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Parameter:
     """A parameter that the model fills.
 
     Attributes:
-        name: Its name, which may be any.
-        annotation: Its type; Any where it has none.
-        default: What it is when it is not given; only for `optional` ones.
-        optional: Whether it has a default.
-        by_position: Whether it can be given by position only.
-        description: From `Annotated[..., "text"]`, or "".
+        name: The name of the parameter; any text is allowed.
+        annotation: The type, or Any if there is no annotation.
+        default: The default value; used only if `optional` is True.
+        optional: Whether the parameter has a default.
+        by_position: Whether the parameter is positional-only.
+        description: The text in `Annotated[..., "text"]`, or "".
     """
 
     name: str
@@ -39,12 +39,12 @@ class Signature:
     """A function's parameters.
 
     Attributes:
-        parameters: Those that the model fills.
-        injected: Whether the first one is the context, which the model does not see.
-        unbound: Whether the function is a method that still lacks its instance.
-        open: Whether it takes any further names (`**`).
-        faults: What can't be strict, one sentence a fault.
-        errors: What can't be a tool at all.
+        parameters: The parameters that the model fills.
+        injected: Whether the first parameter is the context, which the model does not see.
+        unbound: Whether the function is a method without its instance.
+        open: Whether the function takes any other names (`**`).
+        faults: Why the function can't be a strict tool, one sentence per fault.
+        errors: Why the function can't be a tool at all, one sentence per fault.
     """
 
     parameters: tuple[Parameter, ...] = ()
@@ -56,11 +56,11 @@ class Signature:
 
 
 def read_signature(function: Callable[..., Any], is_context: Callable[[Any], bool]) -> Signature:
-    """Return what the signature says.
+    """Return the signature of a function.
 
     Args:
         function: Any callable.
-        is_context: Whether an annotation marks the parameter that is injected.
+        is_context: Tells whether an annotation marks the injected parameter.
     """
     errors: list[str] = []
     faults: list[str] = []
@@ -118,7 +118,7 @@ def _parameters(function: Callable[..., Any], errors: list[str]) -> list[inspect
     except (ValueError, TypeError):
         errors.append("its signature can't be read: wrap it in a function with annotations")
         return []
-    # What a partial fixed is not the model's to change; it may be a key or a user's id.
+    # The model must not change an argument that a partial fixes, such as a key or a user's id.
     fixed = set(function.keywords) if isinstance(function, partial) else set[str]()
     return [parameter for parameter in found if parameter.name not in fixed]
 
@@ -137,7 +137,10 @@ def _read_hints(function: Callable[..., Any], errors: list[str]) -> dict[str, An
 
 
 def _read_hints_singly(function: Any, errors: list[str]) -> dict[str, Any]:
-    """Return the hints of parameters one by one, with names of the calling function; the return type is not needed."""
+    """Return the hints of the parameters, read one by one; a hint may use local names of the calling function.
+
+    The return type is not read, because it is not needed.
+    """
 
     def one() -> None: ...
 
@@ -151,13 +154,13 @@ def _read_hints_singly(function: Any, errors: list[str]) -> dict[str, Any]:
             hints |= get_type_hints(one, function.__globals__, names, include_extras=True)
         except NameError as error:
             errors.append(f"parameter `{name}` has `{error.name}` in its type, which is not defined: import it first")
-            # Any type that can be read, because the fault has been told.
+            # The fault is recorded already, so any readable type will do.
             hints[name] = str
     return hints
 
 
 def _calling_locals() -> dict[str, Any]:
-    """Return the local names where the tool is being made, for annotations that are text and name a local class."""
+    """Return the local names where the tool is made, because an annotation given as text may name a local class."""
     frame: FrameType | None = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _OWN_PACKAGE:
         frame = frame.f_back
@@ -165,7 +168,7 @@ def _calling_locals() -> dict[str, Any]:
 
 
 def _is_method(function: Callable[..., Any]) -> bool:
-    """Tell whether a function stands in the body of a class."""
+    """Tell whether a function is defined in the body of a class."""
     if isinstance(function, MethodType) or not inspect.isfunction(function):
         return False
     holder = function.__qualname__.rpartition(".")[0]

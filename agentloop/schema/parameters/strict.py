@@ -1,7 +1,7 @@
-"""OpenAI's strict subset of JSON Schema: bring a schema into it, and list what does not fit.
+"""Converts a schema to OpenAI's strict subset of JSON Schema, and lists the parts that don't fit.
 
-The rules and limits are those of OpenAI's guide to structured outputs as of February 2026. No Python type is known
-here.
+The rules and limits are those of OpenAI's guide to structured outputs as of February 2026. This module has no code
+about Python types.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CONSTRAINTS = {
 _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 _ALLOWED = _STRUCTURE | _CONSTRAINTS | {"description"}
 _TOLD = frozenset(PHRASES) - _CONSTRAINTS
-# These say nothing that a model needs in order to write a value.
+# A model does not need these to write a value.
 _DROPPED = {"title", "default", "examples", "discriminator", "deprecated", "readOnly", "writeOnly", "contentSchema"}
 
 MAX_PROPERTIES = 5_000
@@ -50,12 +50,12 @@ MAX_LONG_ENUM_VALUES, MAX_LONG_ENUM_CHARACTERS = 250, 15_000
 
 
 def tighten(schema: JsonObject) -> JsonObject:
-    """Return the schema in the strict subset, as far as that can be done without changing what it accepts."""
+    """Return the schema converted to the strict subset, as far as that does not change which values it accepts."""
     return prune(rewrite(schema, _tighten_one))
 
 
 def prune(schema: JsonObject) -> JsonObject:
-    """Return the schema without references that have siblings, nor definitions that nothing refers to."""
+    """Return the schema without references that have siblings, and without unused definitions."""
     definitions: JsonObject = schema.get("$defs", {})
     pruned = _inline({keyword: value for keyword, value in schema.items() if keyword != "$defs"}, definitions, ())
     kept: JsonObject = {}
@@ -86,7 +86,7 @@ def _tighten_one(schema: JsonObject) -> JsonObject:
 
 
 def _flatten(choices: list[JsonObject]) -> list[JsonObject]:
-    """Return the choices with nested ones drawn up, each once, and null last."""
+    """Return the choices with nested choices included, without duplicates, and with null last."""
     flat: list[JsonObject] = []
     for choice in choices:
         inner = choice["anyOf"] if set(choice) == {"anyOf"} else [choice]
@@ -95,7 +95,7 @@ def _flatten(choices: list[JsonObject]) -> list[JsonObject]:
 
 
 def _add_types(schema: JsonObject) -> JsonObject:
-    """Return the schema of an enumeration with the type of its values, one choice a type where they differ."""
+    """Return the schema of an enumeration with the type of its values; for several types, with one choice per type."""
     values = schema.get("enum", [schema.get("const")])
     types = {name_type(value): None for value in values}
     if len(types) == 1:
@@ -110,7 +110,7 @@ def _add_types(schema: JsonObject) -> JsonObject:
 
 
 def expand(schema: JsonObject, definitions: JsonObject) -> JsonObject:
-    """Return the schema with every reference replaced by what it means, except where it means itself."""
+    """Return the schema with every reference replaced by its definition, except inside that definition itself."""
 
     def replace(part: JsonObject, inside: tuple[str, ...]) -> JsonObject:
         name = _name(part)
@@ -155,7 +155,7 @@ def _references(schema: JsonObject) -> list[str]:
 
 
 def find_faults(schema: JsonObject) -> list[str]:
-    """Return what keeps a tool's schema out of the strict subset, one sentence a fault."""
+    """Return why a tool's schema is not in the strict subset, one sentence per fault."""
     definitions: JsonObject = schema.get("$defs", {})
     faults = [fault for path, part in _walk(schema, definitions) for fault in _find_in(part, path)]
     if schema.get("type") != "object":
@@ -166,7 +166,7 @@ def find_faults(schema: JsonObject) -> list[str]:
 def _find_in(schema: JsonObject, path: str) -> Iterator[str]:
     where = f"parameter `{path}`" if path else "the schema"
     for keyword in sorted(set(schema) - _ALLOWED):
-        yield f"{where} uses `{keyword}`, which strict schemas don't know: leave it out"
+        yield f"{where} uses `{keyword}`, which strict schemas don't allow: leave it out"
     if "$ref" in schema and len(schema) > 1:
         yield f"{where} has a `$ref` beside other keywords: put the reference alone"
     if not schema.keys() & {"type", "anyOf", "$ref"}:
@@ -203,7 +203,7 @@ def _walk_one(schema: JsonObject, path: str) -> Iterator[tuple[str, JsonObject]]
 
 
 def _children(schema: JsonObject) -> Iterable[tuple[str, JsonObject]]:
-    """Return the schemas directly inside one, each with its step of the path."""
+    """Return the schemas directly inside a schema, each with its step of the path."""
     inner = [(f".{name}", value) for name, value in schema.get("properties", {}).items()]
     inner += [("[]", schema.get("items")), (".*", schema.get("additionalProperties"))]
     inner += [("", choice) for choice in schema.get("anyOf", ())]
@@ -211,7 +211,7 @@ def _children(schema: JsonObject) -> Iterable[tuple[str, JsonObject]]:
 
 
 def _measure(schema: JsonObject, definitions: JsonObject) -> list[str]:
-    """Return a fault for every limit on size that is passed."""
+    """Return a fault for every limit on size that the schema exceeds."""
     parts = [part for _, part in _walk(schema, definitions)]
     names = [name for part in parts for name in part.get("properties", {})]
     values = [value for part in parts for value in part.get("enum", [])]
@@ -224,14 +224,14 @@ def _measure(schema: JsonObject, definitions: JsonObject) -> list[str]:
         ("enumerated values", len(values), MAX_ENUM_VALUES),
     )
     return [
-        f"the schema has {count:,} {what} of at most {limit:,}: split the tool or simplify its types"
+        f"the schema has {count:,} {what}, but at most {limit:,} are allowed: split the tool or simplify its types"
         for what, count, limit in measured
         if count > limit
     ]
 
 
 def _depth(schema: JsonObject, definitions: JsonObject, inside: frozenset[str]) -> int:
-    """Return how many objects stand inside one another; a recursive definition counts once."""
+    """Return the depth of nested objects; a recursive definition counts once."""
     name = _name(schema)
     if name is not None:
         return (

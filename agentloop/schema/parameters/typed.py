@@ -1,8 +1,8 @@
-"""Types as pydantic reads them, turned into the form in which they cross the wire.
+"""Changes types, as pydantic reads them, into their wire form: the form that the model sees and writes.
 
-One change of pydantic's core schema serves both sides: the JSON schema that leaves is generated from it, and the
-validator of what comes back is built from it, so that the two can't disagree. Imported only when a tool needs it,
-because pydantic's schema generation takes a while to load.
+pydantic's core schema is changed once. The JSON schema for the model is generated from the changed schema, and so is
+the validator for the model's arguments, so that the two can't disagree. This module is imported only when a tool needs
+it, because pydantic's schema generation is slow to load.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _INSTEAD = {
     "is-instance": "is of {cls}, which JSON can't hold: take what it is made from",
     "is-subclass": "is a class, which a model can't write: take a name and look it up",
     "generator": "is an iterator: take a `list`",
-    "frozendict": "is a frozendict, which has no form on the wire: take a `dict`",
+    "frozendict": "is a frozendict, which can't be sent: take a `dict`",
     "complex": "is a complex number: take two floats",
     "call": "is built by a call that has no strict form: take a dataclass",
     "arguments": "is built by a call that has no strict form: take a dataclass",
@@ -47,23 +47,23 @@ _INSTEAD = {
 
 @dataclass(frozen=True, slots=True)
 class WireForm:
-    """Parameters in the form in which they cross the wire.
+    """The wire form of parameters.
 
     Attributes:
         core: pydantic's core schema of the object that holds the arguments.
-        faults: Why they can't be strict, one sentence a fault.
+        faults: Why the parameters can't be strict, one sentence per fault.
     """
 
     core: Node
     faults: tuple[str, ...]
 
     def describe(self) -> JsonObject:
-        """Return the JSON schema that pydantic gives, before it is made strict."""
+        """Return the JSON schema that pydantic generates, before it is made strict."""
         return _Schema(by_alias=True).generate(cast("core_schema.CoreSchema", self.core))
 
     def compile(self) -> SchemaValidator:
-        """Return the validator of what comes back."""
-        # pydantic's own validators of the classes inside know nothing of the form on the wire.
+        """Return the validator for the model's arguments."""
+        # The validators that pydantic has built for the classes inside don't read the wire form.
         return SchemaValidator(cast("core_schema.CoreSchema", self.core), _use_prebuilt=False)
 
 
@@ -71,9 +71,9 @@ def read_types(parameters: tuple[Parameter, ...], *, strict: bool, is_open: bool
     """Return the wire form of parameters, with the faults of all of them.
 
     Args:
-        parameters: What the model fills.
-        strict: Whether the schema has to be strict.
-        is_open: Whether further names are taken as they come.
+        parameters: The parameters that the model fills.
+        strict: Whether the schema must be strict.
+        is_open: Whether other names are accepted, with any value.
     """
     try:
         core = _read_core(parameters)
@@ -100,28 +100,28 @@ UNREADABLE = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeE
 
 
 def _read_core(parameters: Iterable[Parameter]) -> Node:
-    # A TypedDict made by a call takes any name for a key: `_x`, `model_config`, `self`.
+    # A TypedDict that a call makes can have any key: `_x`, `model_config`, `self`.
     fields = {parameter.name: modernize(parameter.annotation) for parameter in parameters}
     holder: Any = cast("Any", TypedDict)("Arguments", fields)
     holder.__pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
     with warnings.catch_warnings():
-        # What is no type is taken for Any, with a warning; as a fault it says more.
+        # pydantic warns if an annotation is not a type, and reads it as Any; our fault for Any says more.
         warnings.simplefilter("ignore", ArbitraryTypeWarning)
         adapter = TypeAdapter[Any](holder)
-        # Says which name is missing, where a class inside is not finished.
+        # If a class inside is not complete, this raises an error with the missing name.
         adapter.rebuild()
         return cast("Node", adapter.core_schema)
 
 
 class _Schema(GenerateJsonSchema):
-    """pydantic's generator without what a strict schema has no place for."""
+    """pydantic's generator without the parts that a strict schema can't have."""
 
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
         del schema
         return NoDefault
 
     def get_decimal_pattern(self, schema: core_schema.DecimalSchema) -> str | None:
-        # pydantic's own pattern looks ahead, which grammars for constrained output can't do.
+        # pydantic's own pattern has a lookahead, which grammars for constrained output don't support.
         del schema
         return r"^-?[0-9]+(\.[0-9]+)?$"
 
@@ -131,16 +131,16 @@ class _Schema(GenerateJsonSchema):
         return super().dataclass_field_schema(schema)
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        # Left without a type, it is found by the strict check, which knows where it stands.
+        # The strict check finds a schema without a type, and reports it with its path.
         del schema, error_info
         return {}
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """Say nothing: what these warnings are about is a fault, or has no meaning here."""
+        """Do nothing: what pydantic warns about here is a fault anyway, or has no effect."""
 
 
 class _Change:
-    """Changes one core schema into its wire form, and notes why that can't be done."""
+    """Changes one core schema into its wire form, and collects the faults that prevent it."""
 
     def __init__(self, core: Node, *, strict: bool) -> None:
         self.faults: list[str] = []
@@ -174,7 +174,7 @@ class _Change:
         """Return the wire form of the object that holds the parameters."""
         holder: Node = core["schema"] if core["type"] == "definitions" else core
         fields = {parameter.name: self._parameter(holder, parameter) for parameter in parameters}
-        config = {**holder.get("config", {}), "allow_inf_nan": False}  # which no JSON can say
+        config = {**holder.get("config", {}), "allow_inf_nan": False}  # because JSON can't express them
         changed: Node = {**holder, "fields": fields, "extra_behavior": extra, "config": config}
         if core["type"] != "definitions":
             return changed
@@ -202,7 +202,7 @@ class _Change:
         if self._strict:
             self.faults.append(
                 f"parameter `{path}` allows None but has another default, so null is unclear: "
-                "give it None, or a type without"
+                "make it None, or don't allow None"
             )
 
     def _refuse(self, node: Node, path: str) -> Node:
@@ -275,8 +275,8 @@ class _Change:
     def _model(self, node: Node, path: str) -> Node:
         if self._strict and node.get("custom_init"):
             self.faults.append(
-                f"parameter `{path}` is of {node['cls'].__name__}, a model with an `__init__` of its own, which would "
-                "see the arguments before they are read: use a validator instead"
+                f"parameter `{path}` is of {node['cls'].__name__}, a model with its own `__init__`, which would "
+                "get the arguments before they are converted: use a validator instead"
             )
         return {**node, "schema": self._walk(node["schema"], path)}
 
@@ -292,18 +292,18 @@ class _Change:
         return {**node, "steps": [self._walk(first, path), *rest]}
 
     def _json_side(self, node: Node, path: str) -> Node:
-        """Take the side of a schema that is for JSON: nothing else ever comes from a model."""
+        """Return the side of the schema for JSON, because a model writes only JSON."""
         side: Node = node.get("json_schema") or node["lax_schema"]
         changed = self._walk(side, path)
         kept: Node = {"ref": node["ref"]} if "ref" in node else {}
         return {**changed, **kept, "metadata": {**changed.get("metadata", {}), **node.get("metadata", {})}}
 
     def _items(self, node: Node, path: str) -> Node:
-        kind = "list" if node["type"] == "generator" else node["type"]  # pydantic's would look at its items too late
+        kind = "list" if node["type"] == "generator" else node["type"]  # a generator checks its items too late
         return {**node, "type": kind, "items_schema": self._walk(node.get("items_schema", _ANYTHING), f"{path}[]")}
 
     def _dict(self, node: Node, path: str) -> Node:
-        """A dict crosses as a list of pairs, because a strict object can't have names that are not known before."""
+        """Return a list of key-value pairs for a dict, because a strict object can't have arbitrary names."""
         fields = {
             "key": _field(self._walk(node.get("keys_schema", {"type": "str"}), f"{path}.key")),
             "value": _field(self._walk(node.get("values_schema", _ANYTHING), f"{path}.value")),
@@ -313,7 +313,7 @@ class _Change:
         return _after(partial(_join_pairs, _DICTS[node["type"]]), pairs, node)
 
     def _tuple(self, node: Node, path: str) -> Node:
-        """A tuple of fixed length crosses as an object, because strict arrays have one type for all items."""
+        """Return an object for a tuple of fixed length, because a strict array has one type for all items."""
         items: list[Node] = node["items_schema"]
         if node.get("variadic_item_index") is None:
             fields = {f"item{n}": _field(self._walk(item, f"{path}.item{n}")) for n, item in enumerate(items, 1)}
@@ -331,7 +331,7 @@ def _short(node: Node) -> str:
 
 
 def _name_members(node: Node, _path: str) -> Node:
-    """Let members of an enumeration in a Literal be written by their values."""
+    """Return a schema that reads enum members in a Literal from their values."""
     expected: list[Any] = node["expected"]
     members = {member.value: member for member in expected if isinstance(member, Enum)}
     if not members:
@@ -341,13 +341,13 @@ def _name_members(node: Node, _path: str) -> Node:
 
 
 def _refuse_truth(node: Node, _path: str) -> Node:
-    """Keep pydantic from taking true for 1."""
+    """Return a schema that does not accept true as the number 1."""
     return {"type": "function-before", "function": {"type": "no-info", "function": _check_number}, "schema": node}
 
 
 def _check_number(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("expected a number")  # noqa: TRY004 - pydantic takes this one for a fault of the value
+        raise ValueError("expected a number")  # noqa: TRY004 - pydantic reports a ValueError as a fault of the value
     return value
 
 
@@ -364,7 +364,7 @@ def _object(fields: Mapping[str, Node]) -> Node:
 
 
 def _after(function: Callable[[Any], Any], inner: Node, original: Node | None = None) -> Node:
-    """Return a schema that calls the function with what `inner` read, known by the original's name."""
+    """Return a schema that calls the function with the value of `inner`; it keeps `ref` and metadata of `original`."""
     kept = {key: value for key, value in (original or {}).items() if key in {"ref", "metadata"}}
     return {"type": "function-after", "function": {"type": "no-info", "function": function}, "schema": inner, **kept}
 
@@ -382,7 +382,7 @@ def _use_default(value: Any) -> Any:
 
 
 def _join_items(values: dict[str, Any]) -> tuple[Any, ...]:
-    # A validated object has its keys in the order of the fields, however they were written.
+    # A validated object has its keys in the order of the fields, not in the order in which they were written.
     return tuple(values.values())
 
 
@@ -395,6 +395,6 @@ def _join_pairs(build: Callable[[Any], Any], pairs: list[dict[str, Any]]) -> Any
 
 def _decode_base64(text: str) -> bytes:
     try:
-        return b64decode(text.translate(_URL_SAFE), validate=True)  # a result holds the other alphabet of base64
+        return b64decode(text.translate(_URL_SAFE), validate=True)  # pydantic writes results in the URL-safe alphabet
     except (Base64Error, ValueError):
         raise ValueError("not valid base64") from None

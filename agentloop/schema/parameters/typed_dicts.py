@@ -1,4 +1,4 @@
-"""`typing.TypedDict` as pydantic wants it: before Python 3.12 it takes only that of `typing_extensions`."""
+"""Replaces `typing.TypedDict`: before Python 3.12, pydantic accepts only the one of `typing_extensions`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _MARKS = (NotRequired, Required)
 
 
 def modernize(annotation: Any, made: dict[Any, Any] | None = None) -> Any:
-    """Return the annotation with every `typing.TypedDict` in it made anew.
+    """Return the annotation with every `typing.TypedDict` in it replaced by one of `typing_extensions`.
 
     Args:
         annotation: Any type.
-        made: Those that were made already, so that a recursive one ends.
+        made: The replacements made so far, so that a recursive type does not loop.
     """
     made = {} if made is None else made
     if is_typeddict(annotation) and type(annotation).__module__ == "typing":
@@ -31,7 +31,7 @@ def modernize(annotation: Any, made: dict[Any, Any] | None = None) -> Any:
 
 def _remake(old: Any, made: dict[Any, Any]) -> Any:
     fields: dict[str, Any] = {}
-    # It is known before its fields are read, because a field may name it again.
+    # It is put into `made` before its fields are read, because a field may refer to it.
     new = made[old] = cast("Any", typing_extensions.TypedDict)(old.__name__, fields)
     for name, hint in get_type_hints(old, include_extras=True).items():
         mark = get_origin(hint)
@@ -40,7 +40,8 @@ def _remake(old: Any, made: dict[Any, Any]) -> Any:
         else:
             fields[name] = (Required if name in old.__required_keys__ else NotRequired)[modernize(hint, made)]
     remade = cast("Any", typing_extensions.TypedDict)(old.__name__, fields)
-    # The fields are evaluated when the type is made, so what came out is put into what was handed out.
+    # The fields are evaluated when a type is made, so they are copied from a second type into the first one, which
+    # other types may refer to already.
     for attribute in ("__annotations__", "__required_keys__", "__optional_keys__"):
         setattr(new, attribute, getattr(remade, attribute))
     new.__doc__, new.__module__ = old.__doc__, old.__module__

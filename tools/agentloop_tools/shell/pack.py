@@ -119,7 +119,7 @@ class _OpenShell:
             raise ToolError("argv is empty: give the program and its arguments")
         if _NO_ARGUMENT.search(" ".join(argv)) or sum(map(len, argv)) > _MOST_ARGUMENTS:
             raise ToolError("argv has a NUL or half a character, or is too long: write a file instead")
-        return await run_command(self._order(argv, self._find_folder(folder)))
+        return await run_command(self._spec(argv, self._find_folder(folder)))
 
     def _find_folder(self, folder: str) -> str:
         try:
@@ -130,7 +130,7 @@ class _OpenShell:
             pass
         raise ToolError(f"there is no folder {folder!r} in the working folder")
 
-    def _order(self, argv: list[str], folder: str) -> dict[str, Any]:
+    def _spec(self, argv: list[str], folder: str) -> dict[str, Any]:
         config = self._config
         system = (*_SYSTEM, *(_FOR_NETWORK if config.network else ()))
         inherited = {name: os.environ[name] for name in config.env if name in os.environ}

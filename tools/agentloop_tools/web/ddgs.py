@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from agentloop import ConfigurationError, ToolError, describe_install
-from agentloop_tools.web.aside import call_aside
 from agentloop_tools.web.search import Found
+from agentloop_tools.web.thread_call import call_in_thread
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -53,7 +53,7 @@ class Ddgs:
             ToolError: none of them answered.
         """
         try:
-            entries = await call_aside(lambda: self._ask(query, count), self.seconds)
+            entries = await call_in_thread(lambda: self._ask(query, count), self.seconds)
         except TimeoutError:
             raise ToolError(f"the search took longer than {self.seconds:g} s") from None
         return [Found(*(str(entry.get(name) or "") for name in ("title", "href", "body"))) for entry in entries]

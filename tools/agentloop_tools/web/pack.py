@@ -23,8 +23,8 @@ from agentloop import (
 )
 from agentloop_tools.web.config import WebConfig
 from agentloop_tools.web.ddgs import Ddgs
+from agentloop_tools.web.host_rules import HostRules
 from agentloop_tools.web.page import CONTENT_TYPES, Page, read_page
-from agentloop_tools.web.reach import Reach
 from agentloop_tools.web.search import SearchBackend, tidy
 from agentloop_tools.web.searxng import Searxng
 
@@ -69,9 +69,9 @@ class Web(ToolPack[WebConfig]):
             raise ConfigurationError("the pack 'web' needs the package trafilatura", hint=describe_install("web"))
         config = self.config
         backend = self._backend or self._choose_backend()
-        reach = Reach.of(config.allow, config.deny, config.ports)
-        fetching = Effects(network=True, open_world=True, hosts=reach.known, host_argument="url")
-        tools = [replace(each, effects=fetching) for each in bound_tools(Reading(config, reach, self._resolve))]
+        host_rules = HostRules.of(config.allow, config.deny, config.ports)
+        fetching = Effects(network=True, open_world=True, hosts=host_rules.known, host_argument="url")
+        tools = [replace(each, effects=fetching) for each in bound_tools(Reading(config, host_rules, self._resolve))]
         if backend is not None:
             searching = Effects(network=True, open_world=True, hosts=backend.hosts)
             tools += [replace(each, effects=searching) for each in bound_tools(Searching(backend, config.results))]
@@ -93,13 +93,13 @@ class Reading:
 
     Args:
         config: How much of a page, and for how long.
-        reach: Which hosts.
+        host_rules: The hosts that may be fetched from.
         resolve: Gives the addresses of a host, or None for the system's resolver.
     """
 
-    def __init__(self, config: WebConfig, reach: Reach, resolve: Resolve | None) -> None:
+    def __init__(self, config: WebConfig, host_rules: HostRules, resolve: Resolve | None) -> None:
         self._config = config
-        self._reach = reach
+        self._host_rules = host_rules
         self._resolve = resolve
         self._pages: dict[str, Page] = {}
 
@@ -154,8 +154,8 @@ class Reading:
             seconds=self._config.seconds,
             accept=_ACCEPT,
             content_types=CONTENT_TYPES,
-            private=self._reach.private,
-            vet=self._reach.vet,
+            private=self._host_rules.private,
+            vet=self._host_rules.vet,
         )
         return fetcher if self._resolve is None else replace(fetcher, resolve=self._resolve)
 

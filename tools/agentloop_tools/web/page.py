@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from agentloop import ToolError
 from agentloop_tools.charset import decode
-from agentloop_tools.web.aside import call_aside
+from agentloop_tools.web.thread_call import call_in_thread
 
 if TYPE_CHECKING:
     from agentloop import Fetched
@@ -72,7 +72,7 @@ async def read_page(fetched: Fetched) -> Page:
 async def _read_html(html: str, url: str) -> Page:
     for read in (_read_article, _read_plainly):
         try:
-            return await call_aside(partial(read, html, url), _SECONDS)
+            return await call_in_thread(partial(read, html, url), _SECONDS)
         except TimeoutError:
             continue
     raise ToolError(f"{url} takes too long to read")

@@ -1,4 +1,4 @@
-"""Place: where an API is, and whether a URL lies under it."""
+"""ApiBase: where an API is, and whether a URL lies under it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_LAYERS = 5
 
 
 @dataclass(frozen=True)
-class Place:
+class ApiBase:
     """Where an API is.
 
     Attributes:

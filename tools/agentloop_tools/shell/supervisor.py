@@ -1,6 +1,6 @@
 """The process between the host and a command: it starts the command confined, watches it, and leaves nothing of it.
 
-A script of its own: it reads one line of JSON, the order, and writes one, the report. When the other end of its
+A script of its own: it reads one line of JSON, the spec, and writes one, the report. When the other end of its
 standard input is closed, because the call was cancelled or the host has died, it ends the command.
 """
 
@@ -80,27 +80,27 @@ class Command:
         self.ended.set()
 
 
-def start(order: dict[str, Any], scratch: str) -> Command:
+def start(spec: dict[str, Any], scratch: str) -> Command:
     """Start what was ordered, confined as ordered.
 
     Raises:
         OSError: the program can't be run.
         RuntimeError: the sandbox can't be set up.
     """
-    environment = {**order["env"], "HOME": scratch, "TMPDIR": scratch}
-    if order["sandbox"] == "sandlock":
-        return _start_in_sandlock(order, environment, scratch)
-    argv = order["argv"]
-    if order["sandbox"] == "bwrap":
-        argv = [*_bwrap_options(order, scratch), *argv]
+    environment = {**spec["env"], "HOME": scratch, "TMPDIR": scratch}
+    if spec["sandbox"] == "sandlock":
+        return _start_in_sandlock(spec, environment, scratch)
+    argv = spec["argv"]
+    if spec["sandbox"] == "bwrap":
+        argv = [*_bwrap_options(spec, scratch), *argv]
 
     def confine() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (order["memory"], order["memory"]))
+        resource.setrlimit(resource.RLIMIT_AS, (spec["memory"], spec["memory"]))
         _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
     process = subprocess.Popen(  # noqa: S603 - running it is what this program is for
         argv,
-        cwd=order["folder"],
+        cwd=spec["folder"],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -112,23 +112,23 @@ def start(order: dict[str, Any], scratch: str) -> Command:
     return Command(outputs, process.pid, process.wait)
 
 
-def _start_in_sandlock(order: dict[str, Any], environment: dict[str, str], scratch: str) -> Command:
+def _start_in_sandlock(spec: dict[str, Any], environment: dict[str, str], scratch: str) -> Command:
     sandlock: Any = import_module("sandlock")  # it ships no types
     devices = ["/dev/null", "/dev/zero", "/dev/full"]
     box = sandlock.Sandbox(
-        fs_readable=[*order["readable"], *devices, "/dev/random", "/dev/urandom", order["root"]],
-        fs_writable=[scratch, *devices, *([order["root"]] if order["write"] else [])],
-        net_allow=["*:*", "icmp://*"] if order["network"] else [],
-        max_memory=order["memory"],
-        max_processes=order["processes"],
+        fs_readable=[*spec["readable"], *devices, "/dev/random", "/dev/urandom", spec["root"]],
+        fs_writable=[scratch, *devices, *([spec["root"]] if spec["write"] else [])],
+        net_allow=["*:*", "icmp://*"] if spec["network"] else [],
+        max_memory=spec["memory"],
+        max_processes=spec["processes"],
         max_open_files=_OPEN_FILES,
         no_coredump=True,
         clean_env=True,
         env=environment,
-        cwd=order["folder"],
+        cwd=spec["folder"],
     )
     modes = sandlock.StdioMode
-    process = box.popen(order["argv"], stdin=modes.NULL, stdout=modes.PIPED, stderr=modes.PIPED)
+    process = box.popen(spec["argv"], stdin=modes.NULL, stdout=modes.PIPED, stderr=modes.PIPED)
 
     def wait() -> int | None:
         result = process.wait()
@@ -139,25 +139,25 @@ def _start_in_sandlock(order: dict[str, Any], environment: dict[str, str], scrat
     return Command([process.stdout, process.stderr], process.pid, wait)
 
 
-def _bwrap_options(order: dict[str, Any], scratch: str) -> list[str]:
-    options = [order["bwrap"], "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    options += ["--share-net"] if order["network"] else []
-    for path in order["readable"]:
+def _bwrap_options(spec: dict[str, Any], scratch: str) -> list[str]:
+    options = [spec["bwrap"], "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    options += ["--share-net"] if spec["network"] else []
+    for path in spec["readable"]:
         options += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]  # noqa: PTH114, PTH115 - paths are text here
     options += ["--proc", "/proc", "--dev", "/dev", "--bind", scratch, scratch]
-    options += ["--bind" if order["write"] else "--ro-bind", order["root"], order["root"]]
+    options += ["--bind" if spec["write"] else "--ro-bind", spec["root"], spec["root"]]
     # What is left of the sandbox's own file system would be memory that nothing limits.
     options += ["--remount-ro", "/dev", "--remount-ro", "/"]
-    return [*options, "--chdir", order["folder"], "--"]
+    return [*options, "--chdir", spec["folder"], "--"]
 
 
-class Watch:
+class Supervisor:
     """Reads a command's output until it ends, and ends it when it goes beyond what was ordered."""
 
-    def __init__(self, order: dict[str, Any], command: Command) -> None:
-        self._order = order
+    def __init__(self, spec: dict[str, Any], command: Command) -> None:
+        self._spec = spec
         self._command = command
-        self._outputs = [Output(order["most"]) for _ in command.outputs]
+        self._outputs = [Output(spec["most"]) for _ in command.outputs]
         self._selector = selectors.DefaultSelector()
         self._selector.register(0, selectors.EVENT_READ, None)
         for stream, output in zip(command.outputs, self._outputs, strict=True):
@@ -167,7 +167,7 @@ class Watch:
     def run(self) -> dict[str, Any]:
         """Return the report, once nothing of the command is left."""
         now = time.monotonic()
-        deadline, next_look = now + self._order["seconds"], now
+        deadline, next_look = now + self._spec["seconds"], now
         stopped = ""
         while not self._command.ended.is_set() and not stopped:
             left = self._read()
@@ -198,13 +198,13 @@ class Watch:
     def _find_excess(self) -> str:
         """Return which limit all of the command's processes together are beyond, or ""."""
         tree = descendants()
-        if len(tree) > self._order["processes"]:
+        if len(tree) > self._spec["processes"]:
             return "processes"
         used = 0
         for process in tree:
             with suppress(psutil.Error):
                 used += process.memory_info().rss
-        return "memory" if used > self._order["memory"] else ""
+        return "memory" if used > self._spec["memory"] else ""
 
 
 def descendants() -> list[Any]:
@@ -240,25 +240,25 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def confine_itself(order: dict[str, Any]) -> None:
+def confine_itself(spec: dict[str, Any]) -> None:
     """Take on what holds for all that is started from here: limits, no privileges, and being the reaper of all."""
     _prctl(_SET_SUBREAPER, 1)
     _prctl(_SET_NO_NEW_PRIVILEGES, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], order["file_size"]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_size"], spec["file_size"]))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    if order["sandbox"] == "sandlock":  # which leaves root most of its privileges, where bwrap drops them all
+    if spec["sandbox"] == "sandlock":  # which leaves root most of its privileges, where bwrap drops them all
         for capability in range(_CAPABILITIES):
             _prctl(_DROP_BOUNDING, capability)
 
 
 def main() -> None:
-    """Carry out one order."""
-    order = json.loads(sys.stdin.buffer.readline())
+    """Carry out one spec."""
+    spec = json.loads(sys.stdin.buffer.readline())
     scratch = tempfile.mkdtemp(prefix="agentloop-")
     try:
-        confine_itself(order)
-        report = Watch(order, start(order, scratch)).run()
+        confine_itself(spec)
+        report = Supervisor(spec, start(spec, scratch)).run()
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         report = {"failure": f"{type(error).__name__}: {error}"}
     finally:

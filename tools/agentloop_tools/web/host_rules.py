@@ -1,4 +1,4 @@
-"""Reach: which hosts and ports may be fetched from. At which addresses hosts may be is the fetcher's to vet."""
+"""HostRules: which hosts and ports may be fetched from. At which addresses hosts may be is the fetcher's to vet."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class HostRules:
     """Which hosts may be fetched from.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def call_aside(function: Callable[[], T], seconds: float) -> T:
+async def call_in_thread(function: Callable[[], T], seconds: float) -> T:
     """Return what a function returns; one that takes too long is left to end by itself.
 
     Raises:
