@@ -341,7 +341,7 @@ async def test_a_server_gets_no_more_of_the_environment_than_it_is_given(monkeyp
     [
         (["dies"], {}, "Connection closed", "its last output was: the [31mkey is missing"),
         (["leaves"], {}, "Connection closed", "its last output was: not today"),
-        (["mute"], {"start_timeout": 0.3}, "it did not answer within 0.3 s", "started by hand"),
+        (["mute"], {"start_timeout": 0.3}, "it did not answer within 0.3 s", "start it by hand"),
         (["endless"], {}, "more than 1,000 tools or 100 pages", "choose among so many"),
         (["endless", "few"], {"max_message": 10_000}, "or 10,000 characters", "choose among so many"),
         (["endless", "many"], {}, "more than 1,000 tools or 100 pages", "choose among so many"),
@@ -730,8 +730,8 @@ def test_whatever_a_server_says_becomes_a_legal_tool_or_a_clear_error(name, desc
     [
         ({}, "give either command"),
         ({"command": "a", "url": "http://h"}, "give either command"),
-        ({"url": "ftp://h"}, "no http or https address"),
-        ({"url": "http://"}, "no http or https address"),
+        ({"url": "ftp://h"}, "not an http or https address"),
+        ({"url": "http://"}, "not an http or https address"),
         ({"command": "a", "name": "a b"}, "name"),
     ],
 )
@@ -813,7 +813,7 @@ async def test_a_token_that_is_not_set_is_an_error(monkeypatch):
 async def test_a_secret_that_no_header_can_hold_is_not_told(secret, monkeypatch):
     monkeypatch.setenv("A_TOKEN", secret)
     for fields in ({"token_env": VARIABLE}, {"headers": {"X-Key": secret}}):
-        with pytest.raises(ConfigurationError, match="what no header can") as caught:
+        with pytest.raises(ConfigurationError, match="that no header may have") as caught:
             async with opened(McpConfig(url="http://127.0.0.1:1/", **fields)):
                 pytest.fail("it was opened")
         assert "hu" not in str(caught.value)

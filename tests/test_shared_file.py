@@ -15,7 +15,7 @@ from agentloop.ext.mcp.pins import read_pins
 PATIENCE_SECONDS = 100
 
 REMEMBER = """
-from agentloop import knowledge as module
+from agentloop.endpoint import profile_store as module
 from agentloop.wire.profile.lessons import Lesson
 reader = "read_lessons"
 def add(name):
