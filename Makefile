@@ -16,7 +16,7 @@ help: ## list the targets
 demo: .venv/run ## watch a small real model call a function
 	@$(BIN)/python examples/01_vat.py
 
-test: lint types floors unit wheel ## every check
+test: lint types floors unit wheel oldpip ## every check
 
 lint: .venv/dev ## ruff: format and lint
 	$(BIN)/ruff format --check .
@@ -48,13 +48,33 @@ bench: .venv/dev ## ratios to a loop written by hand, against what the README pr
 	$(BIN)/python tests/benchmarks/bench.py
 
 lock: .venv/uv ## renew the locks in requirements/
-	for name in uv run dev; do \
+	for name in uv run dev oldpip; do \
 	  $(UV) compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
 	    --python-version 3.11 --no-emit-package $(NAME) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
 
 clean: ## remove what was installed and built
 	rm -rf .venv
+
+# pip and the locks' versions, without their hashes: what a file of constraints has can't be asked of a wheel. The test
+# holds what was installed to the hashes, and says why nothing was.
+OLDPIP := .venv/oldpip/bin/python -m pip --disable-pip-version-check
+
+.PHONY: oldpip
+oldpip: .venv/oldpip/ready ## the wheel with all packs, by the oldest pip that its Python came with
+	rm -rf .venv/oldpip/dist
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir .venv/oldpip/dist
+	$(OLDPIP) uninstall --yes $(NAME) >.venv/oldpip/log 2>&1
+	$(OLDPIP) install --no-compile --progress-bar off --constraint .venv/oldpip/constraints.txt --report .venv/oldpip/report \
+	  "$$(ls .venv/oldpip/dist/*.whl)[packs]" >>.venv/oldpip/log 2>&1 || true
+	AGENTLOOP_OLDPIP=.venv/oldpip $(BIN)/pytest tests/test_wheel_oldpip.py
+
+.venv/oldpip/ready: .venv/dev requirements/oldpip.txt
+	@echo "Making .venv/oldpip, for the packages of all tool packs once more (60 MB)"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/oldpip
+	@$(UV) install --quiet --python .venv/oldpip/bin/python --require-hashes -r requirements/oldpip.txt
+	@sed -n 's/^\([^ ]*==[^\]*\) \\$$/\1/p' requirements/dev.txt >.venv/oldpip/constraints.txt
+	@touch $@
 
 # The stamps: uv is there, in an environment of the Python that the file names; the demo's packages are; the tests'
 # packages are, which hold the demo's. Sizes are those of the downloads for Linux.
