@@ -200,7 +200,7 @@ async def test_a_call_that_hangs_ends_in_time_tells_the_truth_and_is_taken_back(
     async with asyncio.timeout(PATIENCE), connect(plain(timeout=0.2)) as hasty:
         with pytest.raises(ToolError, match=r"within 0.2 s; what it was asked to do may still take effect"):
             await hasty.call("hangs", {})
-        patient = Connection(plain(), hasty._session, hasty.told)
+        patient = Connection(plain(), hasty._session, hasty.definitions)
         answer = await patient.call("cancellations", {})
     assert len(json.loads(read_result(answer))) == 1
 
