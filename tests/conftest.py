@@ -43,3 +43,19 @@ def nothing_learned_before(caches, monkeypatch):
     LESSONS.clear()
     monkeypatch.setenv("AGENTLOOP_CACHE", str(caches / str(next(TESTS)) / "learned.json"))
     monkeypatch.setenv("AGENTLOOP_CONFIG", "")
+
+
+@pytest.fixture
+def one_core():
+    """Give what this thread starts one core, so that the embedded model reads a prompt with one thread.
+
+    With two, each waits for the other in a spin while a second test has its core, which takes three times as long.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(cores)[worker % len(cores)]})
+    yield
+    os.sched_setaffinity(0, cores)

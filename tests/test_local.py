@@ -25,6 +25,7 @@ from agentloop import (
 from agentloop.ext import local
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("one_core")
 
 
 @tool
@@ -34,7 +35,7 @@ def get_vat_rate(country: str) -> str:
     Args:
         country: Country name or ISO 3166 code.
     """
-    return {"Germany": "19%", "Spain": "21%"}[country]
+    return {"Germany": "19%"}[country]
 
 
 @tool
@@ -86,7 +87,6 @@ PLACES = [get_capital, get_time, get_weather]
     ("question", "tools", "name", "arguments", "expected"),
     [
         ("What is the VAT rate in Germany?", NUMBERS, "get_vat_rate", {"country": "Germany"}, "19%"),
-        ("Which VAT rate applies in Spain?", NUMBERS, "get_vat_rate", {"country": "Spain"}, "21%"),
         ("What is the weather like in Oslo right now?", NUMBERS, "get_weather", {"city": "Oslo"}, "-4 degrees"),
         ("What is the capital of Peru?", PLACES, "get_capital", {"country": "Peru"}, "Lima"),
         ("What time is it in Berlin?", PLACES, "get_time", {"city": "Berlin"}, "14:05"),
