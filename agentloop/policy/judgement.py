@@ -117,7 +117,7 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement
     asking = _find_matching(rules.get("ask", ()), given)
     # Taint asks even where a rule allows the call; a grant that was given after the taint still counts.
     reason = f"the policy asks about {asking.text}" if asking else actions if tainted else ""
-    if not reason and not _is_let_through(rules.get("allow", ()), given):
+    if not reason and not _is_allowed(rules.get("allow", ()), given):
         reason = actions or _describe_new_hosts(policy, given, trust)
     if not reason or _is_granted(given, trust, tainted=tainted):
         return _ALLOWED
@@ -129,7 +129,7 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement
 _ALLOWED = Judgement("allow")
 
 
-def _is_let_through(rules: Iterable[CallPattern], given: CallArguments) -> bool:
+def _is_allowed(rules: Iterable[CallPattern], given: CallArguments) -> bool:
     return any(not rule.arguments or rule.matches_fully(given.values) for rule in rules)
 
 
