@@ -818,3 +818,20 @@ def test_a_run_is_json_with_readable_fields():
 def test_a_damaged_stored_run_is_named(damaged):
     with pytest.raises(RunStateError, match="not a stored run"):
         Run.from_json(damaged)
+
+
+def test_a_run_that_was_stored_under_former_names_is_read():
+    run, _ = play(rules(), replied(text(" ")))
+    stored = json.loads(run.to_json())
+    assert stored.pop("extra_turns") == ["empty_reply"]
+    renamed = {"landing": stored.pop("final_turn_reason"), "misfits": stored.pop("output_failures")}
+    flags = {"nudged": True, "pressed": False, "forming": False, "unfit": stored.pop("output_invalid")}
+    assert Run.from_json(json.dumps(stored | renamed | flags)) == run
+    )
+    assert Run.from_json(json.dumps(former)) == run
+
+
+@pytest.mark.parametrize("stored", ["", "[]", "3", '{"nudged": true'])
+def test_what_is_not_a_stored_run_is_refused(stored):
+    with pytest.raises(RunStateError, match="not a stored run"):
+        Run.from_json(stored)

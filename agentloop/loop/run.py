@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
 from agentloop.errors import RunStateError
-from agentloop.items import Item, Message, Reply, ToolCall, ToolDialect, ToolResult, Usage
+from agentloop.items import Item, JsonObject, Message, Reply, ToolCall, ToolDialect, ToolResult, Usage
 from agentloop.limits import LimitReason, StopReason, Tally
 from agentloop.policy import ApprovalRequest, Decision, Question, Trust
 
@@ -124,7 +124,7 @@ class Run:
         from pydantic import ValidationError  # noqa: PLC0415 - takes 0.1 s, which only stored runs need
 
         try:
-            return _adapter().validate_json(data)
+            return _adapter().validate_json(_replace_former_names(data))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -132,6 +132,23 @@ class Run:
                 f"this is not a stored run: {where or 'the text'}: {first['msg']}",
                 hint="pass the complete text that run.to_json() returned",
             ) from None
+
+
+_FORMER_FIELDS = {"landing": "final_turn_reason", "misfits": "output_failures", "unfit": "output_invalid"}
+_FORMER_FLAGS = {"nudged": "empty_reply", "pressed": "tool_choice", "forming": "output_format"}
+
+
+def _replace_former_names(data: str | bytes) -> str | bytes:
+    """Return a stored run with the present names of its fields."""
+    try:
+        stored = json.loads(data)
+    except ValueError:
+        return data  # the validator says what is wrong
+    if not isinstance(stored, dict) or not stored.keys() & {*_FORMER_FIELDS, *_FORMER_FLAGS}:
+        return data
+    flags = [turn for flag, turn in _FORMER_FLAGS.items() if stored.pop(flag, False)]
+    named = {_FORMER_FIELDS.get(name, name): value for name, value in cast("JsonObject", stored).items()}
+    return json.dumps({"extra_turns": flags, **named})
 
 
 def request_approval(run_id: str, call: ToolCall, question: Question | None) -> ApprovalRequest:
