@@ -67,7 +67,7 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
     """
     mark = uuid4().hex
     loop = asyncio.get_running_loop()
-    # As `asyncio.create_subprocess_exec` does it, which keeps the transport to itself.
+    # This does the same as `asyncio.create_subprocess_exec`, which does not return the transport.
     transport, protocol = await loop.subprocess_exec(
         lambda: SubprocessStreamProtocol(limit=config.max_message, loop=loop),
         *config.command,
@@ -100,7 +100,7 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
             for carrier in (*carriers, end):
                 carrier.cancel()
             transport.close()
-            # In a new task: where the event loop ends, the others are cancelled before this one gets here.
+            # This waits for a new task: if the event loop is being closed, it has already cancelled the earlier tasks.
             await asyncio.wait({asyncio.create_task(process.wait())}, timeout=_REAP_SECONDS)
 
 
