@@ -501,7 +501,7 @@ async def test_effects_and_description_say_what_is_allowed(root, sandbox, option
 
 async def test_a_supervisor_that_dies_is_an_error(root):
     told = await refusal(root, "host", "sh", "-c", "kill -9 $PPID")
-    assert "broke down" in told
+    assert "sandbox crashed" in told
 
 
 async def test_a_supervisor_that_does_not_end_is_killed(root, monkeypatch):
