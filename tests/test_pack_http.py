@@ -25,7 +25,7 @@ from agentloop import Agent, ConfigurationError, ToolError
 from agentloop.policy import Approve, Policy
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.http import Http, HttpConfig
-from agentloop_tools.http.api_base import ApiBase, leaves
+from agentloop_tools.http.api_root import ApiRoot, leaves
 from agentloop_tools.http.pick import pick
 from agentloop_tools.http.secrets import Secrets
 from loopback import CUT, Gate, Loopback, Reply, json_reply
@@ -203,12 +203,12 @@ async def test_a_whole_url_is_taken_if_it_is_under_the_base():
 
 @given(st.text() | st.text(alphabet="./\\%2eE5cCfF;@:?#& \r\na"), st.dictionaries(st.text(), st.text(), max_size=2))
 def test_whatever_the_path_the_request_stays_under_the_base(path, query):
-    base = ApiBase("https://api.example:8443/v1/x")
+    root = ApiRoot("https://api.example:8443/v1/x")
     try:
-        url = httpx2.URL(base.locate(path, list(query.items())))
+        url = httpx2.URL(root.locate(path, list(query.items())))
     except ToolError:
         return
-    base.vet(url)
+    root.vet(url)
     assert (url.scheme, url.host, url.port, url.userinfo) == ("https", "api.example", 8_443, b"")
     assert url.path == "/v1/x" or url.path.startswith("/v1/x/")
     assert url.raw_path.isascii()

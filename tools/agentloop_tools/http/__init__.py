@@ -1,7 +1,7 @@
 """The http pack: requests to one configured API, whose secrets are shown neither to the model nor in a log.
 
 - `pack`: the pack and its tools; `config`: HttpConfig.
-- `api_base`: makes URLs under the base URL, and checks that no request leaves it.
+- `api_root`: makes URLs under the base URL, and checks that no request leaves it.
 - `secrets`: puts secrets into requests and removes them from answers.
 - `pick`: takes a part of a JSON value.
 - `retry`: sends failed requests again.

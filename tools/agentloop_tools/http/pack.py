@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agentloop import Effects, FetchError, Tool, ToolError, ToolPack, bound_tools, tool
 from agentloop_tools.charset import decode
-from agentloop_tools.http.api_base import ApiBase
+from agentloop_tools.http.api_root import ApiRoot
 from agentloop_tools.http.config import HttpConfig
 from agentloop_tools.http.pick import pick as pick_part
 from agentloop_tools.http.quiet import quiet
@@ -66,7 +66,7 @@ class Http(ToolPack[HttpConfig]):
         config = self.config
         api = OpenApi(config, self._environment, self._resolve, self._sleep)
         api.read_secrets()
-        common = Effects(network=True, open_world=not config.trusted, hosts=(ApiBase(config.base_url).host,))
+        common = Effects(network=True, open_world=not config.trusted, hosts=(ApiRoot(config.base_url).host,))
         about = f"\n\nThe API is at {config.base_url}. Methods: {', '.join(config.methods)}. {config.about}".rstrip()
         tools = {each.name: each for each in bound_tools(api)}
         opened = {
@@ -98,7 +98,7 @@ class OpenApi:
         self._config = config
         self._environment = environment
         self._resolve = resolve
-        self._base = ApiBase(config.base_url)
+        self._root = ApiRoot(config.base_url)
         self._retry = Retry(config.retries, config.seconds, sleep)
 
     def read_secrets(self) -> Secrets:
@@ -156,7 +156,7 @@ class OpenApi:
         pick: str = "",  # noqa: ARG002 - a preview has the same parameters as its tool
     ) -> str:
         """Return the request that a call of `send` would make, without secrets."""
-        url = self._base.locate(path, _pairs(query))
+        url = self._root.locate(path, _pairs(query))
         return f"{method} {url}" + ("" if body is None else f"\n{json.dumps(body, ensure_ascii=False, indent=1)}")
 
     async def _ask(self, method: str, path: str, query: Query | None, body: Any, pick: str) -> str:
@@ -167,7 +167,7 @@ class OpenApi:
             raise ToolError(f"the body is larger than {_BODY_BYTES:,} bytes")
         secrets = self.read_secrets()
         own = {name: secrets.fill(value) for name, value in self._config.query.items()}
-        url = self._base.locate(path, _pairs(query), own)
+        url = self._root.locate(path, _pairs(query), own)
         headers = {name: secrets.fill(value) for name, value in self._config.headers.items()}
         if body is not None:
             headers = {"Content-Type": "application/json", **headers}
@@ -195,13 +195,13 @@ class OpenApi:
     def _fetcher(self) -> Fetcher:
         from agentloop import Fetcher  # noqa: PLC0415 - it takes 0.15 s, so only the first request imports it
 
-        _, host, port = self._base.origin
+        _, host, port = self._root.origin
         fetcher = Fetcher(
             max_bytes=self._config.max_bytes,
             seconds=self._config.seconds,
             accept="application/json, text/*;q=0.9, */*;q=0.5",
             private=frozenset({(host, port)}),
-            vet=self._base.vet,
+            vet=self._root.vet,
         )
         return fetcher if self._resolve is None else replace(fetcher, resolve=self._resolve)
 

@@ -1,4 +1,4 @@
-"""ApiBase: the base URL of an API. Makes URLs under it, and checks that a URL is under it."""
+"""ApiRoot: the base URL of an API. Makes URLs under it, and checks that a URL is under it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_LAYERS = 5
 
 
 @dataclass(frozen=True)
-class ApiBase:
+class ApiRoot:
     """The base URL of an API.
 
     Attributes:
