@@ -276,7 +276,7 @@ async def test_other_ports_are_refused_before_a_name_is_looked_up(port):
 
     async with web(resolve=resolve) as tools:
         said = await tools.refusal("fetch", f"http://docs.example:{port}/")
-        assert said == f"port {port} is not among those that may be fetched from"
+        assert said == f"port {port} is not among the ports that may be fetched from"
     async with web(resolve=resolve, allow=("docs.example",)) as tools:
         assert "port" in await tools.refusal("fetch", f"http://docs.example:{port}/")
 

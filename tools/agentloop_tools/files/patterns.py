@@ -47,7 +47,7 @@ def read_pattern(text: str) -> Needle:
     try:
         plain = text.encode()
     except UnicodeEncodeError:
-        raise ToolError("a pattern can't hold half a character") from None
+        raise ToolError("a pattern can't hold a lone surrogate character") from None
     if _SPECIAL.isdisjoint(text):
         return Needle(_find_plain(plain))
     engine = _load_engine()

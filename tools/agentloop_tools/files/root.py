@@ -231,7 +231,7 @@ def split_path(path: str) -> Names:
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
-        raise ToolError("a path can't hold half a character") from None
+        raise ToolError("a path can't hold a lone surrogate character") from None
     if len(path) > _LONGEST:
         raise ToolError(f"a path has at most {_LONGEST} characters")
     if "\0" in path:

@@ -75,7 +75,7 @@ class ApiRoot:
             quoted = quote(path.lstrip("/"), safe="/%:@!$&'()*+,;=~")
             ending = urlencode([*pairs, *own.items()])
         except UnicodeEncodeError:
-            raise ToolError("the path or the query holds half a character") from None
+            raise ToolError("the path or the query holds a lone surrogate character") from None
         return self.text + (f"/{quoted}" if quoted else "") + (f"?{ending}" if ending else "")
 
     def vet(self, url: httpx2.URL) -> None:

@@ -114,7 +114,7 @@ class _OpenNotes:
 
         Args:
             number: The note's number.
-            text: What it is to say instead.
+            text: The new text.
         """
         text, removed = self._check(text, self.config.max_characters)
         self._book().update(number, text)

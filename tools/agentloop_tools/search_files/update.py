@@ -69,11 +69,11 @@ class Update:
     def run(self) -> bool:
         """Update the index, and return whether the whole tree is in it now."""
         known = load_stamps(self.connection)
-        gone, pdfs = set(known), list[Found]()
+        deleted, pdfs = set(known), list[Found]()
         for found in self.tree.walk(self.scope.most_files, ignore=self.scope.ignore, is_over=self._is_over):
             if self.scope.include is not None and not self.scope.include.match_file(found.path):
                 continue
-            gone.discard(found.path)
+            deleted.discard(found.path)
             if known.get(found.path) == found.stamp:
                 continue
             if found.path.lower().endswith(".pdf"):
@@ -83,7 +83,7 @@ class Update:
         if self._is_over():
             self._write()
             return False
-        self._write(gone)
+        self._write(deleted)
         # PDF files come at the end, since one of them can take as long as a thousand other files.
         return all([self._add_pdf(found) for found in pdfs])  # noqa: C419 - all are tried, also after one that failed
 
@@ -136,12 +136,12 @@ class Update:
         if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
             self._write()
 
-    def _write(self, gone: Iterable[str] = ()) -> None:
+    def _write(self, deleted: Iterable[str] = ()) -> None:
         """Write the files that were read. This is done in batches, so that other processes wait only for a moment."""
         with writing(self.connection):
             for entry in self._batch:
                 put(self.connection, entry)
-            for path in gone:
+            for path in deleted:
                 drop(self.connection, path)
         self._batch.clear()
         self._batch_bytes = 0

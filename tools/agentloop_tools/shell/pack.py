@@ -119,7 +119,7 @@ class _OpenShell:
         if not argv or not argv[0]:
             raise ToolError("argv is empty: give the program and its arguments")
         if _NO_ARGUMENT.search(" ".join(argv)) or sum(map(len, argv)) > _MOST_ARGUMENTS:
-            raise ToolError("argv has a NUL or half a character, or is too long: write a file instead")
+            raise ToolError("argv has a NUL or a lone surrogate character, or is too long: write a file instead")
         return await run_command(self._spec(argv, self._find_folder(folder)))
 
     def _find_folder(self, folder: str) -> str:

@@ -85,7 +85,7 @@ class HostRules:
         if self.allow and not matching:
             raise FetchError(f"{host}:{port} is not among the hosts that may be fetched from")
         if port not in self.ports and not any(entry.port for entry in matching):
-            raise FetchError(f"port {port} is not among those that may be fetched from")
+            raise FetchError(f"port {port} is not among the ports that may be fetched from")
 
 
 def _normalize(host: str) -> str:
