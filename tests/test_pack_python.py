@@ -202,7 +202,7 @@ async def test_a_worker_that_dies_is_an_error_and_the_next_call_works():
         spinning = asyncio.ensure_future(run("await say()\nwhile True: pass"))
         await until(lambda: others.calls)
         os.kill(workers()[0].pid, signal.SIGKILL)
-        with pytest.raises(ToolError, match="the sandbox broke down"):
+        with pytest.raises(ToolError, match="the sandbox crashed"):
             await spinning
         assert await run("2") == "2"
 
@@ -368,7 +368,7 @@ async def test_a_call_that_can_not_be_made_says_why_and_calls_nothing(code, told
 async def test_a_call_that_is_not_awaited_is_not_made_and_that_is_said():
     others = Others()
     told = await run_code("say()\n1", call_tool=others, tools=NAMES)
-    assert told == "1\nThese calls came to nothing, as they were not awaited: say."
+    assert told == "1\nThese calls had no effect, because they were not awaited: say."
     assert not others.calls
 
 

@@ -1,4 +1,4 @@
-"""Which sandboxes this machine has: found out by asking the kernel and by trying, not by names and versions."""
+"""Finds out which sandboxes work on this machine, by asking the kernel and by a trial, not by names and versions."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def _lacks_bwrap() -> str:
     return "" if tried.returncode == 0 else "bwrap may not make namespaces here: the system forbids it"
 
 
-# What a sandbox lacks here, in words, or "".
+# Each function returns why its sandbox does not work on this machine, or "".
 LACKS = {"sandlock": _lacks_sandlock, "bwrap": _lacks_bwrap}
 
 
 def find_sandbox(wanted: str) -> str:
-    """Return the sandbox to use, the first that works for `auto`.
+    """Return the sandbox to use. For `auto` it is the first that works.
 
     Raises:
-        ConfigurationError: it does not work here, or none does; with the reasons.
+        ConfigurationError: the sandbox, or every one for `auto`, does not work here. The message has the reasons.
     """
     reasons: list[str] = []
     for name in LACKS if wanted == "auto" else (wanted,):

@@ -1,4 +1,4 @@
-"""The host's side of one command: it starts the supervisor, hands it the spec, and reads its report."""
+"""Runs one command: starts the supervisor process, sends it the spec, and reads its report."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _WHY = {
 
 
 async def run_command(spec: dict[str, Any]) -> str:
-    """Return how a command ended and what it wrote; nothing of it is left then, nor after a cancellation.
+    """Run a command, and return its exit code and output. It leaves no process behind, also after a cancellation.
 
     Args:
-        spec: What the supervisor is told.
+        spec: The command and its limits, as the supervisor takes them.
 
     Raises:
-        ToolError: it could not be run, or was stopped for going beyond a limit.
+        ToolError: the command could not be run, or was stopped because it exceeded a limit.
     """
     report = await _ask_supervisor(spec)
     if failure := report.get("failure"):
@@ -60,22 +60,22 @@ async def _ask_supervisor(spec: dict[str, Any]) -> dict[str, Any]:
         report = await supervisor.stdout.read()
         await supervisor.wait()
     finally:
-        supervisor.stdin.close()  # which tells it to end the command
-        await _see_off(supervisor)
+        supervisor.stdin.close()  # makes it end the command
+        await _wait_for_end(supervisor)
     try:
         read: dict[str, Any] = json.loads(report)
     except ValueError:
-        raise ToolError("the command's sandbox broke down; it is not known how far the command came") from None
+        raise ToolError("the command's sandbox crashed; it is not known what the command has done") from None
     return read
 
 
-async def _see_off(supervisor: asyncio.subprocess.Process) -> None:
-    """Wait until the supervisor has gone, however often this task is cancelled meanwhile."""
-    gone = asyncio.ensure_future(_wait_or_kill(supervisor))
+async def _wait_for_end(supervisor: asyncio.subprocess.Process) -> None:
+    """Wait until the supervisor has ended, however often this task is cancelled during the wait."""
+    ending = asyncio.ensure_future(_wait_or_kill(supervisor))
     cancelled: asyncio.CancelledError | None = None
-    while not gone.done():
+    while not ending.done():
         try:
-            await asyncio.shield(gone)
+            await asyncio.shield(ending)
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:

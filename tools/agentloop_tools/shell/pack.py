@@ -1,4 +1,4 @@
-"""The pack itself: what it is configured with, and the tool that a model sees. How a command is run is in `command`."""
+"""Shell: the pack, its configuration and its tool. Commands are run in `command`."""
 
 from __future__ import annotations
 
@@ -46,27 +46,28 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class ShellConfig(PackConfig):
-    """What the pack is configured with."""
+    """The configuration of the shell pack."""
 
     root: Path = Field(description="the folder that commands start in and may read")
-    write: bool = Field(default=False, description="whether they may write there")
+    write: bool = Field(default=False, description="whether commands may write in the folder")
     network: bool = Field(
-        default=False, description="whether they may use the network, this machine's own services included"
+        default=False, description="whether commands may use the network, including this machine's own services"
     )
-    sandbox: Literal["auto", "sandlock", "bwrap"] = Field(default="auto", description="what confines them")
-    readable: Words = Field(default=(), description="other paths that they may read, apart from programs")
-    env: Words = Field(default=(), description="the names of variables of this process that they get")
+    sandbox: Literal["auto", "sandlock", "bwrap"] = Field(default="auto", description="the sandbox to use")
+    readable: Words = Field(default=(), description="more paths that commands may read; programs are always readable")
+    env: Words = Field(default=(), description="the names of this process's environment variables to pass on")
     seconds: float = Field(default=60, gt=0, le=3600, description="how long a command may take")
     memory_mb: int = Field(default=1024, ge=16, description="how much memory a command may use")
-    processes: int = Field(default=64, ge=1, description="how many processes it may have at a time")
-    file_size_mb: int = Field(default=100, ge=1, description="how large a file it may write")
+    processes: int = Field(default=64, ge=1, description="how many processes a command may have at a time")
+    file_size_mb: int = Field(default=100, ge=1, description="the size of the largest file a command may write")
     unsafe_host: bool = Field(default=False, description="run without a sandbox, with all the rights of this user")
 
 
 class Shell(ToolPack[ShellConfig]):
-    """Runs programs by argument lists, confined by a sandbox.
+    """Runs programs, given as argument lists, in a sandbox.
 
-    The sandbox is the boundary. Patterns of policies that forbid some programs are none: one program starts another.
+    Only the sandbox is a security boundary. A policy's pattern that denies some programs is not one, because any
+    program can start another.
     """
 
     name = "shell"
@@ -79,7 +80,7 @@ class Shell(ToolPack[ShellConfig]):
         """Yield the tool of one run.
 
         Raises:
-            ConfigurationError: there is no such folder, or no sandbox works here.
+            ConfigurationError: the folder does not exist, or no sandbox works on this machine.
         """
         config = self.config
         root = _find_root(config)
@@ -100,7 +101,7 @@ class Shell(ToolPack[ShellConfig]):
 
 
 class _OpenShell:
-    """The pack in one run."""
+    """The tool of one run."""
 
     def __init__(self, config: ShellConfig, root: Path, sandbox: str) -> None:
         self._config = config
@@ -118,7 +119,7 @@ class _OpenShell:
         if not argv or not argv[0]:
             raise ToolError("argv is empty: give the program and its arguments")
         if _NO_ARGUMENT.search(" ".join(argv)) or sum(map(len, argv)) > _MOST_ARGUMENTS:
-            raise ToolError("argv has a NUL or half a character, or is too long: write a file instead")
+            raise ToolError("argv has a NUL or a lone surrogate character, or is too long: write a file instead")
         return await run_command(self._spec(argv, self._find_folder(folder)))
 
     def _find_folder(self, folder: str) -> str:
@@ -140,7 +141,7 @@ class _OpenShell:
             "root": str(self._root),
             "sandbox": self._sandbox,
             "bwrap": shutil.which("bwrap") if self._sandbox == "bwrap" else "",
-            "readable": [path for path in (*system, *map(os.path.abspath, config.readable)) if os.path.exists(path)],  # noqa: PTH110 - these are text
+            "readable": [path for path in (*system, *map(os.path.abspath, config.readable)) if os.path.exists(path)],  # noqa: PTH110 - the paths are text
             "write": config.write,
             "network": config.network,
             "env": {"PATH": _PATH, "LANG": "C.UTF-8", **inherited},

@@ -1,7 +1,8 @@
-"""The process between the host and a command: it starts the command confined, watches it, and leaves nothing of it.
+"""The process between the host and a command: starts the command in the sandbox, enforces its limits, and ends it.
 
-A script of its own: it reads one line of JSON, the spec, and writes one, the report. When the other end of its
-standard input is closed, because the call was cancelled or the host has died, it ends the command.
+It is a separate program. It reads one line of JSON, the spec, and writes one line of JSON, the report. When its
+standard input is closed, because the call was cancelled or the host has died, it ends the command. At its end no
+process that the command started is left.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ _SET_SUBREAPER, _DROP_BOUNDING, _SET_NO_NEW_PRIVILEGES, _SET_DEATH_SIGNAL = 36, 
 _CAPABILITIES = 64
 _OPEN_FILES = 1024
 
-psutil: Any = import_module("psutil")  # it ships no types
+psutil: Any = import_module("psutil")  # it has no type hints
 
 
 class Output:
-    """The beginning and the end of what a command writes; what lies between is counted and dropped."""
+    """Keeps the beginning and the end of a command's output. The bytes between them are counted and dropped."""
 
     def __init__(self, most: int) -> None:
         self._half = most // 2
@@ -43,7 +44,7 @@ class Output:
         self._dropped = 0
 
     def add(self, data: bytes) -> None:
-        """Take what has been read."""
+        """Add bytes that were read."""
         room = self._half - len(self._head)
         self._head += data[:room]
         self._tail += data[room:]
@@ -52,19 +53,19 @@ class Output:
         del self._tail[:over]
 
     def text(self) -> str:
-        """Return it as text."""
+        """Return the output as text."""
         head, tail = (bytes(part).decode(errors="replace") for part in (self._head, self._tail))
         return f"{head}\n[{self._dropped} bytes left out]\n{tail}" if self._dropped else head + tail
 
 
 class Command:
-    """A command that has been started: its outputs, and how it ended.
+    """A command that has been started.
 
     Attributes:
         outputs: Its standard output and standard error.
-        pid: Its process.
+        pid: The id of its process.
         ended: Set when it has ended.
-        code: Its exit code then, negative for a signal, or None when that is not known.
+        code: Its exit code after the end, negative for a signal, or None if it is not known.
     """
 
     def __init__(self, outputs: list[IO[bytes]], pid: int, wait: Callable[[], int | None]) -> None:
@@ -81,7 +82,7 @@ class Command:
 
 
 def start(spec: dict[str, Any], scratch: str) -> Command:
-    """Start what was ordered, confined as ordered.
+    """Start the command of the spec, in its sandbox.
 
     Raises:
         OSError: the program can't be run.
@@ -98,7 +99,7 @@ def start(spec: dict[str, Any], scratch: str) -> Command:
         resource.setrlimit(resource.RLIMIT_AS, (spec["memory"], spec["memory"]))
         _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
-    process = subprocess.Popen(  # noqa: S603 - running it is what this program is for
+    process = subprocess.Popen(  # noqa: S603 - the purpose of this program
         argv,
         cwd=spec["folder"],
         env=environment,
@@ -113,7 +114,7 @@ def start(spec: dict[str, Any], scratch: str) -> Command:
 
 
 def _start_in_sandlock(spec: dict[str, Any], environment: dict[str, str], scratch: str) -> Command:
-    sandlock: Any = import_module("sandlock")  # it ships no types
+    sandlock: Any = import_module("sandlock")  # it has no type hints
     devices = ["/dev/null", "/dev/zero", "/dev/full"]
     box = sandlock.Sandbox(
         fs_readable=[*spec["readable"], *devices, "/dev/random", "/dev/urandom", spec["root"]],
@@ -143,16 +144,16 @@ def _bwrap_options(spec: dict[str, Any], scratch: str) -> list[str]:
     options = [spec["bwrap"], "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     options += ["--share-net"] if spec["network"] else []
     for path in spec["readable"]:
-        options += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]  # noqa: PTH114, PTH115 - paths are text here
+        options += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]  # noqa: PTH114, PTH115 - the paths are text
     options += ["--proc", "/proc", "--dev", "/dev", "--bind", scratch, scratch]
     options += ["--bind" if spec["write"] else "--ro-bind", spec["root"], spec["root"]]
-    # What is left of the sandbox's own file system would be memory that nothing limits.
+    # The rest of the sandbox's own file system is in memory, and would have no size limit if it were writable.
     options += ["--remount-ro", "/dev", "--remount-ro", "/"]
     return [*options, "--chdir", spec["folder"], "--"]
 
 
 class Supervisor:
-    """Reads a command's output until it ends, and ends it when it goes beyond what was ordered."""
+    """Reads a command's output until it ends, and stops it when it exceeds a limit of the spec."""
 
     def __init__(self, spec: dict[str, Any], command: Command) -> None:
         self._spec = spec
@@ -165,38 +166,38 @@ class Supervisor:
             self._selector.register(stream, selectors.EVENT_READ, output)
 
     def run(self) -> dict[str, Any]:
-        """Return the report, once nothing of the command is left."""
+        """Wait until the command has ended, kill its remaining processes, and return the report."""
         now = time.monotonic()
-        deadline, next_look = now + self._spec["seconds"], now
+        deadline, next_check = now + self._spec["seconds"], now
         stopped = ""
         while not self._command.ended.is_set() and not stopped:
-            left = self._read()
+            host_left = self._read()
             now = time.monotonic()
-            stopped = "cancelled" if left else "seconds" if now > deadline else ""
-            if now > next_look and not stopped:
+            stopped = "cancelled" if host_left else "seconds" if now > deadline else ""
+            if now > next_check and not stopped:
                 stopped = self._find_excess()
-                next_look = time.monotonic() + TICK_SECONDS
+                next_check = time.monotonic() + TICK_SECONDS
         end_everything(self._command.pid)
         self._command.ended.wait(_KILL_SECONDS)
-        self._read()  # what was still in the pipes
+        self._read()  # the rest that is still in the pipes
         texts = [output.text() for output in self._outputs]
         return {"stopped": stopped, "code": self._command.code, "out": texts[0], "err": texts[1]}
 
     def _read(self) -> bool:
-        """Take what there is to read, waiting a moment for it; return whether the host has left."""
-        left = False
+        """Read output, waiting a moment for it, and return whether the host has closed standard input."""
+        host_left = False
         for key, _ in self._selector.select(TICK_SECONDS):
             if key.data is None:
-                left = not os.read(0, 1)
+                host_left = not os.read(0, 1)
                 continue
             data = os.read(key.fd, _CHUNK)
             key.data.add(data)
             if not data:
                 self._selector.unregister(key.fileobj)
-        return left
+        return host_left
 
     def _find_excess(self) -> str:
-        """Return which limit all of the command's processes together are beyond, or ""."""
+        """Return the limit that all of the command's processes together exceed, or ""."""
         tree = descendants()
         if len(tree) > self._spec["processes"]:
             return "processes"
@@ -208,15 +209,17 @@ class Supervisor:
 
 
 def descendants() -> list[Any]:
-    """Return all processes below this one; being their reaper, it has those too whose parents have gone."""
+    """Return all descendants of this process. As their reaper it gets those too whose parents have ended."""
     return list(psutil.Process().children(recursive=True))
 
 
 def end_everything(command: int) -> None:
-    """Kill and reap all processes below this one, by group, so that one that forks is not outrun.
+    """Kill and reap all descendants of this process.
+
+    They are killed by process group, so that a process that forks all the time can't escape.
 
     Args:
-        command: The process that is waited for elsewhere.
+        command: The id of the command's process, which is reaped elsewhere.
     """
     deadline = time.monotonic() + _KILL_SECONDS
     while (left := descendants()) and time.monotonic() < deadline:
@@ -241,19 +244,19 @@ def _prctl(option: int, value: int) -> None:
 
 
 def confine_itself(spec: dict[str, Any]) -> None:
-    """Take on what holds for all that is started from here: limits, no privileges, and being the reaper of all."""
+    """Set what this process's children inherit: the limits and no new privileges. Also become their reaper."""
     _prctl(_SET_SUBREAPER, 1)
     _prctl(_SET_NO_NEW_PRIVILEGES, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_size"], spec["file_size"]))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    if spec["sandbox"] == "sandlock":  # which leaves root most of its privileges, where bwrap drops them all
+    if spec["sandbox"] == "sandlock":  # sandlock leaves root most capabilities, while bwrap drops them all
         for capability in range(_CAPABILITIES):
             _prctl(_DROP_BOUNDING, capability)
 
 
 def main() -> None:
-    """Carry out one spec."""
+    """Run the command of one spec."""
     spec = json.loads(sys.stdin.buffer.readline())
     scratch = tempfile.mkdtemp(prefix="agentloop-")
     try:

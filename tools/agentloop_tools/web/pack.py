@@ -1,4 +1,4 @@
-"""Web: the pack, and what it is in one run."""
+"""Web: the pack, and its tools in one run."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 class Web(ToolPack[WebConfig]):
-    """Pages of the web as Markdown, and web search.
+    """Fetches web pages as Markdown, and searches the web.
 
     Args:
-        config: What may be fetched, and who searches.
-        backend: Who searches, in place of what the configuration says.
-        resolve: Gives the addresses of a host, in place of the system's resolver.
+        config: The allowed hosts, the limits and the search backend.
+        backend: A search backend that is used in place of the configured one.
+        resolve: Returns the addresses of a host, in place of the system's resolver.
     """
 
     name = "web"
@@ -64,7 +64,7 @@ class Web(ToolPack[WebConfig]):
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Yield the tools of a run, which remember its latest pages so that going on in one costs nothing."""
+        """Yield the tools of a run. The latest pages are kept, so that reading on in a page does not fetch it again."""
         if importlib.util.find_spec("trafilatura") is None:
             raise ConfigurationError("the pack 'web' needs the package trafilatura", hint=describe_install("web"))
         config = self.config
@@ -89,12 +89,12 @@ class Web(ToolPack[WebConfig]):
 
 
 class Reading:
-    """The pages of one run.
+    """Fetches pages for one run.
 
     Args:
-        config: How much of a page, and for how long.
+        config: The limits on size and time.
         host_rules: The hosts that may be fetched from.
-        resolve: Gives the addresses of a host, or None for the system's resolver.
+        resolve: Returns the addresses of a host, or None for the system's resolver.
     """
 
     def __init__(self, config: WebConfig, host_rules: HostRules, resolve: Resolve | None) -> None:
@@ -120,7 +120,7 @@ class Reading:
         title = f"# {page.title[:_QUERY_CHARACTERS]}\n" if page.title else ""
         head = f"{title}{page.url[:2_000]} (characters {start:,} to {end:,} of {total:,})\n\n"
         if not total:
-            return f"{head}The page has no text; it may be made by a program in the browser."
+            return f"{head}The page has no text; it may be made by a script in the browser."
         more = f"\n\n[It goes on: fetch the same url with start={end}]" if end < total else ""
         return f"{head}{page.text[start:end]}{more}"
 
@@ -137,7 +137,7 @@ class Reading:
         return page
 
     def _end(self, text: str, start: int) -> int:
-        """Return where a part ends: between lines, if there is an end of one in its last third."""
+        """Return where a part of the text ends: at a line end, if there is one in the last third of the part."""
         most = self._config.page_characters
         end = start + most
         if end >= len(text):
@@ -147,7 +147,7 @@ class Reading:
 
     @cached_property
     def _fetcher(self) -> Fetcher:
-        from agentloop import Fetcher  # noqa: PLC0415 - 0.15 s that the first fetch pays
+        from agentloop import Fetcher  # noqa: PLC0415 - it takes 0.15 s, so only the first fetch imports it
 
         fetcher = Fetcher(
             max_bytes=self._config.max_bytes,
@@ -161,10 +161,10 @@ class Reading:
 
 
 class Searching:
-    """The searches of one run.
+    """Searches for one run.
 
     Args:
-        backend: Who searches.
+        backend: The search backend.
         count: How many results are returned.
     """
 
@@ -179,10 +179,10 @@ class Searching:
         Args:
             query: What to search for.
         """
-        asked = _CONTROLS.sub(" ", query).strip()[:_QUERY_CHARACTERS]
-        if not asked:
+        cleaned = _CONTROLS.sub(" ", query).strip()[:_QUERY_CHARACTERS]
+        if not cleaned:
             raise ToolError("there is nothing to search for: give a query")
-        found = tidy(await self._backend.search(asked, self._count), self._count)
+        found = tidy(await self._backend.search(cleaned, self._count), self._count)
         if not found:
             raise ToolError("nothing was found; try other words")
         return [asdict(each) for each in found]
