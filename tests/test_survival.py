@@ -1125,7 +1125,7 @@ def test_what_is_no_conversation_raises_before_any_request(way, said, history, m
         (lambda: Agent("ovh:any", policy="ask"), "policy can't be a str"),
         (lambda: Policy(ask="delete_*"), "one string in place of a collection of patterns"),
         (lambda: Policy(deny="delete_*"), "one string in place of a collection of patterns"),
-        (lambda: Message("developer", "hi"), "no role 'developer'"),
+        (lambda: Message("developer", "hi"), "the role 'developer'"),
         (lambda: Message("user", ["hi"]), "neither text nor a tuple"),
         (lambda: Message("user", ("hi",)), "neither text nor a tuple"),
         (lambda: Message("user", None), "neither text nor a tuple"),
