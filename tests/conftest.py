@@ -55,6 +55,12 @@ def nothing_learned_before(nothing_is_left_open, caches, monkeypatch):
 
 
 @pytest.fixture
+def uncovered():
+    """The environment for a program whose coverage is not asked for: to measure it takes as long as to run it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
+@pytest.fixture
 def one_core():
     """Give what this thread starts one core, so that the embedded model reads a prompt with one thread.
 

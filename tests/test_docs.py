@@ -17,11 +17,14 @@ pytestmark = pytest.mark.usefixtures("one_core")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=600, check=False)
+@pytest.fixture
+def run(uncovered):
+    """Return a function that runs Python with these arguments."""
+    options = {"capture_output": True, "text": True, "timeout": 600, "env": uncovered}
+    return lambda *arguments: subprocess.run([sys.executable, *arguments], check=False, **options)
 
 
-def test_the_readmes_first_program_is_near_the_top_and_prints_what_the_readme_says():
+def test_the_readmes_first_program_is_near_the_top_and_prints_what_the_readme_says(run):
     before = README.partition("```python")[0]
     assert before.count("\n") + PROGRAMS[0].count("\n") <= 25
     promised = re.search(r"```\n\n```\n(.*?)```", README, re.DOTALL).group(1)
@@ -29,7 +32,7 @@ def test_the_readmes_first_program_is_near_the_top_and_prints_what_the_readme_sa
     assert (done.stdout, done.stderr) == (promised, "")
 
 
-def test_the_readmes_other_programs_run_as_far_as_they_can_without_a_key():
+def test_the_readmes_other_programs_run_as_far_as_they_can_without_a_key(run):
     assert len(PROGRAMS) > 1
     for program in PROGRAMS[1:]:
         done = run("-c", program)
@@ -37,7 +40,7 @@ def test_the_readmes_other_programs_run_as_far_as_they_can_without_a_key():
 
 
 @pytest.mark.parametrize("example", EXAMPLES[1:], ids=lambda path: path.stem)  # test_local.py runs the first
-def test_every_example_runs(example):
+def test_every_example_runs(example, run):
     done = run(str(example))
     assert done.returncode == 0, done.stderr
     assert done.stdout
