@@ -7,9 +7,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from agentloop.wire.profile.lessons import LESSONS
+
+pytest_plugins = ["leaks"]
 
 # A shell starts a job in the background with Ctrl-C ignored, and so would be every program that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,17 +34,30 @@ settings.load_profile("test")
 TESTS = count(1)
 
 
+def pytest_collection_modifyitems(items):
+    """Let property tests cover nothing: a branch has a test that somebody wrote for it, and they take half the time."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session")
 def caches(tmp_path_factory):
     return tmp_path_factory.mktemp("caches")
 
 
 @pytest.fixture(autouse=True)
-def nothing_learned_before(caches, monkeypatch):
+def nothing_learned_before(nothing_is_left_open, caches, monkeypatch):
     """Ports are used again, so what was learned about one test's server is not true of another's."""
     LESSONS.clear()
     monkeypatch.setenv("AGENTLOOP_CACHE", str(caches / str(next(TESTS)) / "learned.json"))
     monkeypatch.setenv("AGENTLOOP_CONFIG", "")
+
+
+@pytest.fixture
+def uncovered():
+    """The environment for a program whose coverage is not asked for: to measure it takes as long as to run it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from functools import cache
 from pathlib import Path
 from time import monotonic
 
+from leaks import LASTING
+
 PATIENCE_SECONDS = 60
 
 _PARENT = """
@@ -61,6 +63,7 @@ def _parent() -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", _PARENT]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     atexit.register(process.communicate)  # closes its input, which ends it
+    LASTING.add(process.pid)
     return process
 
 

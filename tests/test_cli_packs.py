@@ -379,7 +379,7 @@ def test_effects_in_words():
 # --- one's own ---
 
 
-def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monkeypatch, request):
+def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monkeypatch, request, uncovered):
     monkeypatch.chdir(tmp_path)
     status, out, err = invoke("packs", "new", "word-counts")
     folder = tmp_path / "agentloop-word-counts"
@@ -390,7 +390,7 @@ def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monk
     commands = (["mypy"], ["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"])
     # What mypy finds out about agentloop itself is kept for the next time; that takes longer than all the rest.
     known = request.config.cache.mkdir("new_package") if hasattr(request.config, "cache") else tmp_path / "cache"
-    environment = {**os.environ, "MYPY_CACHE_DIR": str(known)}
+    environment = {**uncovered, "MYPY_CACHE_DIR": str(known)}
     with ThreadPoolExecutor() as pool:
         for done in pool.map(lambda command: run_module(command, folder, environment), commands):
             assert done.returncode == 0, done.stdout + done.stderr

@@ -20,11 +20,14 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 pytestmark = pytest.mark.usefixtures("one_core")
 
 
-def run(*arguments):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=600, check=False)
+@pytest.fixture
+def run(uncovered):
+    """Return a function that runs Python with these arguments."""
+    options = {"capture_output": True, "text": True, "timeout": 600, "env": uncovered}
+    return lambda *arguments: subprocess.run([sys.executable, *arguments], check=False, **options)
 
 
-def test_the_readmes_first_program_is_near_the_top_and_prints_what_the_readme_says():
+def test_the_readmes_first_program_is_near_the_top_and_prints_what_the_readme_says(run):
     before = README.partition("```python")[0]
     assert before.count("\n") + PROGRAMS[0].count("\n") <= 25
     promised = re.search(r"```\n\n```\n(.*?)```", README, re.DOTALL).group(1)
@@ -39,7 +42,7 @@ def find_other_programs():
 
 
 @pytest.mark.parametrize("program", [pytest.param(program, id=name) for name, program in find_other_programs()])
-def test_every_other_program_runs_as_far_as_it_can_without_a_key(program):
+def test_every_other_program_runs_as_far_as_it_can_without_a_key(run, program):
     done = run("-c", program)
     assert done.returncode == 0, done.stderr
 
@@ -50,7 +53,7 @@ def test_the_readme_is_short_and_links_to_every_document():
 
 
 @pytest.mark.parametrize("example", EXAMPLES[1:], ids=lambda path: path.stem)  # test_local.py runs the first
-def test_every_example_runs(example):
+def test_every_example_runs(example, run):
     done = run(str(example))
     assert done.returncode == 0, done.stderr
     assert done.stdout

@@ -827,8 +827,6 @@ def test_a_run_that_was_stored_under_former_names_is_read():
     renamed = {"landing": stored.pop("final_turn_reason"), "misfits": stored.pop("output_failures")}
     flags = {"nudged": True, "pressed": False, "forming": False, "unfit": stored.pop("output_invalid")}
     assert Run.from_json(json.dumps(stored | renamed | flags)) == run
-    )
-    assert Run.from_json(json.dumps(former)) == run
 
 
 @pytest.mark.parametrize("stored", ["", "[]", "3", '{"nudged": true'])
