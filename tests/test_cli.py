@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -482,20 +481,6 @@ def test_a_tool_that_does_not_mean_to_be_strict_is_no_mistake_but_its_faults_are
 
 
 # --- as a process ---
-
-
-def test_help_is_there_at_once():
-    # Measuring coverage in the child would be measured along.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-
-    def seconds():
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        process = spawn(["--help"], stdout=subprocess.DEVNULL, env=environment)
-        assert process.wait(PATIENCE_SECONDS) == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    assert min(seconds() for _ in range(3)) < 0.3
 
 
 HELPS = [[], ["run"], ["models"], ["probe"], ["tools", "check"], ["profile", "show"], ["profile", "forget"]]

@@ -69,8 +69,9 @@ class Dialog:
                     return Reject((self._ask("why, for the model (may be empty)? ") or "").strip())
                 case "e" | "edit":
                     edited = self._edit(request)
-                    if edited is not None:
-                        return Approve(edited)
+                    if edited is None:
+                        continue
+                    return Approve(edited)
                 case _:
                     pass
 
