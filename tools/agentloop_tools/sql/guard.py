@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable
 
 from agentloop_tools.sql.answer import Deadline
@@ -70,11 +69,11 @@ def guard(connection: sqlite3.Connection, deadline: Deadline) -> None:
 
 def _watch(deadline: Deadline) -> Callable[[], int]:
     """Return what looks at the clock, and now and then at the disk, which a sort without end would fill."""
-    before, next_look = _free_bytes(), 0.0
+    before, next_look = _free_bytes(), deadline.clock()
 
     def look() -> int:
         nonlocal next_look
-        now = time.monotonic()
+        now = deadline.clock()
         if now >= next_look:
             next_look = now + _LOOK_SECONDS
             if before - _free_bytes() > _MOST_ON_DISK:

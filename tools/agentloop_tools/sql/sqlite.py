@@ -7,7 +7,7 @@ pass.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class SqliteFile:
 
     Args:
         path: Of the file, which has to be there.
+        clock: Tells the time in seconds.
 
     Raises:
         ConfigurationError: there is no such file, or it is no database.
@@ -32,14 +33,14 @@ class SqliteFile:
 
     host = ""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Callable[[], float]) -> None:
         file = Path(path)
         try:
             if not file.is_file():
                 raise ConfigurationError(f"there is no database file {file.name!r}")
             # A URI of the whole path, so that `?mode=rwc` in a name stays a part of the name.
             self._address = f"{file.resolve().as_uri()}?mode=ro"
-            with self._connect(Deadline(_BUSY_SECONDS)):
+            with self._connect(Deadline(_BUSY_SECONDS, clock)):
                 pass
         except (sqlite3.Error, ToolError, OSError, ValueError) as error:
             raise ConfigurationError(f"{file.name[:80]!r} can't be read as a SQLite database: {error}") from None
