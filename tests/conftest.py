@@ -3,12 +3,13 @@
 import os
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-from agentloop.wire.lessons import LESSONS
+from agentloop.wire.profile.lessons import LESSONS
 
 # A shell starts a job in the background with Ctrl-C ignored, and so would be every program that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -18,14 +19,43 @@ if sys.platform == "linux":
 
     os.environ["PATH"] += os.pathsep + str(Path(bwrap_path()).parent)
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("patient", parent=settings(), deadline=None)
-settings.load_profile("patient")
+# What fails must fail again, on any machine: so the examples are always the same, and how long they take says nothing.
+settings.register_profile(
+    "test", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+# What `make fuzz` finds becomes an `@example`.
+settings.register_profile(
+    "fuzz", derandomize=False, print_blob=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("test")
+
+TESTS = count(1)
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory):
+    return tmp_path_factory.mktemp("caches")
 
 
 @pytest.fixture(autouse=True)
-def nothing_learned_before(tmp_path_factory, monkeypatch):
+def nothing_learned_before(caches, monkeypatch):
     """Ports are used again, so what was learned about one test's server is not true of another's."""
     LESSONS.clear()
-    monkeypatch.setenv("AGENTLOOP_CACHE", str(tmp_path_factory.mktemp("cache") / "learned.json"))
+    monkeypatch.setenv("AGENTLOOP_CACHE", str(caches / str(next(TESTS)) / "learned.json"))
     monkeypatch.setenv("AGENTLOOP_CONFIG", "")
+
+
+@pytest.fixture
+def one_core():
+    """Give what this thread starts one core, so that the embedded model reads a prompt with one thread.
+
+    With two, each waits for the other in a spin while a second test has its core, which takes three times as long.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(cores)[worker % len(cores)]})
+    yield
+    os.sched_setaffinity(0, cores)

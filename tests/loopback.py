@@ -29,7 +29,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal, Self, TypeAlias
 
 JsonObject: TypeAlias = dict[str, Any]
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 CUT: Final = "cut"
 
 

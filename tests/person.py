@@ -30,8 +30,8 @@ PATIENCE_SECONDS = 60
 
 _PARENT = """
 import json, os, signal, sys
-import agentloop.cli.call_command, agentloop.cli.chat_command, agentloop.cli.run_command
-import agentloop.transport.connection, agentloop.transport.deadline, agentloop.packs.config
+import agentloop.cli.commands.tools_call, agentloop.cli.commands.chat, agentloop.cli.commands.run
+import agentloop.endpoint.transport.connection, agentloop.endpoint.transport.deadline, agentloop.packs.config
 import anyio._backends._asyncio, openai.resources.responses
 from agentloop.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)

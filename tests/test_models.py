@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
-from agentloop import catalogue as catalogues
-from agentloop.catalogue import ModelCard, read_catalogue
 from agentloop.cli import main
-from agentloop.wire.providers import PROVIDERS
+from agentloop.endpoint import catalogue as catalogues
+from agentloop.endpoint.catalogue import ModelCard, read_catalogue
+from agentloop.wire.profile.providers import PROVIDERS
 from any_json import any_json
 from loopback import CUT, Gate, Loopback, Reply, error_reply, html_reply, json_reply
 
@@ -133,7 +133,7 @@ def test_the_catalogue_is_a_table_of_what_each_model_can_do(invoke, published, m
     )
     assert err == snapshot("""\
 note: 1 of 5 entries have no name and are left out
-note: left out, as they write no text: 1; --json has them all
+note: 1 not shown because they write no text; --json shows all models
 """)
     [request] = server.requests
     assert (request.method, request.path) == ("GET", "/rest/v1/models_v2")
@@ -169,7 +169,7 @@ def test_a_catalogue_of_another_shape_is_named_and_what_it_holds_is_shown(invoke
         status, out, err = invoke("models", "ovh")
     assert status == 0
     assert out.split()[-1] == "gpt-oss-20b"
-    assert "no longer says what its models can do, or says it otherwise" in err
+    assert "does not say what its models can do, or its format has changed" in err
 
 
 def test_other_providers_and_servers_are_asked_for_their_models(invoke, monkeypatch):

@@ -10,7 +10,7 @@ import structlog
 
 from agentloop import Agent, Notice, Retrying, ServerError, ToolCall, ToolResult, tool
 from agentloop.events import TextDelta, ToolFinished, ToolStarted
-from agentloop.observe import open_log
+from agentloop.runtime.observe import open_log
 from agentloop.testing import ScriptedEndpoint, call
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop import Agent, ConfigurationError, Effects, ToolError
+from agentloop import Agent, ConfigurationError, Effects, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.calculate import Calculate
 from agentloop_tools.calculate.units import _load_registry
@@ -227,19 +227,19 @@ def test_units_are_converted(amount, from_unit, to_unit, result):
         ("1", "foo", "m", "not defined"),
         ("1", "degC", "m", "Cannot convert"),
         ("1", "USD", "EUR", "not defined"),
-        ("1", "", "m", "is no unit"),
-        ("1", "5 m", "m", "is no unit"),
-        ("1", "m**9999999999", "m", "is no unit"),
-        ("1", "9**9**9", "m", "is no unit"),
-        ("1", "1e999*m", "m", "is no unit"),
-        ("1", "m" * 5000, "m", "is no unit"),
-        ("1", "__import__('os').system('x')", "m", "is no unit"),
-        ("1", "m.__class__", "m", "is no unit"),
-        ("1", "m__class__", "m", "is no unit"),
+        ("1", "", "m", "is not a unit"),
+        ("1", "5 m", "m", "is not a unit"),
+        ("1", "m**9999999999", "m", "is not a unit"),
+        ("1", "9**9**9", "m", "is not a unit"),
+        ("1", "1e999*m", "m", "is not a unit"),
+        ("1", "m" * 5000, "m", "is not a unit"),
+        ("1", "__import__('os').system('x')", "m", "is not a unit"),
+        ("1", "m.__class__", "m", "is not a unit"),
+        ("1", "m__class__", "m", "is not a unit"),
         ("1", "m**99**99**99", "m", "too large"),
         ("1", "(((((((m", "m", "can't be read as a unit"),
         ("1", "/", "m", "can't be read as a unit"),
-        ("1 < 2", "m", "km", "a comparison is no number"),
+        ("1 < 2", "m", "km", "a comparison is not a number"),
         ("nan", "m", "km", "'nan' is not known"),
     ],
 )
@@ -263,7 +263,7 @@ def test_without_pint_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pint", None)
     with pytest.raises(ConfigurationError) as caught:
         PACK.convert("1", "m", "km")
-    assert caught.value.hint == "pip install 'agentloop[calculate]'"
+    assert caught.value.hint == describe_install("calculate")
 
 
 def test_the_tools_only_compute():

@@ -155,7 +155,7 @@ def test_one_file_does_not_take_all_places(root, search):
 
 
 def test_nothing_is_found_in_words(root, search):
-    assert search()("anything") == "Nothing fits."
+    assert search()("anything") == "Nothing was found."
     with pytest.raises(ToolError, match="no words"):
         search()("?!  --")
 
@@ -173,7 +173,7 @@ def test_only_what_is_included_is_searched(root, search):
 
 def test_large_files_are_found_by_name_only(root, search):
     put(root, "huge.txt", "needle " * 1_000)
-    assert search(max_bytes=1_000)("needle") == "Nothing fits."
+    assert search(max_bytes=1_000)("needle") == "Nothing was found."
     assert "huge.txt" in search(max_bytes=1_000)("huge")
 
 
@@ -190,7 +190,7 @@ def test_links_pipes_devices_and_what_they_lead_to_are_left_out(root, tmp_path, 
     os.mkfifo(root / "pipe.txt")
     put(root, "inside.txt", "needle")
     assert places(search()("needle")) == ["inside.txt:1-1"]
-    assert search()("environment pipe link outside secret") == "Nothing fits."
+    assert search()("environment pipe link outside secret") == "Nothing was found."
     with open_tree(root) as opened:
         assert [found.path for found in opened.walk(1_000, ignore=True, is_over=lambda: False)] == ["inside.txt"]
 
@@ -206,7 +206,7 @@ def test_links_pipes_devices_and_what_they_lead_to_are_left_out(root, tmp_path, 
 @example(path="a/../../f.txt")
 @example(path="up/f.txt")
 @example(path="/etc/passwd")
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_the_path_no_file_outside_is_opened(root, tmp_path, opener, path):
     if not (root / "link").is_symlink():
         put(root, "a/f.txt", "in")
@@ -275,7 +275,7 @@ def test_another_file_system_below_is_not_entered(root, search, monkeypatch):
         return os.stat_result([*status[:2], status.st_dev + 1, *status[3:]])
 
     monkeypatch.setattr(tree.os, "fstat", elsewhere)
-    assert search()("needle") == "Nothing fits."
+    assert search()("needle") == "Nothing was found."
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_another_file_system_below_is_not_entered(root, search, monkeypatch):
 )
 def test_secrets_and_what_tools_keep_are_left_out(root, search, name):
     put(root, name, "needle")
-    assert search(ignore=False)("needle") == "Nothing fits."
+    assert search(ignore=False)("needle") == "Nothing was found."
 
 
 def test_what_ignore_files_name_is_left_out(root, search):
@@ -474,7 +474,7 @@ def test_a_pdf_that_there_was_no_time_for_is_read_at_the_next_search(root, searc
 def test_a_pdf_that_is_gone_when_it_is_its_turn_is_found_by_nothing(root, search, monkeypatch):
     put(root, "a.pdf", make_pdf("needle"))
     monkeypatch.setattr(update, "can_read_pdf", lambda: (root / "a.pdf").unlink() is None)
-    assert search()("needle a") == "Nothing fits."
+    assert search()("needle a") == "Nothing was found."
 
 
 def test_without_the_extra_and_above_a_size_pdfs_are_found_by_name(root, search, monkeypatch):
@@ -575,7 +575,7 @@ def test_a_large_tree_is_indexed_over_several_searches(root, search, monkeypatch
     monkeypatch.setattr(update.Update, "_read", lambda self, found: clock.pass_seconds(0.25) or real(self, found))
     first = find("needle00 needle59")
     assert places(first) == ["00.txt:1-1"]
-    assert first.endswith("Indexing is not finished: the same search again goes on with it and may find more.")
+    assert first.endswith("Indexing is not finished: repeat the search to continue it; it may find more.")
     answers = [find("needle00 needle59") for _ in range(3)]
     assert sorted(places(answers[-1])) == ["00.txt:1-1", "59.txt:1-1"]
     assert "not finished" not in answers[-1]
@@ -593,7 +593,7 @@ def test_time_is_looked_at_where_no_file_is_found(root, search, monkeypatch):
         return real(self, folder, text)
 
     monkeypatch.setattr(Ignored, "deeper", read_slowly)
-    assert search(update_seconds=5, clock=clock)("needle").endswith("goes on with it and may find more.")
+    assert search(update_seconds=5, clock=clock)("needle").endswith("may find more.")
     assert len(read) < 10
 
 
@@ -631,7 +631,7 @@ def test_an_index_within_the_folder_does_not_index_itself(root, search):
     put(root, "a.txt", "needle")
     find = search(index=root / "index")
     assert places(find("needle")) == places(find("needle")) == ["a.txt:1-1"]
-    assert find("agentloop") == "Nothing fits."
+    assert find("agentloop") == "Nothing was found."
 
 
 def test_only_its_owner_can_read_the_index(root, tmp_path, search):

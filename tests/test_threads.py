@@ -5,7 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from agentloop.threads import DaemonThreads, Outcome, ThreadCall
+from agentloop.runtime.threads import DaemonThreads, Outcome, ThreadCall
 
 PATIENCE_SECONDS = 60  # for what would never end
 

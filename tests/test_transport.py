@@ -7,12 +7,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
 from agentloop.agent import Agent
+from agentloop.endpoint.transport import HttpTransport, RetryPolicy, Transport, is_retryable
 from agentloop.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -29,7 +31,6 @@ from agentloop.errors import (
     UnreachableError,
 )
 from agentloop.events import Notice, Retrying
-from agentloop.transport import HttpTransport, RetryPolicy, Transport, is_retryable
 from agentloop.wire.profile import Endpoint
 from loopback import (
     CUT,
@@ -531,6 +532,21 @@ async def test_a_client_that_can_not_be_made_is_the_users_mistake(connect, ask, 
     assert "proxy" in raised.value.hint
 
 
+@both_ways
+async def test_certificates_are_read_once_until_other_files_are_named(connect, ask, monkeypatch, tmp_path):
+    file = tmp_path / "certificates.pem"
+    file.write_text(certifi.contents())
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    async with Loopback([json_reply({})] * 2) as server:
+        await ask(connect(server.base_url))
+        file.unlink()
+        await ask(connect(server.base_url))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(ConfigurationError, match="No such file") as raised:
+        await ask(connect(NOBODY_THERE))
+    assert "SSL_CERT" in raised.value.hint
+
+
 # --- event loops ---
 
 
@@ -591,7 +607,7 @@ async def test_a_pool_whose_opening_was_cancelled_is_opened_anew(connect):
 
 
 def test_importing_the_transport_imports_neither_the_sdk_nor_tenacity():
-    code = "import sys, agentloop.transport; print({'openai', 'httpx2', 'tenacity'} & sys.modules.keys())"
+    code = "import sys, agentloop.endpoint.transport; print({'openai', 'httpx2', 'tenacity'} & sys.modules.keys())"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=90)
     assert out.stdout == "set()\n"
 

@@ -1,0 +1,182 @@
+"""Holds the connections of one event loop to an endpoint. This is the only module that uses the openai SDK.
+
+The first request imports it. Exceptions of the SDK and its HTTP client become agentloop's own here. Nothing is sent
+twice here: `retry` decides when to send again.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+import openai
+
+from agentloop.endpoint.transport.deadline import Deadline
+from agentloop.errors import ConfigurationError, EndpointError, EndpointTimeoutError, ReplyError, UnreachableError
+from agentloop.wire.profile import Endpoint
+from agentloop.wire.profile.failures import read_error
+
+if TYPE_CHECKING:
+    from openai._models import FinalRequestOptions
+
+CONNECT_SECONDS = 10.0
+# Tools run between the requests of a run. A connection that is closed in that time costs a TLS handshake.
+IDLE_SECONDS = 30.0
+CONNECTIONS = 1000
+WARNING_HEADER = "x-warning"  # OVHcloud, of models that will be taken out of service
+
+
+class Connection:
+    """The SDK's client for one endpoint on one event loop, with its pool.
+
+    Args:
+        endpoint: The endpoint.
+        warn: Called with the warning of each reply that has one.
+
+    Raises:
+        ConfigurationError: no client can be created for this base_url in this environment.
+    """
+
+    def __init__(self, endpoint: Endpoint, warn: Callable[[str], None]) -> None:
+        url = urlsplit(endpoint.base_url)
+        self._where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+        self._timeout_seconds = endpoint.timeout_seconds
+        self._warn = warn
+        self._base_url = endpoint.base_url.rstrip("/")
+        self._lifetime = self._live()
+        try:
+            self._client = _Client(
+                base_url=endpoint.base_url,
+                api_key=endpoint.api_key or "anonymous",  # the SDK insists on one
+                max_retries=0,
+                http_client=_http_client(endpoint),
+            )
+        except (httpx2.InvalidURL, ValueError, OSError, ImportError) as error:
+            raise ConfigurationError(
+                f"no connection can be made to {self._where}: {error}",
+                hint="check base_url, and the proxy and SSL_CERT_* variables of the environment",
+            ) from error
+
+    async def open(self) -> None:
+        """Bind the connections to the running event loop, which closes them when it shuts down.
+
+        At its end `asyncio.run` closes the open asynchronous generators while the loop can still close sockets. So no
+        socket is leaked even if `aclose` is never called.
+        """
+        await anext(self._lifetime)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._lifetime.aclose()
+
+    async def _live(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self._client.close()
+
+    async def send(self, path: str, body: bytes) -> bytes:
+        """Post the body and return the whole reply."""
+        with self._our_errors(), Deadline(self._timeout_seconds):
+            response = await self._post(path, body, stream=False)
+        return response.content
+
+    async def stream(self, path: str, body: bytes) -> AsyncGenerator[bytes]:
+        """Post the body and yield the decompressed reply as it arrives."""
+        with self._our_errors(), Deadline(self._timeout_seconds) as deadline:
+            response = await self._post(path, body, stream=True)
+            try:
+                async with aclosing(response.aiter_bytes()) as chunks:
+                    async for chunk in chunks:
+                        deadline.pause()
+                        yield chunk
+                        deadline.go_on()
+            finally:
+                await response.aclose()
+
+    async def _post(self, path: str, body: bytes, *, stream: bool) -> httpx2.Response:
+        # With `cast_to=Response` the SDK returns the response unchanged, streamed or not.
+        response = await self._client.post(self._base_url + path, cast_to=httpx2.Response, content=body, stream=stream)
+        warning = response.headers.get(WARNING_HEADER)
+        if warning:
+            self._warn(warning)
+        return response
+
+    @contextmanager
+    def _our_errors(self) -> Generator[None]:
+        try:
+            yield
+        except openai.APIStatusError as error:
+            raise _refusal(error.response) from None
+        except TimeoutError as error:
+            raise EndpointTimeoutError(
+                f"{self._where} gave no whole reply within {self._timeout_seconds:g} s",
+                hint="give the Endpoint a longer timeout_seconds, or ask the model for less",
+            ) from error
+        except (openai.APIConnectionError, httpx2.HTTPError, OSError, anyio.EndOfStream) as error:
+            cause = error.__cause__ or error  # the SDK only says "Connection error."
+            raise UnreachableError(
+                f"the connection to {self._where} failed: {str(cause) or type(cause).__name__}",
+                hint="check that the server is running and that base_url is right",
+            ) from error
+
+
+class _Client(openai.AsyncOpenAI):
+    """The SDK's client, which sends only the headers of its HTTP client.
+
+    By itself the SDK adds headers from OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, which are meant for
+    another endpoint, and a description of this machine. Building a request would also take 60 µs longer, a tenth of
+    what a request costs. The method is private to the SDK. If a later SDK has none, its headers are sent again, and
+    nothing else changes.
+    """
+
+    def _build_request(self, options: FinalRequestOptions, *, retries_taken: int = 0) -> httpx2.Request:  # noqa: ARG002 - it is told of retries, and makes none
+        content = cast("bytes", options.content)
+        return httpx2.Request(options.method, _url(options.url), content=content, headers=self._client.headers)
+
+
+@lru_cache(maxsize=64)
+def _url(text: str) -> httpx2.URL:
+    return httpx2.URL(text)
+
+
+def _http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
+    headers = httpx2.Headers({"Accept": "application/json", "User-Agent": "agentloop"})
+    if endpoint.api_key is not None:
+        headers["Authorization"] = f"Bearer {endpoint.api_key}"
+    headers.update(endpoint.headers)
+    headers["Content-Type"] = "application/json"
+    return httpx2.AsyncClient(
+        headers=headers,
+        verify=_read_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+        # `Deadline` times the whole request, which is cheaper than one timer per read.
+        timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+        limits=httpx2.Limits(
+            max_connections=CONNECTIONS, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS
+        ),
+        # A redirected POST becomes a GET, and would send the endpoint's own headers to another host.
+        follow_redirects=False,
+    )
+
+
+@lru_cache(maxsize=8)
+def _read_certificates(*_: str | None) -> ssl.SSLContext:
+    """Read the certificates that these variables name, which takes 40 ms, once for all connections of this process."""
+    return httpx2.create_ssl_context()
+
+
+def _refusal(response: httpx2.Response) -> EndpointError:
+    if response.has_redirect_location:
+        return ReplyError(
+            f"the endpoint redirects to {response.headers['location']}",
+            hint="give the Endpoint the base_url to which it redirects",
+            status=response.status_code,
+        )
+    return read_error(response.status_code, response.headers, response.content)
