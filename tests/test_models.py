@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from itertools import chain, repeat
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,11 @@ from agentloop.endpoint.catalogue import ModelCard, read_catalogue
 from agentloop.wire.profile.providers import PROVIDERS
 from any_json import any_json
 from loopback import CUT, Gate, Loopback, Reply, error_reply, html_reply, json_reply
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    monkeypatch.setattr(catalogues, "TIMEOUT_SECONDS", 60.0)  # a busy machine may take longer than a user waits
 
 
 @pytest.fixture
@@ -242,12 +248,12 @@ def test_a_key_that_no_header_can_hold_is_a_mistake(invoke, monkeypatch):
 
 
 def test_a_server_that_trickles_is_not_waited_for(invoke, monkeypatch):
-    now = iter(range(0, 100, 6))
+    now = chain([0.0], repeat(catalogues.TIMEOUT_SECONDS + 1))
     monkeypatch.setattr(catalogues, "monotonic", lambda: next(now))
     with Loopback.in_thread(lambda request: Reply([b" "] * 9)) as server:
         status, _, err = invoke("models", "--base-url", server.base_url)
     assert status == 4
-    assert "gave no answer within 10 s" in err
+    assert f"gave no answer within {catalogues.TIMEOUT_SECONDS:g} s" in err
 
 
 MISTAKES = {

@@ -31,6 +31,7 @@ from agentloop.packs import open_packs
 from agentloop.testing import ScriptedEndpoint, call
 
 LIFE = []
+PATIENCE_SECONDS = 60  # for what would never end
 
 
 class GreetingsConfig(PackConfig):
@@ -343,7 +344,7 @@ async def test_a_run_that_is_cancelled_while_a_pack_is_opened_is_cancelled(life)
             yield []
 
     task = asyncio.create_task(agent_with(["x"], Counted("a"), Slow())[0].run("go"))
-    await asyncio.wait_for(waiting.wait(), 5)
+    await asyncio.wait_for(waiting.wait(), PATIENCE_SECONDS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -412,7 +413,7 @@ async def test_packs_are_left_when_the_run_is_cancelled(life):
 
     agent, _ = agent_with([call("wait_for_ever"), "x"], Counted("a"), wait_for_ever)
     task = asyncio.create_task(agent.run("go"))
-    await asyncio.wait_for(waiting.wait(), 5)
+    await asyncio.wait_for(waiting.wait(), PATIENCE_SECONDS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -678,7 +679,7 @@ async def test_a_task_that_a_tool_leaves_behind_can_call_nothing_that_nobody_wou
     task, go_on = left.get_nowait()
     go_on.set()
     with pytest.raises(ToolError, match="has ended"):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, PATIENCE_SECONDS)
     assert result.tally.per_tool == {"leave": 1}
 
 

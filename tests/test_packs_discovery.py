@@ -463,4 +463,4 @@ from agentloop.packs.discovery import list_packs
 assert list_packs()
 assert not {"openai", "pydantic", "rich"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=90)

@@ -1022,7 +1022,7 @@ def test_a_preview_that_hangs_is_given_up_and_that_is_said(monkeypatch):
     monkeypatch.setattr("agentloop.runtime.approval.PREVIEW_SECONDS", 0.05)
     release = threading.Event()
     try:
-        preview, notices = preview_of(lambda path: release.wait(20) or path)
+        preview, notices = preview_of(lambda path: release.wait(60) or path)
     finally:
         release.set()
     assert preview == ""
@@ -1034,16 +1034,16 @@ async def test_a_run_that_is_cancelled_while_a_preview_hangs_says_what_runs_on()
 
     def hang(path: str) -> str:
         started.set()
-        release.wait(20)
+        release.wait(60)
         return path
 
     rules = Rules(limits=Limits(), tools=collect_tools([replace(write, preview=hang)]), policy=Policy(approver=yes))
     waiting, pending = judge_nested(Run(run_id="r"), ToolCall("c.1", "write", '{"path": "a"}'), rules)
     task = asyncio.create_task(ask_nested(waiting, pending, rules, MemoryJournal([notices.append]), None))
     try:
-        await asyncio.to_thread(started.wait, 20)
+        await asyncio.to_thread(started.wait, 60)
         task.cancel()
-        await asyncio.wait({task}, timeout=20)
+        await asyncio.wait({task}, timeout=60)
     finally:
         release.set()
     assert task.cancelled()

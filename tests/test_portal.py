@@ -129,4 +129,4 @@ def test_the_loop_starts_again_in_a_forked_child():
         "if child == 0: os._exit(PORTAL.call(answer))\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=90)

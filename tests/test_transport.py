@@ -608,7 +608,7 @@ async def test_a_pool_whose_opening_was_cancelled_is_opened_anew(connect):
 
 def test_importing_the_transport_imports_neither_the_sdk_nor_tenacity():
     code = "import sys, agentloop.endpoint.transport; print({'openai', 'httpx2', 'tenacity'} & sys.modules.keys())"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=90)
     assert out.stdout == "set()\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,20 +28,21 @@ class Caps:
 class Deadline:
     """The time at which a call must end: after some seconds, or at once when it is cancelled."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
-        self._ends = time.monotonic() + seconds
+        self.clock = clock
+        self._ends = clock() + seconds
         self._why = f"the query took longer than {seconds:g} s and was stopped; ask for less"
 
     def cancel(self, why: str = "") -> None:
         """Let the call end now, with another reason if one is given."""
-        self._ends = 0.0
+        self._ends = -math.inf
         self._why = why or self._why
 
     @property
     def passed(self) -> bool:
         """Whether the call must end."""
-        return time.monotonic() >= self._ends
+        return self.clock() >= self._ends
 
     def error(self) -> ToolError:
         """Return an error for the model, with the reason."""

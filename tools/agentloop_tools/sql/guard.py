@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable
 
 from agentloop_tools.sql.answer import Deadline
@@ -72,11 +71,11 @@ def guard(connection: sqlite3.Connection, deadline: Deadline) -> None:
 
 def _watch(deadline: Deadline) -> Callable[[], int]:
     """Return a progress handler that checks the clock, and from time to time the disk, which a huge sort would fill."""
-    before, next_check = _free_bytes(), 0.0
+    before, next_check = _free_bytes(), deadline.clock()
 
     def check() -> int:
         nonlocal next_check
-        now = time.monotonic()
+        now = deadline.clock()
         if now >= next_check:
             next_check = now + _DISK_CHECK_SECONDS
             if before - _free_bytes() > _MOST_ON_DISK:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -60,19 +61,28 @@ class Database(Protocol):
 
 
 class Sql(ToolPack[SqlConfig]):
-    """Lists the tables of a database, and runs queries that read them."""
+    """Lists the tables of a database, and runs queries that read them.
+
+    Args:
+        config: The database.
+        clock: Returns the time in seconds.
+    """
 
     name = "sql"
     version = "1.0"
     imports = ("sqlalchemy",)
     extra = "sql"
 
+    def __init__(self, config: SqlConfig | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(config)
+        self._clock = clock
+
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
         """Yield the tools. The database must exist, and it must be possible to prevent changes to it."""
         config = self.config
-        database = _find_database(config)
-        opened = OpenSql(database, Caps(config.rows, config.bytes), config.seconds)
+        database = _find_database(config, self._clock)
+        opened = OpenSql(database, Caps(config.rows, config.bytes), config.seconds, self._clock)
         effects = replace(_READS, network=True, hosts=(database.host,)) if database.host else _READS
         seconds = config.seconds + 2 * _GRACE_SECONDS
         yield [
@@ -88,12 +98,14 @@ class OpenSql:
         database: The database.
         caps: The limits on an answer.
         seconds: How long a call may take.
+        clock: Returns the time in seconds.
     """
 
-    def __init__(self, database: Database, caps: Caps, seconds: float) -> None:
+    def __init__(self, database: Database, caps: Caps, seconds: float, clock: Callable[[], float]) -> None:
         self._database = database
         self._caps = caps
         self._seconds = seconds
+        self._clock = clock
 
     @tool(effects=_READS)
     async def schema(self, table: str = "") -> str:
@@ -117,7 +129,7 @@ class OpenSql:
 
     async def _run(self, work: Callable[[Deadline], _R]) -> _R:
         """Do the work in a thread. After a cancellation, the deadline is set to now and the thread is waited for."""
-        deadline = Deadline(self._seconds)
+        deadline = Deadline(self._seconds, self._clock)
         running = _start(work, deadline)
         try:
             await asyncio.wait((running,), timeout=self._seconds + _GRACE_SECONDS)
@@ -146,7 +158,7 @@ def _start(work: Callable[[Deadline], _R], deadline: Deadline) -> asyncio.Future
     return running
 
 
-def _find_database(config: SqlConfig) -> Database:
+def _find_database(config: SqlConfig, clock: Callable[[], float]) -> Database:
     """Return the database that is configured.
 
     Raises:
@@ -156,11 +168,11 @@ def _find_database(config: SqlConfig) -> Database:
     address = config.database.get_secret_value() if isinstance(config.database, SecretStr) else config.database
     scheme, separator, rest = address.partition("://")
     if not separator:
-        return SqliteFile(address)
+        return SqliteFile(address, clock)
     if scheme.partition("+")[0] == "sqlite":
         if "?" in rest or not rest.startswith("/"):
             raise ConfigurationError("a SQLite database is given by the path of its file: sql:database=data.db")
-        return SqliteFile(rest[1:])
+        return SqliteFile(rest[1:], clock)
     if not config.trusted:
         raise ConfigurationError(
             f"the pack 'sql' can't prevent changes to a database of the kind {scheme!r}",

@@ -61,14 +61,13 @@ class Server:
 
         def read(connection: Any) -> str:
             statement, values = self._bind(sql, parameters)
-            result = connection.execution_options(stream_results=True, max_row_buffer=caps.rows).execute(
-                statement, values
-            )
-            if not result.returns_rows:
-                raise ToolError("that is not a query: write one SELECT")
-            columns = list(result.keys())
-            check_columns(columns)
-            return write_rows(columns, result, caps, deadline)
+            options = connection.execution_options(stream_results=True, max_row_buffer=caps.rows)
+            with options.execute(statement, values) as result:
+                if not result.returns_rows:
+                    raise ToolError("that is not a query: write one SELECT")
+                columns = list(result.keys())
+                check_columns(columns)
+                return write_rows(columns, result, caps, deadline)
 
         return self._run(deadline, read)
 

@@ -7,7 +7,7 @@ reading.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class SqliteFile:
 
     Args:
         path: The path of an existing file.
+        clock: Returns the time in seconds.
 
     Raises:
         ConfigurationError: the file does not exist, or is not a SQLite database.
@@ -32,14 +33,14 @@ class SqliteFile:
 
     host = ""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Callable[[], float]) -> None:
         file = Path(path)
         try:
             if not file.is_file():
                 raise ConfigurationError(f"there is no database file {file.name!r}")
             # The whole path becomes a URI, so that `?mode=rwc` in a file's name stays a part of the name.
             self._address = f"{file.resolve().as_uri()}?mode=ro"
-            with self._connect(Deadline(_BUSY_SECONDS)):
+            with self._connect(Deadline(_BUSY_SECONDS, clock)):
                 pass
         except (sqlite3.Error, ToolError, OSError, ValueError) as error:
             raise ConfigurationError(f"{file.name[:80]!r} can't be read as a SQLite database: {error}") from None
