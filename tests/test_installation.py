@@ -109,3 +109,11 @@ def test_a_requirement_for_another_system_is_left_out_and_so_is_what_comes_witho
         "Requires-Dist: other>=4; extra == 'slow'",
     )
     assert describe_install("fast", "weather") == "pip install 'here>=2'"
+
+
+def test_the_readme_names_the_extras_the_distribution_and_the_wheel():
+    text = (ROOT / "README.md").read_text("utf-8")
+    table = text.partition("| extra | what it brings |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(EXTRAS)
+    assert f"The distribution is called `{PROJECT['name']}`" in text
+    assert f"dist/{PROJECT['name'].replace('-', '_')}-{PROJECT['version']}-py3-none-any.whl[" in text
