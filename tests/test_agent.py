@@ -12,6 +12,7 @@ from agentloop import (
     ApprovalAsked,
     Approve,
     ConfigurationError,
+    ContextOverflowError,
     EmptyReplyError,
     Endpoint,
     Finished,
@@ -42,6 +43,7 @@ from agentloop import (
 from agentloop.runtime.threads import DaemonThreads
 from agentloop.testing import ScriptedEndpoint, call
 from clock import stop_clock
+from loopback import events_of, text_body
 
 PATIENCE_SECONDS = 60
 
@@ -222,29 +224,40 @@ async def test_calls_of_one_turn_run_at_the_same_time_and_answer_in_call_order()
     assert [item.content for item in result.items if isinstance(item, ToolResult)] == ["first", "second"]
 
 
-async def test_a_tool_that_is_not_parallel_is_a_barrier():
-    log = []
+async def test_beside_a_tool_that_is_not_parallel_nothing_runs():
+    running, beside = [], {}
 
-    def note(name):
-        def body() -> str:
-            log.append(f"{name} in")
-            barrier.wait(PATIENCE_SECONDS) if name != "write" else None
-            log.append(f"{name} out")
+    def make(name, **options):
+        async def run() -> str:
+            running.append(name)
+            for _ in range(10):  # time for others to begin
+                await asyncio.sleep(0)
+                beside[name] = beside.get(name, set()) | {*running}
+            running.remove(name)
             return name
 
-        return body
+        return tool(run, name=name, description="Run.", **options)
 
-    barrier = threading.Barrier(2)
-    tools = [
-        tool(note("read"), name="one", description="Read."),
-        tool(note("read"), name="two", description="Read."),
-        tool(note("write"), name="write", description="Write.", parallel=False),
-    ]
-    order = ["one", "two", "write", "one", "two"]
+    tools = [make(name) for name in ("one", "two", "three", "four")] + [make("write", parallel=False)]
+    order = ["one", "two", "write", "three", "four"]
     agent, _ = agent_for([[call(name) for name in order], "done"], *tools)
     await agent.run("go")
-    assert log[2:4] == ["read out", "read out"]
-    assert log[4:6] == ["write in", "write out"]
+    first, last = {"one", "two"}, {"three", "four"}
+    assert beside == {"one": first, "two": first, "write": {"write"}, "three": last, "four": last}
+
+
+async def test_sync_tools_of_one_turn_run_at_the_same_time_too():
+    barrier = threading.Barrier(2)
+
+    @tool
+    def meet() -> str:
+        """Meet the other."""
+        barrier.wait(PATIENCE_SECONDS)
+        return "met"
+
+    agent, _ = agent_for([[call("meet"), call("meet")], "done"], meet)
+    result = await agent.run("go")
+    assert [item.content for item in result.items if isinstance(item, ToolResult)] == ["met", "met"]
 
 
 async def test_sync_tools_run_in_threads_with_the_callers_context_variables():
@@ -587,6 +600,35 @@ async def test_a_model_that_does_not_answer_in_the_runs_time_ends_it_with_everyt
     assert result.items[-1].content == "3"
 
 
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [(Limits(tool_calls=0, seconds=90), "tool_call_limit"), (Limits(seconds=90), "time_limit")],
+    ids=["with time left", "with none"],
+)
+async def test_the_last_turn_has_all_the_time_it_needs(limits, reason):
+    clock = stop_clock()
+
+    @tool
+    async def hang() -> str:
+        """Hang."""
+        clock.advance(90)
+        await asyncio.Event().wait()
+        return ""
+
+    agent, endpoint = agent_for([call("hang"), "so far"], hang, limits=limits)
+    send = endpoint.send
+
+    async def send_slowly(path, body):
+        if endpoint.requests:
+            clock.advance(100)
+            await asyncio.sleep(100)
+        return await send(path, body)
+
+    endpoint.send = send_slowly
+    result = await agent.run("go")
+    assert (result.text, result.stop_reason) == ("so far", reason)
+
+
 # --- cancelling ---
 
 
@@ -807,6 +849,30 @@ async def test_the_agents_settings_and_the_endpoints_fields_are_sent():
     await agent.run("go")
     assert endpoint.requests[0]["temperature"] == 0
     assert endpoint.requests[0]["seed"] == 1
+
+
+async def test_what_was_shown_is_not_asked_for_again_though_a_shorter_request_might_fit():
+    agent, endpoint = agent_for([])
+    shown = events_of(text_body("It is 3."))[:4]
+
+    async def stream(path, body):
+        endpoint.requests.append(json.loads(body))
+        for name, data in shown:
+            yield f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+        yield b'event: error\ndata: {"code": "context_length_exceeded", "message": "context length is 1000"}\n\n'
+
+    endpoint.stream = stream
+    history = [Message(role, "word " * 2_000) for role in ("user", "assistant") * 4]
+    seen = []
+
+    async def watch():
+        async for event in agent.stream("What is 1 and 2?", history=history):
+            seen.append(event)  # noqa: PERF401 - a comprehension would lose what came before the error
+
+    with pytest.raises(ContextOverflowError):
+        await watch()
+    assert [event.text for event in seen if isinstance(event, TextDelta)] == ["It"]
+    assert len(endpoint.requests) == 1
 
 
 # --- the user's own mistakes ---

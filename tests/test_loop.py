@@ -356,6 +356,14 @@ def test_kept_apart_an_answer_is_formed_without_tools_and_stays_so_after_json():
     assert (command, run.stop_reason, conclude(run, apart)[0].output) == (Finish(), "answered", 7)
 
 
+def test_a_call_of_an_earlier_conversation_is_not_the_one_that_is_owed():
+    owing = replace(rules(), required="")
+    before = (Message("user", "add"), *calls(1, start=90), ToolResult("c90", "91"), text("91"))
+    run, _ = advance(Run(run_id="r", items=before), HELLO, owing)
+    run, command = advance(run, replied(text("3")), owing)
+    assert (command, run.items[-1]) == (CallModel(tools=True), Message("user", PRESS.format("a tool")))
+
+
 def test_a_call_that_is_owed_is_asked_for_once_and_not_after_any_call():
     owing = replace(rules(), required="add")
     run, command = play(owing, replied(text("3")))
