@@ -361,7 +361,7 @@ def test_a_call_of_an_earlier_conversation_is_not_the_one_that_is_owed():
     before = (Message("user", "add"), *calls(1, start=90), ToolResult("c90", "91"), text("91"))
     run, _ = advance(Run(run_id="r", items=before), HELLO, owing)
     run, command = advance(run, replied(text("3")), owing)
-    assert (command, run.items[-1]) == (CallModel(tools=True), Message("user", PRESS.format("a tool")))
+    assert (command, run.items[-1]) == (CallModel(tools=True), Message("user", ASK_FOR_TOOL_CALL.format("a tool")))
 
 
 def test_a_call_that_is_owed_is_asked_for_once_and_not_after_any_call():

@@ -12,6 +12,8 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
 from functools import lru_cache
+from importlib import import_module
+from typing import cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -20,7 +22,7 @@ import openai
 
 from agentloop.endpoint.transport.deadline import Deadline
 from agentloop.errors import ConfigurationError, EndpointError, EndpointTimeoutError, ReplyError, UnreachableError
-from agentloop.wire.profile import Endpoint
+from agentloop.wire.profile import Endpoint, HttpClient
 from agentloop.wire.profile.failures import read_error
 
 CONNECT_SECONDS = 10.0
@@ -155,7 +157,7 @@ def _url(text: str) -> httpx2.URL:
 
 
 def _http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(
+    return _client_class(endpoint.http)(
         headers=_headers(endpoint),
         verify=_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
         # `Deadline` times the whole request, which is cheaper than one timer per read.
@@ -166,6 +168,21 @@ def _http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
         # A redirected POST becomes a GET, and would send the endpoint's own headers to another host.
         follow_redirects=False,
     )
+
+
+def _client_class(http: HttpClient) -> type[httpx2.AsyncClient]:
+    if http == "httpx":
+        return httpx2.AsyncClient
+    try:
+        room = import_module("agentloop.ext.aiohttp")
+    except ImportError:
+        if http == "auto":
+            return httpx2.AsyncClient
+        raise ConfigurationError(
+            'Endpoint(http="aiohttp") needs the extra `aiohttp`, which is not installed',
+            hint="pip install 'agentloop[aiohttp]'",
+        ) from None
+    return cast("type[httpx2.AsyncClient]", room.AiohttpClient)
 
 
 def _headers(endpoint: Endpoint) -> httpx2.Headers:

@@ -7,6 +7,6 @@
   `learner`: the lessons of one run.
 """
 
-from agentloop.wire.profile.profile import Effort, Endpoint, ModelSettings, Profile, Route, StructuredOutput
+from agentloop.wire.profile.profile import Effort, Endpoint, HttpClient, ModelSettings, Profile, Route, StructuredOutput
 
-__all__ = ["Effort", "Endpoint", "ModelSettings", "Profile", "Route", "StructuredOutput"]
+__all__ = ["Effort", "Endpoint", "HttpClient", "ModelSettings", "Profile", "Route", "StructuredOutput"]
