@@ -160,8 +160,8 @@ def test_ctrl_c_at_the_question_ends_the_run(desk):
         at_terminal(on(server, "run", "Write.", desk)) as person,
     ):
         person.sees(ASKS)
-        person.types("\x03")
-        assert "error: interrupted" in person.leaves_with(130)
+        person.interrupts("error: interrupted")
+        person.leaves_with(130)
 
 
 def test_a_person_is_asked_although_input_and_output_are_files(desk):
@@ -556,8 +556,7 @@ def test_ctrl_c_stops_the_turn_and_keeps_the_conversation_and_twice_at_the_promp
         person.sees("Hello.\r\n> ")
         person.types("Look\n")
         gate.reached.result(PATIENCE_SECONDS)
-        person.types("\x03")
-        person.sees("error: interrupted")
+        person.interrupts("error: interrupted")
         person.sees("> ")
         person.interrupts("press Ctrl-C once more")
         person.sees("> ")
@@ -579,8 +578,7 @@ def test_ctrl_c_at_a_question_stops_the_turn_only(desk):
         person.sees("> ")
         person.types("Write\n")
         person.sees(ASKS)
-        person.types("\x03")
-        person.sees("> ")
+        person.interrupts("> ")
         person.types("Never mind\n")
         person.sees("Fine.\r\n> ")
         person.types("/exit\n")
