@@ -47,12 +47,12 @@ if TYPE_CHECKING:
         TurnFinished,
         TurnStarted,
     )
+    from agentloop.installation import describe_install
     from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, Usage
     from agentloop.limits import Limits, StopReason, Tally
     from agentloop.loop.run import Run, RunResult
     from agentloop.packs import ToolPack, bound_tools
     from agentloop.packs.config import PackConfig
-    from agentloop.packs.installation import describe_install
     from agentloop.policy import ApprovalRequest, Approve, Decision, Policy, Reject, Substitute, approve_matching
     from agentloop.tools import Effects, Tool, ToolContext, ToolRegistry, tool
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
@@ -101,7 +101,7 @@ _ROOMS = {
         "Fetched",
         "Fetcher",
     ),
-    "agentloop.packs.installation": ("describe_install",),
+    "agentloop.installation": ("describe_install",),
     "agentloop.items": (
         "Image",
         "Item",
@@ -229,7 +229,7 @@ __version__: str  # read from the metadata when it is first used
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        return import_module("agentloop.packs.installation").read_version()
+        return import_module("agentloop.installation").read_version()
     room = _ROOM_OF.get(name)
     if room is None:
         raise AttributeError(f"module 'agentloop' has no attribute {name!r}")

@@ -16,9 +16,9 @@ from packaging.requirements import Requirement
 import agentloop
 from agentloop.cli import main
 from agentloop.cli.commands.packs import describe_effects
+from agentloop.installation import find_distribution
 from agentloop.packs.discovery import list_packs
 from agentloop.packs.import_check import find_failure, try_pack
-from agentloop.packs.installation import find_distribution
 from agentloop.tools import Effects
 
 PATIENCE_SECONDS = 60

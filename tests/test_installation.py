@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 import agentloop
 from agentloop import describe_install
-from agentloop.packs.installation import UNKNOWN_VERSION, find_distribution, read_version
+from agentloop.installation import UNKNOWN_VERSION, find_distribution, read_version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -96,7 +96,7 @@ def test_the_command_for_an_extra_names_its_requirements(extra):
 def test_the_command_for_all_packs_names_what_those_for_each_of_them_do():
     [whole] = map(Requirement, EXTRAS["packs"])
     assert whole.name == PROJECT["name"]
-    assert whole.extras == set(EXTRAS) - {"packs", "local"}
+    assert whole.extras == set(EXTRAS) - {"packs", "local", "aiohttp"}
     assert read(describe_install("packs")) == {each for extra in whole.extras for each in read(describe_install(extra))}
 
 

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentloop import ConfigurationError, PackError, ToolPack
+from agentloop.installation import find_distribution
 from agentloop.packs.discovery import list_packs, load_pack
-from agentloop.packs.installation import find_distribution
 from agentloop.packs.spec import PackSpec, read_spec
 
 GREETINGS = '''

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from agentloop.installation import find_distribution
 from agentloop.packs.discovery import list_packs
-from agentloop.packs.installation import find_distribution
 from agentloop.testing import PackCheckError, check_pack
 
 

@@ -68,7 +68,7 @@ app.add_typer(_profile, name="profile")
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
     if wanted:
-        from agentloop.packs.installation import read_version  # noqa: PLC0415 - as in _run
+        from agentloop.installation import read_version  # noqa: PLC0415 - as in _run
 
         typer.echo(f"agentloop {read_version()}")
         raise typer.Exit

@@ -42,7 +42,14 @@ class AiohttpClient(httpx2.AsyncClient):
             return super()._init_proxy_transport(proxy, **settings)
         return AiohttpTransport(settings["verify"], settings["limits"], self.timeout, proxy)
 
-    async def send(self, request: httpx2.Request, *, stream: bool = False, **others: Any) -> httpx2.Response:
+    async def send(
+        self,
+        request: httpx2.Request,
+        *,
+        stream: bool = False,
+        auth: Any = httpx2.USE_CLIENT_DEFAULT,
+        follow_redirects: Any = httpx2.USE_CLIENT_DEFAULT,
+    ) -> httpx2.Response:
         """Send a request as it is, and return its response as it is, read to its end unless it is streamed.
 
         Cookies, redirects and challenges, which httpx2 looks for in each response, are left alone: agentloop wants
@@ -50,7 +57,7 @@ class AiohttpClient(httpx2.AsyncClient):
         """
         transport = self._transport_for_url(request.url)
         if not isinstance(transport, AiohttpTransport):
-            return await super().send(request, stream=stream, **others)
+            return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
         response = await (transport.handle_async_request if stream else transport.fetch)(request)
         response.request = request
         return response

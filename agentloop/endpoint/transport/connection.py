@@ -22,6 +22,7 @@ import openai
 
 from agentloop.endpoint.transport.deadline import Deadline
 from agentloop.errors import ConfigurationError, EndpointError, EndpointTimeoutError, ReplyError, UnreachableError
+from agentloop.installation import describe_install
 from agentloop.wire.profile import Endpoint, HttpClient
 from agentloop.wire.profile.failures import read_error
 
@@ -180,7 +181,7 @@ def _client_class(http: HttpClient) -> type[httpx2.AsyncClient]:
             return httpx2.AsyncClient
         raise ConfigurationError(
             'Endpoint(http="aiohttp") needs the extra `aiohttp`, which is not installed',
-            hint="pip install 'agentloop[aiohttp]'",
+            hint=describe_install("aiohttp"),
         ) from None
     return cast("type[httpx2.AsyncClient]", room.AiohttpClient)
 

@@ -66,19 +66,7 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         OSError: the server can't be started.
     """
     mark = uuid4().hex
-    loop = asyncio.get_running_loop()
-    # This does the same as `asyncio.create_subprocess_exec`, which does not return the transport.
-    transport, protocol = await loop.subprocess_exec(
-        lambda: SubprocessStreamProtocol(limit=config.max_message, loop=loop),
-        *config.command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=config.cwd or None,
-        env=_make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()},
-        start_new_session=True,
-    )
-    process = Process(transport, protocol, loop)
+    process, transport = await _start(config, mark)
     received, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](_QUEUED)
     carriers: list[asyncio.Task[Any]] = [
@@ -102,6 +90,22 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
             transport.close()
             # This waits for a new task: if the event loop is being closed, it has already cancelled the earlier tasks.
             await asyncio.wait({asyncio.create_task(process.wait())}, timeout=_REAP_SECONDS)
+
+
+async def _start(config: McpConfig, mark: str) -> tuple[Process, asyncio.SubprocessTransport]:
+    """Start a server as `asyncio.create_subprocess_exec` does, and return its transport too, which has to be closed."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(
+        lambda: SubprocessStreamProtocol(limit=config.max_message, loop=loop),
+        *config.command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=config.cwd or None,
+        env=_make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()},
+        start_new_session=True,
+    )
+    return Process(transport, protocol, loop), transport
 
 
 def _make_environment(config: McpConfig) -> dict[str, str]:

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 
 from agentloop.errors import ConfigurationError
 from agentloop.ext.mcp.config import McpConfig
+from agentloop.installation import describe_install
 from agentloop.packs import ToolPack
-from agentloop.packs.installation import describe_install
 from agentloop.tools import Tool
 
 

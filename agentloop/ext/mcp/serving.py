@@ -22,11 +22,11 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
+from agentloop.installation import read_version
 from agentloop.items import Image, ToolCall, ToolResult
 from agentloop.limits import Limits
 from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
 from agentloop.loop.run import Pending, Run
-from agentloop.packs.installation import read_version
 from agentloop.policy import Approver, Policy
 from agentloop.runtime.approval import ask_nested
 from agentloop.runtime.invoke import invoke
