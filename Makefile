@@ -28,7 +28,7 @@ test: check ## every check: those of `make check`, all tests with all branches c
 	@$(MAKE) --no-print-directory --jobs=2 covered wheel oldpip
 
 check: .venv/dev ## what takes seconds: format, lint, types and floors
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint mypy pyright floors
+	@$(MAKE) --no-print-directory --jobs=2 $(filter --output-sync,$(.FEATURES:%=--%)) lint mypy pyright floors
 
 lint: .venv/dev ## ruff: format and lint
 	$(BIN)/ruff format --check .
@@ -57,7 +57,7 @@ wheel: .venv/dev ## what the built wheel holds, and that it works where the repo
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv/wheel
 	$(UV) install --quiet --python $(WHEEL_BIN)/python --require-hashes -r requirements/dev.txt
 	$(UV) install --quiet --python $(WHEEL_BIN)/python --no-deps .venv/dist/*.whl
-	PYTHONSAFEPATH=1 AGENTLOOP_WHEEL=$$(ls .venv/dist/*.whl) $(WHEEL_BIN)/pytest --quiet tests/test_wheel.py
+	PYTHONSAFEPATH=1 AGENTLOOP_WHEEL=$$(ls .venv/dist/*.whl) $(WHEEL_BIN)/pytest --quiet -p no:cacheprovider tests/test_wheel.py
 
 fuzz: .venv/dev ## the property tests with random inputs, until SECONDS=600 are over or one fails
 	$(BIN)/python tests/fuzz.py $(SECONDS)

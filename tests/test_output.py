@@ -341,8 +341,9 @@ def test_any_text_at_all_fits_or_is_told_why_it_does_not(text):
 @pytest.mark.parametrize("wanted", [Rate, Any, {"type": "object"}], ids=str)
 def test_an_answer_nested_however_deep_fits_or_is_told_why_it_does_not(wanted):
     schema = OutputSchema(wanted)
-    told = [schema.check('{"a":' * depth + "1" + "}" * depth) for depth in range(1, 1100)]
-    assert "nested too deeply" in str(told)
+    depths = (*range(1, 1100), 100_000)  # where a parser gives up differs from Python to Python
+    told = [schema.check('{"a":' * depth + "1" + "}" * depth) for depth in depths]
+    assert "nested too deeply" in str(told) or "recursion limit exceeded" in str(told)
 
 
 @given(value=st.builds(Rate, country=st.text(), percent=st.integers(-(10**15), 10**15)))
