@@ -90,7 +90,7 @@ oldpip: .venv/oldpip/ready ## the wheel with all packs, by the oldest pip that i
 	rm -rf .venv/oldpip/dist
 	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir .venv/oldpip/dist
 	$(OLDPIP) uninstall --yes $(NAME) >.venv/oldpip/log 2>&1
-	$(OLDPIP) install --no-compile --progress-bar off --constraint .venv/oldpip/constraints.txt --report .venv/oldpip/report \
+	PIP_CERT="$${PIP_CERT:-$$($(BIN)/python -c '$(FIND_CERTIFICATES)')}" $(OLDPIP) install --no-compile --progress-bar off --constraint .venv/oldpip/constraints.txt --report .venv/oldpip/report \
 	  "$$(ls .venv/oldpip/dist/*.whl)[packs]" >>.venv/oldpip/log 2>&1 || true
 	AGENTLOOP_OLDPIP=.venv/oldpip $(BIN)/pytest tests/test_wheel_oldpip.py
 

@@ -142,7 +142,8 @@ def _read_packs(distribution: Distribution) -> list[InstalledPack]:
     if not entries:
         return []  # before the name of the distribution is read, which is slow
     try:
-        name, version = (str(each or "?") for each in (distribution.name, distribution.version))
+        # Not by `distribution.name`, which warns from Python 3.12 on where there is none.
+        name, version = ((distribution.metadata.get_all(key) or ["?"])[0] for key in ("Name", "Version"))
     except (AttributeError, KeyError, OSError, TypeError, ValueError):
         name, version = "?", "?"
     return [InstalledPack(entry.name, name, version, entry.value, entry) for entry in entries]
