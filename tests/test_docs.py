@@ -78,6 +78,8 @@ def test_every_target_and_every_file_that_the_papers_name_is_there():
         assert set(re.findall(r"\bmake ([a-z]+)[ A-Z0-9=]*(?:#|`)", text)) <= targets
         for name in re.findall(r"(?:examples|tests)/[\w/.]+\.py", text):
             assert (ROOT / name).exists(), name
+        for link in re.findall(r"\]\(([\w./-]+)\)", text):
+            assert (paper.parent / link).exists(), f"{paper.name}: {link}"
 
 
 def test_the_readme_names_the_two_commands():
