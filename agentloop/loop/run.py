@@ -141,13 +141,16 @@ _FORMER_FLAGS = {"nudged": "empty_reply", "pressed": "tool_choice", "forming": "
 def _replace_former_names(data: str | bytes) -> str | bytes:
     """Return a stored run with the present names of its fields."""
     try:
-        stored = json.loads(data)
+        parsed = json.loads(data)
     except ValueError:
         return data  # the validator says what is wrong
-    if not isinstance(stored, dict) or not stored.keys() & {*_FORMER_FIELDS, *_FORMER_FLAGS}:
+    if not isinstance(parsed, dict):
+        return data
+    stored = cast("JsonObject", parsed)
+    if not stored.keys() & {*_FORMER_FIELDS, *_FORMER_FLAGS}:
         return data
     flags = [turn for flag, turn in _FORMER_FLAGS.items() if stored.pop(flag, False)]
-    named = {_FORMER_FIELDS.get(name, name): value for name, value in cast("JsonObject", stored).items()}
+    named = {_FORMER_FIELDS.get(name, name): value for name, value in stored.items()}
     return json.dumps({"extra_turns": flags, **named})
 
 
