@@ -14,10 +14,14 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PATIENCE_SECONDS = 600
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)  # a model runs in some, on a machine that may be busy
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def test_the_readmes_first_program_is_near_the_top_and_prints_what_the_readme_says():
@@ -35,8 +39,9 @@ def test_the_readmes_other_programs_run_as_far_as_they_can_without_a_key():
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_runs(example):
+# The first is held to its answer in test_local.
+@pytest.mark.parametrize("example", EXAMPLES[1:], ids=lambda path: path.stem)
+def test_every_other_example_runs(example):
     done = run(str(example))
     assert done.returncode == 0, done.stderr
     assert done.stdout
@@ -49,7 +54,7 @@ def test_the_readmes_configuration_is_read_without_a_fault():
 
 
 def test_there_are_examples_and_they_are_numbered():
-    assert EXAMPLES
+    assert EXAMPLES[0].name == "01_vat.py"
     assert all(re.match(r"\d\d_", path.name) for path in EXAMPLES)
 
 

@@ -349,10 +349,12 @@ def test_kept_apart_an_answer_is_formed_without_tools_and_stays_so_after_json():
 
 
 def test_each_question_in_a_run_is_asked_again_and_pressed_and_formed_for_itself():
-    apart, owing = replace(rules(), output=OutputSchema(int), apart=True), replace(rules(), required="add")
+    fits, owing = replace(rules(output_retries=1), output=OutputSchema(int)), replace(rules(), required="add")
+    apart = replace(fits, apart=True)
     for the_rules, replies in (
         (rules(), [replied(), replied(text("hi"))]),
         (owing, [replied(text("3")), replied(text("3"))]),
+        (fits, [replied(text("seven")), replied(text("7"))]),
         (apart, [replied(text("seven")), replied(text("7"))]),
     ):
         run, first = Run(run_id="r"), []
