@@ -2,10 +2,7 @@ import base64
 import errno
 import io
 import json
-import os
-import pty
 import re
-import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -20,6 +17,7 @@ from agentloop import Run
 from agentloop.cli import main
 from agentloop.cli.terminal import tame
 from agentloop.wire.profile.providers import PROVIDERS, Provider
+from forking import PATIENCE_SECONDS, piped
 from loopback import (
     CUT,
     Gate,
@@ -32,8 +30,8 @@ from loopback import (
     sse_reply,
     text_body,
 )
+from person import at_terminal
 
-PATIENCE_SECONDS = 60
 VAT = '''
 from agentloop import tool
 
@@ -224,16 +222,11 @@ def test_a_notice_is_shown(invoke, write):
 
 
 def test_a_prompt_is_read_from_stdin_whatever_its_bytes():
-    with Loopback.in_thread([text_body("Fine.")]) as server:
-        arguments = on(server)
-        done = subprocess.run(
-            [sys.executable, "-m", "agentloop", "run", "-", *arguments[2:]],
-            input=b"caf\xe9 \xff?\n",
-            capture_output=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
-    assert (done.returncode, done.stdout) == (0, b"Fine.\n")
+    with (
+        Loopback.in_thread([text_body("Fine.")]) as server,
+        piped(["run", "-", *on(server)[2:]]) as process,
+    ):
+        assert process.finish(b"caf\xe9 \xff?\n") == (0, "Fine.\n", "")
     assert "caf\ufffd \ufffd?" in json.dumps(server.requests[0].json["input"], ensure_ascii=False)
 
 
@@ -493,37 +486,19 @@ def test_help_tells_the_exit_statuses(command, invoke):
     assert [line.split()[0] for line in out.splitlines()[-5:]] == ["0", "2", "3", "4", "130"]
 
 
-def read_all(terminal):
-    """Yield what is written to a terminal, until nobody has it open any more."""
-    while True:
-        try:
-            piece = os.read(terminal, 65_536)
-        except OSError:  # how Linux says it
-            return
-        if not piece:
-            return
-        yield piece.decode()
-
-
 def test_on_a_terminal_text_is_shown_as_it_comes_and_the_rest_in_colour(write):
     gate = Gate()
     call, answer = events_of(ASK_VAT), events_of(text_body("It is\x1b[2J 20 %."))
     first_word = next(at for at, (name, _) in enumerate(answer) if name.endswith("text.delta")) + 1
     script = [sse_reply(call), sse_reply([*answer[:first_word], gate, *answer[first_word:]])]
-    ours, theirs = pty.openpty()
-    with Loopback.in_thread(script) as server, closing(os.fdopen(ours, "rb", 0)):
-        environment = {**os.environ, "TERM": "xterm-256color"}
-        process = spawn(on(server, "--tools", write(VAT)), stdout=theirs, stderr=theirs, env=environment)
-        os.close(theirs)
-        shown = ""
-        for piece in read_all(ours):
-            shown += piece
-            if shown.endswith("It"):
-                gate.open()
-        assert process.wait(PATIENCE_SECONDS) == 0
-    assert gate.opened.done()
-    assert "\x1b[36mcall:\x1b[0m get_vat_rate" in shown
-    assert shown.endswith("\r\nIt is[2J 20 %.\r\n")
+    with (
+        Loopback.in_thread(script) as server,
+        at_terminal(on(server, "--tools", write(VAT)), TERM="xterm-256color", NO_COLOR="") as person,
+    ):
+        person.sees("\x1b[36mcall:\x1b[0m get_vat_rate")
+        person.sees("It")
+        gate.open()
+        assert person.leaves_with(0) == " is[2J 20 %.\r\n"
 
 
 @pytest.mark.parametrize(
@@ -535,25 +510,21 @@ def test_on_a_terminal_text_is_shown_as_it_comes_and_the_rest_in_colour(write):
     ids=["an error begins a line of its own", "text that came in one piece is shown"],
 )
 def test_on_a_terminal(script, status, words):
-    ours, theirs = pty.openpty()
-    with Loopback.in_thread(script) as server, closing(os.fdopen(ours, "rb", 0)):
-        process = spawn(on(server), stdout=theirs, stderr=theirs, env={**os.environ, "NO_COLOR": "1"})
-        os.close(theirs)
-        shown = "".join(read_all(ours))
-        assert process.wait(PATIENCE_SECONDS) == status
-    assert shown.startswith(words)
+    with Loopback.in_thread(script) as server, at_terminal(on(server), TERM="xterm-256color") as person:
+        assert person.leaves_with(status).startswith(words)
 
 
 def test_ctrl_c_ends_the_run_and_keeps_what_was_done(write):
     gate = Gate()
     script = [ASK_VAT, sse_reply([gate])]
-    with Loopback.in_thread(script) as server:
-        process = spawn(on(server, "--tools", write(VAT), "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with (
+        Loopback.in_thread(script) as server,
+        piped(on(server, "--tools", write(VAT), "--json")) as process,
+    ):
         gate.reached.result(PATIENCE_SECONDS)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        status, out, err = process.interrupt()
     told = json.loads(out)
-    assert process.returncode == 130
+    assert status == 130
     assert told["error"] == {"type": "KeyboardInterrupt", "message": "interrupted", "hint": ""}
     assert Run.from_json(json.dumps(told["run"])).stop_reason == "cancelled"
     assert told["run"]["items"][-1]["content"] == "20 %"
@@ -562,28 +533,29 @@ def test_ctrl_c_ends_the_run_and_keeps_what_was_done(write):
 
 def test_a_reader_that_has_gone_away_gets_no_traceback():
     gate = Gate()
-    with Loopback.in_thread([sse_reply([gate, *events_of(text_body("Hello."))])]) as server:
-        process = spawn(on(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with (
+        Loopback.in_thread([sse_reply([gate, *events_of(text_body("Hello."))])]) as server,
+        piped(on(server)) as process,
+    ):
         gate.reached.result(PATIENCE_SECONDS)
         process.stdout.close()
         gate.open()
-        with process.stderr:
-            assert process.stderr.read() == ""
-        assert process.wait(PATIENCE_SECONDS) != 0
+        assert process.stderr.read() == b""
+        assert process.wait() != 0
 
 
-@pytest.mark.parametrize(
-    ("closed", "status", "told"),
-    [("<&-", 2, "error: the prompt is empty"), (">&-", 0, ""), ("2>&-", 0, ""), ("<&- >&- 2>&-", 2, "")],
-)
-def test_a_closed_stream_is_as_good_as_an_empty_one(closed, status, told):
-    with Loopback.in_thread([text_body("Hello.")]) as server:
-        prompt = "-" if "<" in closed else "Hello?"
-        options = ("--base-url", server.base_url, "--model", "any")
-        command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "agentloop", "run", prompt, *options]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
-    assert done.returncode == status
-    assert done.stderr.partition("\n")[0] == told
+@pytest.mark.parametrize(("closed", "told"), [("<&-", "error: the prompt is empty"), ("<&- >&- 2>&-", "")])
+def test_a_closed_input_is_as_good_as_an_empty_one(closed, told):
+    options = ("--base-url", "http://127.0.0.1:9/v1", "--model", "any")
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "agentloop", "run", "-", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert (done.returncode, done.stderr.partition("\n")[0]) == (2, told)
+
+
+@pytest.mark.parametrize(("closed", "out"), [({1}, ""), ({2}, "Hello.\n")], ids=["output", "errors"])
+def test_a_closed_output_is_as_good_as_one_that_nobody_reads(closed, out):
+    with Loopback.in_thread([text_body("Hello.")]) as server, piped(on(server), closed=closed) as process:
+        assert process.finish() == (0, out, "")
 
 
 def test_a_process_without_an_input_has_an_empty_prompt(invoke, monkeypatch):

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -20,8 +19,9 @@ from agentloop.cli.approvals.dialog import Dialog
 from agentloop.items import ToolCall
 from agentloop.policy import ApprovalRequest, Approve, Reject
 from agentloop.testing import call
+from forking import PATIENCE_SECONDS, piped
 from loopback import Gate, Loopback, call_body, error_reply, events_of, sse_reply, text_body
-from person import PATIENCE_SECONDS, at_terminal
+from person import at_terminal
 
 ASKS = "[e]dit the arguments? "
 DESK = '''
@@ -614,17 +614,12 @@ def test_ctrl_c_before_and_between_the_lines_of_a_file_leaves(moment, desk, invo
 
 def test_a_signal_in_the_middle_of_a_piped_turn_ends_that_turn(desk):
     gate = Gate()
-    with Loopback.in_thread([sse_reply([gate]), text_body("Hello.")]) as server:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "agentloop", *on(server, "chat", desk)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+    with (
+        Loopback.in_thread([sse_reply([gate]), text_body("Hello.")]) as server,
+        piped(on(server, "chat", desk)) as process,
+    ):
         process.stdin.write(b"Hello?\nHello again?\n")
-        process.stdin.flush()
         gate.reached.result(PATIENCE_SECONDS)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, out) == (0, b"Hello.\n")
-    assert b"error: interrupted" in err
+        status, out, err = process.interrupt()
+    assert (status, out) == (0, "Hello.\n")
+    assert "error: interrupted" in err

@@ -192,7 +192,7 @@ with open({str(pid)!r}, "w") as file:
 time.sleep(600)
 """,
     )
-    for seconds in (1, 5, 30):  # until the machine is fast enough for the child to be there
+    for seconds in (1, 5, 25, 75):  # until the machine is fast enough for the child to be there
         assert try_pack(pack, seconds) == f"to import and open it takes more than {seconds} s"
         if pid.exists() and pid.read_text():
             break
@@ -404,7 +404,7 @@ def run_module(command, folder, environment):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

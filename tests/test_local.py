@@ -110,9 +110,8 @@ async def test_runs_that_begin_at_once_share_the_server_and_its_connections():
 
 
 def test_the_example_ends_with_an_answer_that_holds_the_result():
-    done = subprocess.run(
-        [sys.executable, "examples/01_vat.py"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "examples/01_vat.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert shown["question"] == "What is the VAT rate in France?"
@@ -122,7 +121,7 @@ def test_the_example_ends_with_an_answer_that_holds_the_result():
 
 
 def ask(base_url: str, path: str) -> object:
-    with urlopen(Request(base_url + path), timeout=30) as reply:  # noqa: S310 - a server of ours
+    with urlopen(Request(base_url + path), timeout=PATIENCE_SECONDS) as reply:  # noqa: S310 - a server of ours
         return json.load(reply)
 
 
@@ -144,7 +143,8 @@ def test_a_name_and_the_path_it_stands_for_share_a_server():
 
 def test_starting_and_stopping_say_nothing():
     program = "from agentloop.ext.local import start; start('smollm2')"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 

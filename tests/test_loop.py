@@ -356,6 +356,24 @@ def test_kept_apart_an_answer_is_formed_without_tools_and_stays_so_after_json():
     assert (command, run.stop_reason, conclude(run, apart)[0].output) == (Finish(), "answered", 7)
 
 
+def test_each_question_in_a_run_is_asked_again_and_pressed_and_formed_for_itself():
+    fits, owing = replace(rules(output_retries=1), output=OutputSchema(int)), replace(rules(), required="add")
+    apart = replace(fits, apart=True)
+    for the_rules, replies in (
+        (rules(), [replied(), replied(text("hi"))]),
+        (owing, [replied(text("3")), replied(text("3"))]),
+        (fits, [replied(text("seven")), replied(text("7"))]),
+        (apart, [replied(text("seven")), replied(text("7"))]),
+    ):
+        run, first = Run(run_id="r"), []
+        for commands in (first, second := []):
+            for outcome in (HELLO, *replies):
+                run, command = advance(run, outcome, the_rules)
+                commands.append(command)
+        assert first == second
+        assert isinstance(command, Finish)
+
+
 def test_a_call_of_an_earlier_conversation_is_not_the_one_that_is_owed():
     owing = replace(rules(), required="")
     before = (Message("user", "add"), *calls(1, start=90), ToolResult("c90", "91"), text("91"))
