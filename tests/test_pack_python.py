@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 
@@ -33,6 +34,7 @@ from agentloop_tools.python.values import cut, read_arguments, read_result, show
 pytest.importorskip("pydantic_monty", reason="the extra `python` is not installed")
 
 MOST = 40_000
+PATIENCE_SECONDS = 60  # for what would never end
 
 
 async def approve(_):
@@ -43,7 +45,7 @@ async def approve(_):
 async def opened(call_tool=None, tools=(), **options):
     """Yield a function that runs code in the pack, as a run would that has these other tools."""
     context = ToolContext("run", "call", Tally(), None, tuple(tools), call_tool)
-    async with Python(PythonConfig(**{"seconds": 2, **options})).open() as (run,):
+    async with Python(PythonConfig(**{"seconds": PATIENCE_SECONDS, **options})).open() as (run,):
         yield lambda code: run.function(context, code)
 
 
@@ -61,7 +63,7 @@ async def refusal(code, **options):
 
 async def until(true):
     """Wait until something is so that nobody tells about, as in another process."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not true():  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
 
@@ -152,14 +154,17 @@ async def test_the_sandbox_has_no_files_network_programs_or_way_out(code, error)
     ],
 )
 async def test_code_that_does_not_end_is_stopped_in_time(code):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert "time limit exceeded" in await refusal(code, seconds=0.2)
 
 
 async def test_code_that_prints_for_ever_is_kept_short_and_stopped():
-    told = await refusal("while True: print('y' * 1000)", seconds=0.3)
+    for seconds in (0.2, 4, 60):  # how long it takes to print so much is the machine's business
+        told = await refusal("while True: print('y' * 1000)", seconds=seconds)
+        assert "time limit exceeded" in told.splitlines()[-1]
+        if "printed]" in told:
+            break
     assert "more characters were printed]" in told
-    assert told.endswith("s")
 
 
 async def test_much_print_is_cut_and_the_value_is_still_seen():
@@ -179,7 +184,7 @@ async def test_much_print_is_cut_and_the_value_is_still_seen():
     ],
 )
 async def test_a_value_without_end_is_written_only_as_far_as_it_is_shown(code):
-    async with opened() as run, asyncio.timeout(10):
+    async with opened() as run, asyncio.timeout(PATIENCE_SECONDS):
         try:
             told = await run(code)
         except ToolError as error:
@@ -198,7 +203,7 @@ async def test_text_that_is_no_unicode_is_refused():
 
 async def test_a_worker_that_dies_is_an_error_and_the_next_call_works():
     others = Others()
-    async with opened(others, NAMES, seconds=30) as run:
+    async with opened(others, NAMES) as run:
         spinning = asyncio.ensure_future(run("await say()\nwhile True: pass"))
         await until(lambda: others.calls)
         os.kill(workers()[0].pid, signal.SIGKILL)
@@ -225,7 +230,7 @@ async def test_no_process_is_left_after_a_run():
 
 async def test_a_cancelled_call_leaves_no_process_computing():
     others = Others()
-    async with opened(others, NAMES, seconds=60) as run:
+    async with opened(others, NAMES) as run:
         spinning = asyncio.ensure_future(run("await say()\nwhile True: pass"))
         await until(lambda: others.calls)
         [worker] = workers()
@@ -238,24 +243,26 @@ async def test_a_cancelled_call_leaves_no_process_computing():
 
 
 LEAVE = """
-import asyncio
+import asyncio, os, sys
 from agentloop import Tally, ToolContext
 from agentloop_tools.python import Python
 async def main():
     async with Python().open() as (run,):
         context = ToolContext("run", "call", Tally(), None, ("echo",), None)
         await run.function(context, "import asyncio\\nasyncio.gather(*[echo(x='a') for i in range(200)])")
-asyncio.run(main())
+for _ in range(12):
+    child = os.fork()
+    if child == 0:
+        asyncio.run(main())
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-async def test_a_program_that_ends_right_after_a_run_ends_well():
+def test_a_program_that_ends_right_after_a_run_ends_well():
     # Its threads are a moment behind the answer that they give; on an end that does not wait, every third breaks down.
-    async def leave():
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", LEAVE)
-        return await process.wait()
-
-    assert [await asyncio.wait_for(leave(), 30) for _ in range(8)] == [0] * 8
+    done = subprocess.run([sys.executable, "-c", LEAVE], capture_output=True, timeout=200, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"0\n" * 12, b"")
 
 
 async def test_opening_starts_nothing_before_the_first_call():
@@ -360,7 +367,7 @@ async def test_calls_that_are_gathered_go_on_at_the_same_time():
 )
 async def test_a_call_that_can_not_be_made_says_why_and_calls_nothing(code, told):
     others = Others()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert told in await refusal(code, call_tool=others, tools=NAMES)
     assert all(name == "refuse" for name, _ in others.calls)
 
@@ -382,7 +389,7 @@ async def test_one_piece_of_code_may_make_only_so_many_calls():
 async def test_catching_every_error_does_not_make_calls_endless():
     others = Others()
     code = "while True:\n  try: await say()\n  except Exception: pass"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await refusal(code, call_tool=others, tools=NAMES, calls=5)
     assert len(others.calls) == 5
 
@@ -412,7 +419,7 @@ async def test_a_call_of_a_tool_ends_with_the_code_when_that_fails():
     others = Others()
     fail = "async def fail():\n  await say()\n  raise ValueError('no')"
     code = f"import asyncio\n{fail}\nawait asyncio.gather(hang(), fail())"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert "ValueError: no" in await refusal(code, call_tool=others, tools=NAMES)
     assert others.cancelled == ["hang"]
 
