@@ -69,7 +69,7 @@ format: .venv/dev ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev ## ratios to a loop written by hand, against what the README promises
+bench: .venv/dev ## ratios to a loop written by hand, against the promises in docs/performance.md
 	$(BIN)/python tests/benchmarks/bench.py
 
 lock: .venv/uv ## renew the locks in requirements/

@@ -1,8 +1,8 @@
-"""aiohttp in place of httpx2's connection pool: the extra `aiohttp`.
+"""Sends requests over aiohttp in place of httpx2's connection pool, which needs the extra `aiohttp`.
 
-aiohttp reads replies in C, and its pool does not look at every connection for every request. Requests, responses and
-errors stay httpx2's own, so that nothing above knows which of the two carries them. Certificates and proxies are those
-that httpx2 finds in the environment.
+aiohttp parses replies in C, and its pool does not look at every connection for every request. Requests, responses and
+exceptions are those of httpx2, so the modules that use it do not know which of the two sends them. Certificates and
+proxies are those that httpx2 finds in the environment.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import yarl
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-# As much of a reply's head as httpx2 takes, or about.
+# httpx2 accepts headers of about this size and number.
 HEADER_BYTES = 64 * 1024
 HEADERS = 1000
-# aiohttp writes longer bodies piece by piece if they are files, and warns of them if they are bytes.
+# aiohttp warns of a longer body that is bytes. A longer body that is a file is written in pieces.
 LONGEST_WHOLE_BODY = 1024 * 1024
 
-# ValueError is raised for a URL or a header that can't be sent.
+# aiohttp raises ValueError for a URL or a header that can't be sent.
 _ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 
 
 class AiohttpClient(httpx2.AsyncClient):
-    """httpx2's client, whose requests are sent by aiohttp, except those through a SOCKS proxy."""
+    """A client of httpx2 that sends its requests over aiohttp, except those through a SOCKS proxy."""
 
     def _init_transport(self, *_: Any, **settings: Any) -> httpx2.AsyncBaseTransport:
         return AiohttpTransport(settings["verify"], settings["limits"], self.timeout)
@@ -50,10 +50,10 @@ class AiohttpClient(httpx2.AsyncClient):
         auth: Any = httpx2.USE_CLIENT_DEFAULT,
         follow_redirects: Any = httpx2.USE_CLIENT_DEFAULT,
     ) -> httpx2.Response:
-        """Send a request as it is, and return its response as it is, read to its end unless it is streamed.
+        """Send a request unchanged and return its response, read to its end unless it is streamed.
 
-        Cookies, redirects and challenges, which httpx2 looks for in each response, are left alone: agentloop wants
-        none of them, and looking takes 0.1 ms of CPU.
+        httpx2 looks for cookies, redirects and authentication in each response, which takes 0.1 ms of CPU. agentloop
+        uses none of them, so they are ignored here.
         """
         transport = self._transport_for_url(request.url)
         if not isinstance(transport, AiohttpTransport):
@@ -64,7 +64,7 @@ class AiohttpClient(httpx2.AsyncClient):
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """aiohttp's pool of connections, opened by the first request on the event loop that is running then."""
+    """A pool of aiohttp's connections. The first request opens it, on the event loop that runs the request."""
 
     def __init__(
         self, tls: ssl.SSLContext, limits: httpx2.Limits, timeout: httpx2.Timeout, proxy: httpx2.Proxy | None = None
@@ -76,7 +76,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the response, whose body is still to be read."""
+        """Return the response; its body is not read yet."""
         answer = await self._ask(request)
         return httpx2.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
@@ -135,7 +135,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """The body of a response as it comes."""
+    """The body of a response, read as it arrives."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
@@ -153,7 +153,7 @@ class _Body(httpx2.AsyncByteStream):
 
 
 def _as_httpx2(error: Exception) -> httpx2.TransportError:
-    """Return httpx2's error for one of aiohttp's, which may be a TimeoutError that is about the connection alone."""
+    """Return httpx2's exception for one of aiohttp's. A TimeoutError of aiohttp is about connecting only."""
     kind = httpx2.ConnectTimeout if isinstance(error, TimeoutError) else httpx2.NetworkError
     text = error.message if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError)) else str(error)
     return kind(" ".join(text.split()) or type(error).__name__)
@@ -165,7 +165,7 @@ def _write_proxy(proxy: httpx2.Proxy) -> yarl.URL:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """aiohttp's pool, which is closed by `aclose` or not at all."""
+    """aiohttp's pool of connections, which only `aclose` closes."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)  # pyright: ignore[reportUnknownMemberType] - aiohttp leaves a tuple untyped
@@ -173,17 +173,18 @@ class _Connector(aiohttp.TCPConnector):
         self._factory = partial(make, loop=self._loop)
 
     def __del__(self, *_: object) -> None:
-        """Leave the sockets to their own destructors.
+        """Do nothing; each socket has a destructor of its own.
 
-        aiohttp would close the connections here, on whichever thread collects garbage, or in a forked process, where
-        that takes them out of the parent's event loop.
+        aiohttp closes the connections here. That may happen on any thread that collects garbage, and in a forked
+        process, where it also removes them from the event loop of the parent process.
         """
 
 
 class _Protocol(ResponseHandler):
-    """aiohttp's side of a connection, which tells the reader of a body that the rest of it can't be parsed.
+    """One connection of aiohttp, which ends the reading of a body that can't be parsed.
 
-    By itself aiohttp 3.14 tells only those who wait for the head of a reply; others would wait until their time is up.
+    aiohttp 3.14 reports such an error only to a caller that waits for the head of a reply. A caller that reads the body
+    waits until its timeout.
     """
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
@@ -194,14 +195,14 @@ class _Protocol(ResponseHandler):
 
 # --- sessions that nobody closes ---
 
-# The session of a transport that went out of use is closed by its event loop a moment later. It is kept until then,
-# since aiohttp writes to standard error when one is collected before.
+# `Connection` closes its session when its event loop ends, or soon after the transport is garbage. aiohttp writes to
+# standard error if a session is collected before it is closed, so the sessions are referenced here until then.
 _OPEN: dict[aiohttp.ClientSession, asyncio.AbstractEventLoop] = {}
 
 
 @atexit.register
 def _detach(*, ended_loops_only: bool = False) -> None:
-    """Let go of sessions that will not be closed any more."""
+    """Drop the sessions that nothing can close any more: at exit all, before that those of event loops that ended."""
     for session, loop in tuple(_OPEN.items()):
         if loop.is_closed() or not ended_loops_only:
             _OPEN.pop(session, None)

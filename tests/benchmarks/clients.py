@@ -1,12 +1,14 @@
-"""What is compared: an agent, and the loop that one would write by hand on httpx and orjson, on either route.
+"""What is compared: an agent, and the loop that one would write by hand, on httpx or on aiohttp, on either route.
 
-All send the same key, tool and conversation, run the tool and give back the text of the answer. What the loop by hand
-does not do is the point: it checks neither replies nor arguments, counts nothing, and calls a sync tool in the event
-loop, which it would block.
+All send the same key, tool and conversation, run the tool and give back the text of the answer. The loop by hand is
+shorter because it checks neither replies nor arguments and counts nothing. It calls a sync tool in a thread, as an
+agent does, because the tool would block the event loop.
 """
 
 import asyncio
+from functools import partial
 
+import aiohttp
 import httpx
 import orjson
 
@@ -44,9 +46,7 @@ class HandWritten:
         history = [{"type": "message", "role": "user", "content": QUESTION}]
         while True:
             body = orjson.dumps({"model": model, "store": False, "stream": False, "input": history, "tools": [TOOL]})
-            reply = await self.client.post(self.url, content=body, headers=HEADERS)
-            reply.raise_for_status()
-            output = orjson.loads(reply.content)["output"]
+            output = orjson.loads(await self.ask(body))["output"]
             history.extend(output)
             calls = [item for item in output if item["type"] == "function_call"]
             if not calls:
@@ -54,24 +54,36 @@ class HandWritten:
             for call, value in zip(calls, await self.results(calls), strict=True):
                 history.append({"type": "function_call_output", "call_id": call["call_id"], "output": str(value)})
 
+    async def ask(self, body):
+        reply = await self.client.post(self.url, content=body, headers=HEADERS)
+        reply.raise_for_status()
+        return reply.content
+
+    async def chunks(self, body):
+        async with self.client.stream("POST", self.url, content=body, headers=HEADERS) as reply:
+            reply.raise_for_status()
+            async for data in reply.aiter_bytes():
+                yield data
+
+    async def aclose(self):
+        await self.client.aclose()
+
     async def results(self, calls):
         arguments = [orjson.loads(call["arguments"]) for call in calls]
         if not asyncio.iscoroutinefunction(self.function):
-            return [self.function(**each) for each in arguments]
+            return await asyncio.gather(*(asyncio.to_thread(self.function, **each) for each in arguments))
         return await asyncio.gather(*(self.function(**each) for each in arguments))
 
     async def stream(self, model):
         history = [{"type": "message", "role": "user", "content": QUESTION}]
         body = orjson.dumps({"model": model, "store": False, "stream": True, "input": history, "tools": [TOOL]})
-        async with self.client.stream("POST", self.url, content=body, headers=HEADERS) as reply:
-            reply.raise_for_status()
-            buffer = b""
-            async for data in reply.aiter_bytes():
-                *events, buffer = (buffer + data).split(b"\n\n")
-                for event in events:
-                    parsed = orjson.loads(event[event.find(b"data: ") + 6 :])
-                    if parsed["type"] == "response.output_text.delta":
-                        yield parsed["delta"]
+        buffer = b""
+        async for data in self.chunks(body):
+            *events, buffer = (buffer + data).split(b"\n\n")
+            for event in events:
+                parsed = orjson.loads(event[event.find(b"data: ") + 6 :])
+                if parsed["type"] == "response.output_text.delta":
+                    yield parsed["delta"]
 
 
 class HandWrittenChat(HandWritten):
@@ -83,9 +95,7 @@ class HandWrittenChat(HandWritten):
         history = [{"role": "user", "content": QUESTION}]
         while True:
             body = orjson.dumps({"model": model, "stream": False, "messages": history, "tools": [CHAT_TOOL]})
-            reply = await self.client.post(self.url, content=body, headers=HEADERS)
-            reply.raise_for_status()
-            message = orjson.loads(reply.content)["choices"][0]["message"]
+            message = orjson.loads(await self.ask(body))["choices"][0]["message"]
             history.append(message)
             calls = message.get("tool_calls")
             if not calls:
@@ -96,18 +106,47 @@ class HandWrittenChat(HandWritten):
     async def stream(self, model):
         history = [{"role": "user", "content": QUESTION}]
         body = orjson.dumps({"model": model, "stream": True, "messages": history, "tools": [CHAT_TOOL]})
-        async with self.client.stream("POST", self.url, content=body, headers=HEADERS) as reply:
+        buffer = b""
+        async for data in self.chunks(body):
+            *events, buffer = (buffer + data).split(b"\n\n")
+            for event in events:
+                if event == b"data: [DONE]":
+                    return
+                for choice in orjson.loads(event[6:])["choices"]:
+                    text = choice["delta"].get("content")
+                    if text:
+                        yield text
+
+
+class OnAiohttp:
+    """What a loop by hand does on aiohttp, whose parser is written in C."""
+
+    def __init__(self, base_url, function):
+        self.url = base_url + self.path
+        self.client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1000), headers=HEADERS)
+        self.function = function
+
+    async def ask(self, body):
+        async with self.client.post(self.url, data=body) as reply:
             reply.raise_for_status()
-            buffer = b""
-            async for data in reply.aiter_bytes():
-                *events, buffer = (buffer + data).split(b"\n\n")
-                for event in events:
-                    if event == b"data: [DONE]":
-                        return
-                    for choice in orjson.loads(event[6:])["choices"]:
-                        text = choice["delta"].get("content")
-                        if text:
-                            yield text
+            return await reply.read()
+
+    async def chunks(self, body):
+        async with self.client.post(self.url, data=body) as reply:
+            reply.raise_for_status()
+            async for data in reply.content.iter_any():
+                yield data
+
+    async def aclose(self):
+        await self.client.close()
+
+
+class HandWrittenAiohttp(OnAiohttp, HandWritten):
+    """The loop by hand on aiohttp."""
+
+
+class HandWrittenAiohttpChat(OnAiohttp, HandWrittenChat):
+    """The same on the other route."""
 
 
 class Ours:
@@ -115,10 +154,10 @@ class Ours:
 
     route = "responses"
 
-    def __init__(self, base_url, function):
+    def __init__(self, base_url, function, http="auto"):
         from agentloop import Endpoint, Profile  # noqa: PLC0415 - the other client must not pay for this import
 
-        self.endpoint = Endpoint(base_url, api_key="key", profile=Profile(route=self.route))
+        self.endpoint = Endpoint(base_url, api_key="key", profile=Profile(route=self.route), http=http)
         self.function = function
         self.agents = {}
 
@@ -140,6 +179,10 @@ class Ours:
             if type(event) is TextDelta:
                 yield event.text
 
+    async def aclose(self):
+        for agent in self.agents.values():
+            await agent.aclose()
+
 
 class OursChat(Ours):
     """The same on the other route."""
@@ -147,4 +190,15 @@ class OursChat(Ours):
     route = "chat"
 
 
-CLIENTS = {"hand_written": HandWritten, "hand_written_chat": HandWrittenChat, "ours": Ours, "ours_chat": OursChat}
+CLIENTS = {
+    "hand_written_httpx": HandWritten,
+    "hand_written_httpx_chat": HandWrittenChat,
+    "hand_written_aiohttp": HandWrittenAiohttp,
+    "hand_written_aiohttp_chat": HandWrittenAiohttpChat,
+    "ours": Ours,
+    "ours_chat": OursChat,
+    "ours_httpx": partial(Ours, http="httpx"),
+    "ours_httpx_chat": partial(OursChat, http="httpx"),
+    "ours_aiohttp": partial(Ours, http="aiohttp"),
+    "ours_aiohttp_chat": partial(OursChat, http="aiohttp"),
+}

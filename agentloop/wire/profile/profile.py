@@ -170,8 +170,9 @@ class Endpoint:
         give_up_after_seconds: No retry starts later than this after the first failure; waits that the server asked
             for are not counted.
         extra_body: Fields that are added to every request body.
-        http: The HTTP client that carries the requests: `aiohttp` (the extra of this name; half the CPU time a request
-            and several times as many requests at once), `httpx`, or `auto` for aiohttp where it is installed.
+        http: The HTTP client that sends the requests: `aiohttp` (the extra of this name), `httpx`, or `auto`, which is
+            aiohttp where it is installed. A request over aiohttp takes about half the CPU time, and many requests at
+            once are several times as fast.
     """
 
     base_url: str
