@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentloop.agent import Agent
+    from agentloop.endpoint.fetch import Fetched, Fetcher
     from agentloop.errors import (
         AgentloopError,
         AuthenticationError,
@@ -46,13 +47,13 @@ if TYPE_CHECKING:
         TurnFinished,
         TurnStarted,
     )
-    from agentloop.fetch import Fetched, Fetcher
+    from agentloop.installation import describe_install
     from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, Usage
     from agentloop.limits import Limits, StopReason, Tally
+    from agentloop.loop.run import Run, RunResult
     from agentloop.packs import ToolPack, bound_tools
     from agentloop.packs.config import PackConfig
     from agentloop.policy import ApprovalRequest, Approve, Decision, Policy, Reject, Substitute, approve_matching
-    from agentloop.run import Run, RunResult
     from agentloop.tools import Effects, Tool, ToolContext, ToolRegistry, tool
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
@@ -96,10 +97,11 @@ _ROOMS = {
         "TurnFinished",
         "TurnStarted",
     ),
-    "agentloop.fetch": (
+    "agentloop.endpoint.fetch": (
         "Fetched",
         "Fetcher",
     ),
+    "agentloop.installation": ("describe_install",),
     "agentloop.items": (
         "Image",
         "Item",
@@ -130,7 +132,7 @@ _ROOMS = {
         "Substitute",
         "approve_matching",
     ),
-    "agentloop.run": (
+    "agentloop.loop.run": (
         "Run",
         "RunResult",
     ),
@@ -218,11 +220,16 @@ __all__ = [
     "UserError",
     "approve_matching",
     "bound_tools",
+    "describe_install",
     "tool",
 ]
 
+__version__: str  # read from the metadata when it is first used
+
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("agentloop.installation").read_version()
     room = _ROOM_OF.get(name)
     if room is None:
         raise AttributeError(f"module 'agentloop' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m agentloop`: the command line."""
+"""Starts the command line for `python -m agentloop`."""
 
 from agentloop.cli import main
 

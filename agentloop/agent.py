@@ -1,11 +1,10 @@
-"""Agent: the recipe of a model, its tools and its limits, and the ways to run it."""
+"""Agent: a model with its tools and limits, and the ways to run it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -13,29 +12,26 @@ from types import NoneType, TracebackType
 from typing import Any, Generic, Self, cast, overload
 from uuid import uuid4
 
-from agentloop.drive import Driver
+from agentloop.endpoint.profile_store import remember, resolve_profile
+from agentloop.endpoint.transport import HttpTransport, RetryPolicy, Transport, WarningSource
 from agentloop.errors import ConfigurationError, RunStateError
-from agentloop.events import Event, Finished, Notice
-from agentloop.guard import Rules
+from agentloop.events import Event
 from agentloop.items import Item, Message, Opaque, Reasoning, ToolCall, ToolResult
-from agentloop.journal import Journal, MemoryJournal, Observer
-from agentloop.knowledge import look_up, remember
 from agentloop.limits import Limits
-from agentloop.loop import advance, resume
-from agentloop.media import inline_images
-from agentloop.observe import open_log
-from agentloop.packs import ToolSource, open_packs, part_packs
+from agentloop.loop.guard import Rules
+from agentloop.loop.run import HumanDecided, Outcome, Output_co, Run, RunResult, UserSaid
+from agentloop.packs import ToolSource, part_packs
 from agentloop.policy import Decision, Policy
-from agentloop.portal import PORTAL
-from agentloop.recipe import Recipe, adapt_rules, add_tools, offer_tools
-from agentloop.run import HumanDecided, Outcome, Output_co, Run, RunResult, UserSaid
+from agentloop.runtime.drive import drive
+from agentloop.runtime.journal import Observer
+from agentloop.runtime.portal import PORTAL
+from agentloop.runtime.run_config import RunConfig, adapt_rules, check_tool_choice, offer_tools
+from agentloop.runtime.streaming import stream_events
 from agentloop.schema import OutputSchema
-from agentloop.streaming import stream_events
 from agentloop.tools import collect_tools
-from agentloop.transport import HttpTransport, RetryPolicy, Transport, WarningSource
-from agentloop.wire.conversation import Subject
-from agentloop.wire.profile import Endpoint, ModelSettings, Profile
-from agentloop.wire.providers import Provider, find_provider
+from agentloop.wire.model_target import ModelTarget
+from agentloop.wire.profile import Endpoint, ModelSettings
+from agentloop.wire.profile.providers import Provider, find_provider
 
 Input = str | Message | Sequence[Item]
 
@@ -142,8 +138,7 @@ class Agent(Generic[Output_co]):
         self._name = model
         self._provider = Provider()
         self._transport: Transport | None = None
-        self._recipe: Recipe | None = None
-        self._profile = Profile()
+        self._config: RunConfig | None = None
         if endpoint is None:
             self._provider, self._name = find_provider(model)
             if not self._provider.starter:
@@ -151,7 +146,7 @@ class Agent(Generic[Output_co]):
         else:
             self._transport = HttpTransport(endpoint) if isinstance(endpoint, Endpoint) else endpoint
         if not self._packs:
-            _check_tool_choice(settings, self._rules)
+            check_tool_choice(settings, self._rules)
 
     async def run(
         self,
@@ -171,6 +166,8 @@ class Agent(Generic[Output_co]):
             EndpointError: the endpoint could not answer; `error.run` resumes with `agent.resume`.
             OutputError: the answer is not of the output type, even after the model was told why.
             ToolFailedError: a tool raised, and the policy says `on_tool_error="raise"`.
+            asyncio.CancelledError: the run was cancelled; `error.run` resumes too. Where a timeout around the run
+                makes a TimeoutError of it, that has it on its `__context__`: `error.__context__.run`.
         """
         return await self._drive(_begin(input, history), context, stream=False)
 
@@ -257,21 +254,8 @@ class Agent(Generic[Output_co]):
         observer: Observer | None = None,
     ) -> RunResult[Any]:
         run, outcome = begun
-        recipe = self._recipe or self._make_recipe(self._transport or await self._start_server())
-        observers = [watch for watch in (open_log(run.run_id), observer) if watch is not None]
-        journal = MemoryJournal(observers)
-        tell = partial(_warn, journal)
-        async with open_packs(self._packs, tell) if self._packs else nullcontext(()) as tools:
-            recipe = add_tools(recipe, tools, self._profile) if tools else recipe
-            _check_tool_choice(self._settings, recipe.rules)
-            if outcome is None or isinstance(outcome, HumanDecided):
-                _check_tools(run, recipe.rules)
-            run, command = resume(run, recipe.rules) if outcome is None else advance(run, outcome, recipe.rules)
-            items = await inline_images(run.items, recipe.subject)
-            run = run if items is run.items else replace(run, items=items)
-            result = await Driver(recipe, journal, run, context=context, stream=stream).drive(command)
-        await journal.emit(Finished(result))
-        return result
+        config = self._config or self._make_config(self._transport or await self._start_server())
+        return await drive(config, run, outcome, context=context, stream=stream, observer=observer)
 
     async def _start_server(self) -> Transport:
         module, _, function = self._provider.starter.partition(":")
@@ -280,11 +264,11 @@ class Agent(Generic[Output_co]):
             self._transport = HttpTransport(self._provider.endpoint(self._name, os.environ, base_url))
         return self._transport
 
-    def _make_recipe(self, transport: Transport) -> Recipe:
+    def _make_config(self, transport: Transport) -> RunConfig:
         endpoint = transport.endpoint
-        known = look_up(endpoint, self._name, "" if self._name == self.model else self.model.partition(":")[0])
+        known = resolve_profile(endpoint, self._name, "" if self._name == self.model else self.model.partition(":")[0])
         offered = offer_tools(self._rules)
-        subject = Subject(
+        target = ModelTarget(
             base_url=known.place,
             model=self._name,
             instructions=self._instructions,
@@ -293,21 +277,18 @@ class Agent(Generic[Output_co]):
             profile=known.base,
             output=self._rules.output.form if self._rules.output else None,
         )
-        self._profile = known.profile
-        self._recipe = Recipe(
-            subject=subject,
+        self._config = RunConfig(
+            target=target,
             rules=adapt_rules(self._rules, self._settings, known.profile, offered),
+            packs=self._packs,
+            profile=known.profile,
             transport=transport,
             retry=RetryPolicy.of(endpoint),
             remember=partial(remember, known.place, self._name),
             warnings=list(known.warnings),
             take_warnings=transport.take_warnings if isinstance(transport, WarningSource) else list[str],
         )
-        return self._recipe
-
-
-async def _warn(journal: Journal, text: str) -> None:
-    await journal.emit(Notice("warning", text))
+        return self._config
 
 
 def _begin(said: Input, history: Sequence[Item]) -> tuple[Run, Outcome | None]:
@@ -344,22 +325,4 @@ def _check_run(run: object) -> None:
     if not isinstance(run, Run):
         raise RunStateError(
             f"a {type(run).__name__} can't be resumed", hint="give result.run, error.run or Run.from_json(...)"
-        )
-
-
-def _check_tools(run: Run, rules: Rules) -> None:
-    lacking = {waiting.call.name for waiting in run.pending if waiting.plan in {"run", "ask"}} - rules.tools.keys()
-    if lacking:
-        raise RunStateError(
-            f"the run waits for tools that this agent does not have: {', '.join(sorted(lacking))}",
-            hint="resume it with an agent that has them",
-        )
-
-
-def _check_tool_choice(settings: ModelSettings, rules: Rules) -> None:
-    choice = settings.tool_choice
-    if choice is not None and choice not in {"auto", "none", "required"} and choice not in rules.tools:
-        raise ConfigurationError(
-            f"tool_choice {choice!r} is no tool of this agent",
-            hint=f"use auto, none, required, or one of: {', '.join(rules.tools) or 'no tools were given'}",
         )

@@ -1,30 +1,30 @@
-"""Every error agentloop raises, and nothing else.
+"""Defines every error that agentloop raises, and nothing else.
 
 * AgentloopError
   x UserError                   a mistake in the calling code, raised before any request
-    + ConfigurationError        a limit, a setting, an endpoint or a model name that makes no sense
-    + ToolDefinitionError       a function that can't become a tool; lists every fault with its remedy
-    + DuplicateToolError        two tools with one name; names both origins
-    + RunStateError             an outcome out of turn, a run that can't be resumed so
-  x EndpointError               the endpoint could not answer; `run` resumes with `agent.resume(run)`
-    + UnreachableError          no connection, or it broke
+    + ConfigurationError        a limit, a setting, an endpoint or a model name is not valid
+    + ToolDefinitionError       a function can't become a tool; lists every fault with its remedy
+    + DuplicateToolError        two tools have the same name; says where each comes from
+    + RunStateError             an outcome came out of turn, or a run can't be resumed in this way
+  x EndpointError               the endpoint could not answer; `agent.resume(error.run)` continues the run
+    + UnreachableError          no connection, or the connection broke
     + EndpointTimeoutError      no answer in time
-    + RefusedError              a 4xx; `status`, `code` and the server's own words
+    + RefusedError              a 4xx; has `status`, `code` and the server's own message
       - AuthenticationError     401 or 403
       - NotFoundError           404: the model or the path
-      - ContextOverflowError    the conversation is longer than the model's window
+      - ContextOverflowError    the conversation does not fit into the model's context window
       - RateLimitedError        429, and waiting did not help
     + ServerError               a 5xx, or `status: failed` in a 200
-    + ReplyError                an answer that is no answer
-      - StreamCutError          a stream that was damaged or ended without its terminal event
-      - EmptyReplyError         neither text nor a call, twice
-      - OutputError             an answer that is not of the agent's `output`, even after being told why
-  x PackError                   a tool pack that can't be imported or opened
-  x FetchError                  an address on the network that can't or may not be fetched
-  x ToolFailedError             a tool raised and `on_tool_error="raise"`
-  x ToolError                   raised *by* a tool: its text is for the model, the run goes on
+    + ReplyError                the endpoint's answer is not a reply of a model
+      - StreamCutError          a stream was damaged, or ended without its terminal event
+      - EmptyReplyError         the model sent neither text nor a tool call, twice
+      - OutputError             the model's answer is not of the agent's `output` type, after all retries
+  x PackError                   a tool pack can't be imported or opened
+  x FetchError                  an address on the network can't be fetched, or is not allowed
+  x ToolFailedError             a tool raised an exception and the policy has `on_tool_error="raise"`
+  x ToolError                   raised *by* a tool: the model gets its text, and the run continues
 
-Each says what happened, what is known (`run`, `status`, ...) and what to do next (`hint`).
+Each error says what happened, carries details (`run`, `status`, ...) and says what to do next (`hint`).
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentloop.run import Run
+    from agentloop.loop.run import Run
 
 
 class AgentloopError(Exception):
-    """The root: catch this to catch everything agentloop raises.
+    """The base class: catch it to catch every error that agentloop raises.
 
     Attributes:
-        message: What happened, in one sentence.
-        hint: What to do about it, or "".
-        run: The run as it stood, so that nothing done is lost; None before a run began.
+        message: One sentence that says what happened.
+        hint: A sentence that says what to do about it, or "".
+        run: The run up to the error, so that finished work is not lost; None if no run had begun.
     """
 
     def __init__(self, message: str, *, hint: str = "", run: Run | None = None) -> None:
@@ -57,18 +57,18 @@ class AgentloopError(Exception):
 
 
 class UserError(AgentloopError):
-    """A mistake in the calling code; raised before any request is made."""
+    """The calling code has a mistake; this is raised before any request is sent."""
 
 
 class ConfigurationError(UserError):
-    """A value given to an Agent, an Endpoint, Limits or the command line makes no sense."""
+    """A value given to an Agent, an Endpoint, Limits or the command line is not valid."""
 
 
 class ToolDefinitionError(UserError):
     """A function can't become a tool.
 
     Attributes:
-        faults: One sentence a fault, each with its remedy, over all parameters.
+        faults: One sentence per fault, each with its remedy, for all parameters.
     """
 
     def __init__(self, message: str, *, faults: Sequence[str] = (), hint: str = "") -> None:
@@ -78,7 +78,7 @@ class ToolDefinitionError(UserError):
 
 
 class DuplicateToolError(UserError):
-    """Two tools bear the same name; the message names where each comes from."""
+    """Two tools have the same name; the message says where each comes from."""
 
 
 class RunStateError(UserError):
@@ -89,9 +89,9 @@ class EndpointError(AgentloopError):
     """The endpoint could not answer.
 
     Attributes:
-        status: The HTTP status, or None when there was no reply.
+        status: The HTTP status, or None if there was no reply.
         code: The server's own error code, or "".
-        retry_after: Seconds the server asked to wait, or None.
+        retry_after: Seconds that the server asked the client to wait, or None.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class EndpointError(AgentloopError):
 
 
 class UnreachableError(EndpointError):
-    """No connection to the endpoint, or it broke before the reply was whole."""
+    """The endpoint can't be reached, or the connection broke before the reply was complete."""
 
 
 class EndpointTimeoutError(EndpointError):
@@ -118,31 +118,31 @@ class EndpointTimeoutError(EndpointError):
 
 
 class RefusedError(EndpointError):
-    """The endpoint refused the request with a 4xx."""
+    """The endpoint refused the request with a 4xx status."""
 
 
 class AuthenticationError(RefusedError):
-    """401 or 403: the key is missing, wrong, expired or may not use this model."""
+    """The status is 401 or 403: the key is missing, wrong or expired, or may not use this model."""
 
 
 class NotFoundError(RefusedError):
-    """404: no such model, or no such path on this server."""
+    """The status is 404: this server has no such model or no such path."""
 
 
 class ContextOverflowError(RefusedError):
-    """The conversation does not fit into the model's window."""
+    """The conversation does not fit into the model's context window."""
 
 
 class RateLimitedError(RefusedError):
-    """429, and waiting as long as allowed did not help."""
+    """The status is 429, and waiting for as long as allowed did not help."""
 
 
 class ServerError(EndpointError):
-    """A 5xx, or a 200 whose body says that the response failed."""
+    """The status is 5xx, or it is 200 and the body says that the response failed."""
 
 
 class ReplyError(EndpointError):
-    """The endpoint answered with something that is no answer, such as HTML."""
+    """The endpoint's answer is not a reply of a model; it may be an HTML page, for example."""
 
 
 class StreamCutError(ReplyError):
@@ -150,11 +150,11 @@ class StreamCutError(ReplyError):
 
 
 class EmptyReplyError(ReplyError):
-    """The model gave neither text nor a tool call, even after being asked again."""
+    """The model sent neither text nor a tool call, even after it was asked again."""
 
 
 class OutputError(ReplyError):
-    """The model's answer is not of the type that was asked for, even after it was told why as often as allowed."""
+    """The model's answer is not of the agent's `output` type, even after all retries that the limits allow."""
 
 
 class PackError(AgentloopError):
@@ -162,12 +162,12 @@ class PackError(AgentloopError):
 
 
 class FetchError(AgentloopError):
-    """Something on the network could not be fetched, or may not be."""
+    """An address on the network could not be fetched, or is not allowed."""
 
 
 class ToolFailedError(AgentloopError):
-    """A tool raised an exception and the policy says `on_tool_error="raise"`."""
+    """A tool raised an exception and the policy has `on_tool_error="raise"`."""
 
 
 class ToolError(AgentloopError):
-    """Raise this in a tool: the text goes to the model as it is and the run goes on."""
+    """Raise this in a tool: the model gets the text unchanged, and the run continues."""

@@ -1,4 +1,4 @@
-"""What a user of `stream()` sees, one frozen class each. No behaviour lives here."""
+"""Defines the events of `stream()`, one frozen class each. They have no behaviour."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from agentloop.items import ToolCall, ToolResult, Usage
 
 if TYPE_CHECKING:
+    from agentloop.loop.run import RunResult
     from agentloop.policy import ApprovalRequest
-    from agentloop.run import RunResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """A piece of what the model thinks aloud."""
+    """A piece of the model's reasoning."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TurnFinished:
-    """The model's reply is whole."""
+    """The model's reply is complete."""
 
     turn: int
     seconds: float
@@ -44,7 +44,7 @@ class TurnFinished:
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A tool begins to run."""
+    """A tool starts to run."""
 
     call: ToolCall
 
@@ -55,10 +55,10 @@ class ToolFinished:
 
     Attributes:
         call: The call.
-        result: What the model will be told.
+        result: The result that the model will get.
         seconds: How long the tool ran.
-        repairs: What had to be mended in the arguments, in words.
-        error: What the tool raised, or None; the log has it whole, the model only its type and message.
+        repairs: One description for each repair of the arguments.
+        error: The exception that the tool raised, or None; the log has all of it, the model gets its type and message.
     """
 
     call: ToolCall

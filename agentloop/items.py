@@ -1,6 +1,6 @@
-"""What a conversation is made of: frozen values that are JSON.
+"""Defines the items of a conversation: frozen values that can be stored as JSON.
 
-Nothing here knows a wire format, an endpoint or a file; `wire/` translates these values.
+This module contains no code about wire formats or endpoints; `wire/` translates the values.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Image:
     """A picture in a message or in the result of a tool.
 
     Attributes:
-        url: The picture itself, as a data URL, or where it is: a `file:`, `http:` or `https:` URL. It is read or
-            fetched when it enters a run, which holds data URLs only.
+        url: The picture itself as a data URL, or its address: a `file:`, `http:` or `https:` URL. The file is read or
+            the address is fetched when the image enters a run, because a run holds data URLs only.
     """
 
     url: str
@@ -45,39 +45,39 @@ class Image:
 
     @classmethod
     def from_path(cls, path: str | PathLike[str]) -> Image:
-        """Return the image in a file, which is read when the image enters a run."""
+        """Return an image for a file. The file is read when the image enters a run."""
         return cls(Path(path).absolute().as_uri())
 
     @classmethod
     def from_bytes(cls, data: bytes, media_type: str | None = None) -> Image:
-        """Return the image for the bytes of a picture file.
+        """Return an image for the bytes of a picture file.
 
         Args:
-            data: A PNG, JPEG, GIF or WebP.
-            media_type: Such as `image/png`; found from the bytes when it is left out.
+            data: The content of a PNG, JPEG, GIF or WebP file.
+            media_type: A media type such as `image/png`; by default it is detected from the bytes.
 
         Raises:
-            ConfigurationError: the bytes are no picture.
+            ConfigurationError: the bytes are not a picture.
         """
         media_type = media_type or media_type_of(data)
         if media_type is None:
             raise ConfigurationError(
-                f"these {len(data):,} bytes are no picture that models take", hint="give a PNG, JPEG, GIF or WebP"
+                f"these {len(data):,} bytes are not a picture that models accept", hint="give a PNG, JPEG, GIF or WebP"
             )
         return cls(f"data:{media_type};base64,{base64.b64encode(data).decode()}")
 
     @classmethod
     def from_url(cls, url: str) -> Image:
-        """Return the image at an address, which is fetched when the image enters a run: endpoints take no addresses.
+        """Return an image for an address. It is fetched when the image enters a run, as endpoints accept no addresses.
 
-        An address may come from whoever uses a program, so it never means a file of the machine.
+        The address may come from the user of a program, so a `file:` URL is refused.
 
         Raises:
-            ConfigurationError: the address is not of a kind that can be fetched.
+            ConfigurationError: the address is not an http, https or data URL.
         """
         if url.partition(":")[0].lower() not in {"http", "https", "data"}:
             raise ConfigurationError(
-                f"{url[:_SHOWN_CHARACTERS]!r} is no address of an image",
+                f"{url[:_SHOWN_CHARACTERS]!r} is not the address of an image",
                 hint="give an http or https URL, or use Image.from_path for a file",
             )
         return cls(url)
@@ -88,7 +88,7 @@ class Image:
 
 
 def media_type_of(data: bytes) -> str | None:
-    """Return the type of a picture by its first bytes, or None if it is none that models take."""
+    """Return the media type of a picture from its first bytes, or None if models don't accept such data."""
     found = _PICTURE.match(data)
     return f"image/{found.lastgroup}" if found else None
 
@@ -98,15 +98,15 @@ Part: TypeAlias = Text | Image
 
 @dataclass(frozen=True, slots=True, init=False)
 class Message:
-    """What somebody said.
+    """A message of the user, the assistant or the system.
 
     Attributes:
         role: `user`, `assistant` or `system`.
-        content: Texts and images, in order; a plain string is one text.
-        phase: OpenAI's mark on assistant messages (`commentary` or `final_answer`), to be replayed.
+        content: The texts and images, in order; a plain string becomes one text.
+        phase: OpenAI's mark on assistant messages (`commentary` or `final_answer`); it is sent back unchanged.
 
     Raises:
-        ConfigurationError: there is no such role, or the content is something else.
+        ConfigurationError: the role does not exist, or the content is neither text nor a tuple of Text and Image.
     """
 
     role: Role
@@ -131,13 +131,13 @@ class Message:
 
     @property
     def text(self) -> str:
-        """All the texts of the message, joined."""
+        """The texts of the message, joined."""
         return "".join(part.text for part in self.content if isinstance(part, Text))
 
 
 def _check_message(role: object, parts: object) -> None:
     if role not in _ROLES:
-        raise ConfigurationError(f"a message has no role {role!r}", hint=f"use one of: {', '.join(_ROLES)}")
+        raise ConfigurationError(f"a message can't have the role {role!r}", hint=f"use one of: {', '.join(_ROLES)}")
     known = isinstance(parts, tuple) and all(
         isinstance(part, (Text, Image)) for part in cast("tuple[object, ...]", parts)
     )
@@ -150,12 +150,12 @@ def _check_message(role: object, parts: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """What a model thought before it answered.
+    """The reasoning of a model before its answer.
 
     Attributes:
-        text: The readable reasoning or its summary; "" when the server sent only ciphertext.
-        encrypted: The server's ciphertext, to be replayed to the same server only.
-        id: The server's id of the item, which some servers want back with the ciphertext.
+        text: The readable reasoning or its summary; "" if the server sent only ciphertext.
+        encrypted: The server's ciphertext. It is sent back to the same server only.
+        id: The server's id of the item; some servers require it together with the ciphertext.
     """
 
     text: str
@@ -169,9 +169,9 @@ class ToolCall:
     """A model's request to run a tool.
 
     Attributes:
-        call_id: Unique over the run.
+        call_id: The id of the call, unique within the run.
         name: The tool's name.
-        arguments: JSON text as the model wrote it; it may be malformed.
+        arguments: The JSON text as the model wrote it; it may be malformed.
     """
 
     call_id: str
@@ -182,14 +182,14 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What the model is told about a call.
+    """The result of a call, as the model gets it.
 
     Attributes:
-        call_id: The call that this answers.
-        content: The text for the model; "" when there are only images.
-        ok: False when the tool failed, was refused or was not run.
-        images: What the tool returned in pictures.
-        untrusted: Whether strangers may have written it.
+        call_id: The id of the call.
+        content: The text for the model; "" if there are only images.
+        ok: False if the tool failed, was refused or was not run.
+        images: The images that the tool returned.
+        untrusted: Whether the content is untrusted, such as the text of a web page.
     """
 
     call_id: str
@@ -202,7 +202,7 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """An item of a type agentloop does not know, kept and passed back unchanged."""
+    """An item of a type that agentloop does not support; it is kept and sent back unchanged."""
 
     raw: JsonObject
     kind: Literal["opaque"] = "opaque"
@@ -213,7 +213,7 @@ Item: TypeAlias = Message | Reasoning | ToolCall | ToolResult | Opaque
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, each None where the endpoint did not say (never a guess, never 0 for unknown)."""
+    """Numbers of tokens; each is None if the endpoint did not report it (never an estimate, never 0 for unknown)."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -223,7 +223,7 @@ class Usage:
 
     @property
     def tokens(self) -> int:
-        """Tokens in and out as far as they are known, for counting against a limit."""
+        """Input and output tokens, as far as the endpoint reported them; counted against the token limit."""
         if self.total_tokens is not None:
             return self.total_tokens
         return (self.input_tokens or 0) + (self.output_tokens or 0)
@@ -250,14 +250,14 @@ ToolDialect: TypeAlias = Literal["native", "message", "chat", "prompted"]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer of a model, decoded.
+    """One decoded reply of a model.
 
     Attributes:
-        items: Reasoning, messages and calls in the order they came.
-        usage: Tokens of this one request.
-        stop: `truncated` when it was cut off, `refused` when the model declined; then no call in it runs.
-        response_id: The server's id, for looking it up in the server's log.
-        dialect: How tool calls and results are to be written in the next request.
+        items: Reasoning, messages and calls, in the order in which they arrived.
+        usage: The tokens of this one request.
+        stop: `truncated` if the reply was cut off, `refused` if the model declined; then none of its calls runs.
+        response_id: The server's id of the response, for finding it in the server's log.
+        dialect: The format for tool calls and results in the next request.
     """
 
     items: tuple[Item, ...]

@@ -1,6 +1,6 @@
-"""Budgets and counting: how much a run may do, and how much it has done. Pure.
+"""Defines the limits of a run, and the tally of what it has done. Pure.
 
-What happens when a limit is reached is decided in `loop`, not here.
+`loop` decides what happens when a limit is reached.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _LEAST = {"tool_calls": 0, "turns": 1, "tokens": 1, "seconds": 0, "repeats": 1, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one run may do; None means no limit.
+    """The limits of one run; None means no limit.
 
-    A run that reaches a limit is not lost: the model gets one last turn without tools, and
-    `result.stop_reason` says which limit it was.
+    A run that reaches a limit keeps its work: the model gets one last turn without tools, and
+    `result.stop_reason` names the limit.
 
     Attributes:
-        tool_calls: Tool calls that may run; room is reserved before a parallel batch starts.
-        turns: Model calls with tools on offer; the last turn without tools comes on top.
-        tokens: Tokens in and out, as far as the endpoint reports them.
-        seconds: Wall-clock time; a tool or model call under way is stopped when it is up.
-        repeats: How often one call may come in a row with the same arguments.
+        tool_calls: How many tool calls may run; calls are reserved before a parallel batch starts.
+        turns: How many model calls may offer tools; the last turn without tools is not counted.
+        tokens: Input and output tokens, as far as the endpoint reports them.
+        seconds: Wall-clock time; when it is used up, a tool or model call in progress is stopped.
+        repeats: How often the model may make the same call with the same arguments in a row.
         output_retries: How often the model is told why its answer is not of the agent's `output` type, and asked again.
-        per_tool: Calls allowed to a tool, by its name.
+        per_tool: How many calls each tool may have, by tool name.
     """
 
     tool_calls: int | None = 30
@@ -60,13 +60,13 @@ class Limits:
             _check(name, getattr(self, name), least)
         if not isinstance(cast("object", self.per_tool), Mapping):
             raise ConfigurationError(
-                f"Limits(per_tool={self.per_tool!r}) is no mapping", hint='write it as {"tool_name": 3}'
+                f"Limits(per_tool={self.per_tool!r}) is not a mapping", hint='write it as {"tool_name": 3}'
             )
         for tool, calls in self.per_tool.items():
             _check(f"per_tool[{tool!r}]", calls, 0)
 
     def describe(self, name: str) -> str:
-        """Return the limit's value in words: `tool_calls=30, the default`."""
+        """Return the limit's value as text: `tool_calls=30, the default`."""
         value = getattr(self, name)
         default = next(f.default for f in fields(self) if f.name == name)
         return f"{name}={value}{', the default' if value == default else ''}"
@@ -79,21 +79,21 @@ def _check(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
         raise ConfigurationError(
             f"Limits({name}={value!r}) is not a number of at least {least}",
-            hint=f"give {name} a number from {least} up, or None for no limit",
+            hint=f"give {name} a number of at least {least}, or None for no limit",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How much a run has done so far.
+    """Counts what a run has done so far.
 
     Attributes:
-        turns: Model calls made.
-        tool_calls: Tool calls that ran or have room reserved.
-        per_tool: The same by tool name.
-        seconds: Wall-clock time spent in model calls, tools and waiting, not while paused.
-        repairs: Mended arguments and tool names.
-        usage: Tokens over all turns.
+        turns: The number of model calls.
+        tool_calls: The number of tool calls that ran or are reserved.
+        per_tool: The same number by tool name.
+        seconds: Wall-clock time of model calls, tools and waiting; the time of a pause is not counted.
+        repairs: The number of repaired arguments and tool names.
+        usage: The tokens of all turns.
     """
 
     turns: int = 0

@@ -1,6 +1,6 @@
-"""A small real model, inside this process, calls a Python function and answers from its result.
+"""A small real model, which runs inside this process, calls a Python function and answers from its result.
 
-Run it with `make demo`. It needs no key and, once installed, no network.
+Run it with `make demo`. It needs no key and, after the installation, no network.
 """
 
 import sys
@@ -24,7 +24,7 @@ def get_vat_rate(country: str) -> str:
 
 
 def main(question: str) -> None:
-    """Ask the question, and print what happens as it happens."""
+    """Ask the question, and print each event when it happens."""
     console = Console(highlight=False)
     console.print(Text.assemble(("question  ", "bold cyan"), question))
     agent = Agent("local:smollm2", tools=[get_vat_rate])

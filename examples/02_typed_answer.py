@@ -1,4 +1,7 @@
-"""An answer with a type: JSON is asked for in the way that the endpoint knows, checked, and made into a dataclass."""
+"""An answer with a type: the model's JSON is validated and returned as an instance of a dataclass.
+
+How the JSON is requested depends on what the endpoint supports.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +13,7 @@ from agentloop import Agent
 
 @dataclass
 class Person:
-    """A person in a text."""
+    """A person who is described in a text."""
 
     name: str
     city: str

@@ -1,7 +1,7 @@
-"""A pack of one's own: tools that belong together, with a configuration, and a life of one run.
+"""Your own pack: tools that belong together, with a configuration. It is opened for a run and closed after it.
 
-Published by an entry point of the group `agentloop.packs`, it is named like any other: `--pack stock:shelf=2`.
-`agentloop packs new NAME` writes such a package.
+A package publishes a pack by an entry point of the group `agentloop.packs`. Users then name it like any other pack:
+`--pack stock:shelf=2`. `agentloop packs new NAME` writes such a package.
 """
 
 from collections.abc import AsyncGenerator
@@ -15,25 +15,25 @@ SHELVES = {1: {"apples": 12, "pears": 3}, 2: {"plums": 40}}
 
 
 class StockConfig(PackConfig):
-    """What the pack is configured with."""
+    """The configuration of the pack."""
 
-    shelf: int = Field(1, description="which shelf is looked at")
+    shelf: int = Field(1, description="the number of the shelf")
 
 
 class Stock(ToolPack[StockConfig]):
-    """What is on a shelf."""
+    """Counts the items on a shelf."""
 
     name = "stock"
     version = "1.0"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[list[Tool]]:
-        """Yield the tools of one run; a connection would be opened here, and closed after the yield."""
+        """Yield the tools of one run. A connection would be opened before the yield, and closed after it."""
         yield bound_tools(Shelf(SHELVES[self.config.shelf]))
 
 
 class Shelf:
-    """A shelf, as one run sees it."""
+    """The tools of one run."""
 
     def __init__(self, items: dict[str, int]) -> None:
         self.items = items
@@ -43,7 +43,7 @@ class Shelf:
         """Return how many of an item are in stock.
 
         Args:
-            item: What to count, such as apples.
+            item: The item to count, such as apples.
         """
         if item.lower() not in self.items:
             raise ToolError(f"There are no {item}. There are: {', '.join(self.items)}.")

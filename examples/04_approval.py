@@ -1,4 +1,4 @@
-"""A person in the loop: a tool that writes asks first."""
+"""Approvals: a tool that writes something asks for approval before it runs."""
 
 import json
 
@@ -20,11 +20,11 @@ def book_table(guests: int) -> str:
 
 
 async def ask(request: ApprovalRequest) -> Decision:
-    """Decide on a call; a program for people would show it and wait for their answer."""
+    """Decide on a call. A real program would show it to a person and wait for the answer."""
     print(f"asked     {request.tool} {request.call.arguments} because {request.reason}")
     if json.loads(request.call.arguments)["guests"] > MOST_GUESTS:
         return Reject(f"we have no table for more than {MOST_GUESTS}")
-    return Approve()  # or with other arguments, and for this call, for such calls, or for the tool from now on
+    return Approve()  # Approve can also change the arguments, or approve similar or all later calls of the tool
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An approval across two processes: a run pauses, is stored as JSON, and goes on when somebody has decided."""
+"""An approval in another process: a run pauses, is stored as JSON, and continues there after the decision."""
 
 import subprocess
 import sys
@@ -19,18 +19,18 @@ def book_table(guests: int) -> str:
 
 
 def pause(file: Path) -> None:
-    """Run until somebody has to decide, and keep the run."""
+    """Run until a decision is needed, and store the run."""
     result = agent.run_sync("Which table is booked for 4 guests?")
     print("stopped  ", result.stop_reason)
     file.write_text(result.run.to_json(), encoding="utf-8")
 
 
 def go_on(file: Path) -> None:
-    """Say yes to all that the run waits for, and let it go on."""
+    """Approve all calls that the run waits for, and continue the run."""
     run = Run.from_json(file.read_text(encoding="utf-8"))
     for request in run.approvals:
         print("approved ", request.tool, request.call.arguments)
-    # A decision holds for this run, this call and these arguments, and for nothing else.
+    # A decision is valid only for this run, this call and these arguments.
     decisions = {request.id: Approve() for request in run.approvals}
     print("answer   ", agent.resume_sync(run, decisions=decisions).text)
 

@@ -1,4 +1,4 @@
-"""A repository explorer: a small model finds its way in a folder, and can't leave it.
+"""A repository explorer: a small model searches and reads the files in a folder, and can't read any other files.
 
 `agentloop run --pack files:root=. --pack search_files:root=. "Where is add_vat?"` does the same from the command line.
 """
@@ -13,7 +13,7 @@ from agentloop_tools.search_files import SearchFiles, SearchFilesConfig
 FOLDER = Path(__file__).parent
 
 with tempfile.TemporaryDirectory() as index:
-    files = Files(FilesConfig(root=FOLDER)).only("read")  # a small model does better with few tools
+    files = Files(FilesConfig(root=FOLDER)).only("read")  # a small model works better with few tools
     search = SearchFiles(SearchFilesConfig(root=FOLDER, index=Path(index, "index.db"))).only("search")
     agent = Agent("local:smollm2", tools=[search, files])
     for question in ("Where is get_vat_rate?", "Read the file 01_vat.py."):

@@ -1,7 +1,7 @@
-"""A research agent: it searches the web, reads a page, and keeps what it found in notes that outlast the run.
+"""A research agent: it searches the web, reads a page, and stores what it found in notes, for later runs.
 
-Without AGENTLOOP_MODEL (such as ovh:gpt-oss-20b) and a question, a little web of its own is searched, and the model is
-played by a script: so the example runs anywhere.
+Set AGENTLOOP_MODEL, such as ovh:gpt-oss-20b, and give a question as the argument. Without AGENTLOOP_MODEL the model is
+a script and the web is one local page, so that the example runs anywhere.
 """
 
 import os
@@ -20,36 +20,36 @@ from agentloop_tools.web import Found, Web, WebConfig
 PAGE = "<html><body><article><h1>The tower</h1><p>The tower is 330 metres high.</p></article></body></html>"
 
 
-class LittleWeb:
-    """A web of one page, and its search engine; any other engine is plugged in like this."""
+class LocalWeb:
+    """A web of one page, and a search engine for it. Any other search engine is plugged in like this."""
 
     hosts = ("127.0.0.1",)
 
     def __init__(self, folder: Path) -> None:
         (folder / "tower.html").write_text(PAGE, encoding="utf-8")
-        serve = partial(QuietServing, directory=str(folder))
+        serve = partial(QuietServer, directory=str(folder))
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), serve)
         self.url = f"http://127.0.0.1:{self.server.server_port}/tower.html"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     async def search(self, query: str, count: int) -> list[Found]:
-        """Return the one page there is."""
+        """Return the only page."""
         return [Found("The tower", self.url, f"About {query}")][:count]
 
 
-class QuietServing(SimpleHTTPRequestHandler):
-    """Serves files and says nothing about it."""
+class QuietServer(SimpleHTTPRequestHandler):
+    """Serves files, and logs nothing."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name for it
-        """Say nothing."""
+        """Log nothing."""
 
 
 def show(agent: Agent[None], question: str) -> None:
-    """Run the agent and print what it does."""
+    """Run the agent and print its tool calls."""
     for event in agent.stream_sync(question):
         match event:
-            case ToolFinished(made, result):
-                print("call     ", made.name, made.arguments)
+            case ToolFinished(tool_call, result):
+                print("call     ", tool_call.name, tool_call.arguments)
                 print("result   ", "\n           ".join(result.content.splitlines()))
             case _:
                 pass
@@ -62,8 +62,8 @@ if __name__ == "__main__":
         if model:
             show(Agent(model, tools=[Web(), notes]), question)
         else:
-            web = LittleWeb(Path(folder))
-            played = [
+            web = LocalWeb(Path(folder))
+            script = [
                 call("web_search", {"query": "tower"}),
                 call("web_fetch", {"url": web.url}),
                 call("notes_add", {"text": f"The tower is 330 m high, says {web.url}"}),
@@ -71,5 +71,5 @@ if __name__ == "__main__":
             ]
             allowed = WebConfig(allow=(f"127.0.0.1:{web.server.server_port}",))
             tools = [Web(allowed, backend=web), notes]
-            show(Agent("played", endpoint=ScriptedEndpoint(played), tools=tools), question)
+            show(Agent("scripted", endpoint=ScriptedEndpoint(script), tools=tools), question)
             web.server.shutdown()

@@ -1,6 +1,6 @@
-"""A data analyst: read-only questions to a database, and code in a sandbox that asks them itself.
+"""A data analyst: read-only queries to a database, and Python code in a sandbox that makes such queries itself.
 
-Without AGENTLOOP_MODEL (such as ovh:gpt-oss-20b) the model is played by a script.
+Set AGENTLOOP_MODEL, such as ovh:gpt-oss-20b, to use a real model. Without it the model is a script.
 """
 
 import os
@@ -25,7 +25,7 @@ print(best, best[1] - sum(units for _, units in months) / len(months))
 
 
 def make_database(path: Path) -> None:
-    """Write a few sales."""
+    """Make a database with a few sales."""
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("create table sales (month text, units integer)")
         database.executemany("insert into sales values (?, ?)", [("may", 40), ("june", 65), ("june", 35), ("july", 55)])
@@ -33,7 +33,7 @@ def make_database(path: Path) -> None:
 
 if __name__ == "__main__":
     model = os.environ.get("AGENTLOOP_MODEL")
-    played = [
+    script = [
         call("sql_schema"),
         call("python_run", {"code": CODE}),
         "June, with 100 units: 35 above the average of 65.",
@@ -41,16 +41,16 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         make_database(Path(folder, "sales.db"))
         agent = Agent(
-            model or "played",
-            endpoint=None if model else ScriptedEndpoint(played),
+            model or "scripted",
+            endpoint=None if model else ScriptedEndpoint(script),
             tools=[Sql(SqlConfig(database=str(Path(folder, "sales.db")))), Python()],
-            # Running code asks by default; here the sandbox is yes enough.
+            # By default, running code asks for approval. Here the sandbox is enough protection.
             policy=Policy(allow=("python.run",)),
         )
         for event in agent.stream_sync(QUESTION):
             match event:
-                case ToolFinished(made, result):
-                    print("call     ", made.name, made.arguments)
+                case ToolFinished(tool_call, result):
+                    print("call     ", tool_call.name, tool_call.arguments)
                     print("result   ", "\n           ".join(result.content.splitlines()))
                 case _:
                     pass

@@ -1,7 +1,7 @@
-"""MCP both ways: one process serves a pack to any MCP client, and in this one an agent uses it as a pack.
+"""MCP as a server and as a client: another process serves a pack over MCP, and in this one an agent uses that server.
 
-In place of ours, `command` starts any MCP server, and `url` reaches one. In place of the agent, any MCP client can be
-told to start `agentloop packs serve --mcp PACK`.
+`command` can start any other MCP server, and `url` connects to one over HTTP. And any other MCP client can start
+`agentloop packs serve --mcp PACK`.
 """
 
 import sys
@@ -16,7 +16,7 @@ stock = McpServer(
     McpConfig(
         name="shop",
         command=(sys.executable, "-m", "agentloop", "packs", "serve", "--mcp", f"{STOCK}:Stock"),
-        trust_annotations=True,  # it is our own; with another's server, every call would need a yes
+        trust_annotations=True,  # it is our own server; without this, every call would need approval
     )
 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
-from agentloop.wire.lessons import LESSONS
+from agentloop.wire.profile.lessons import LESSONS
 
 pytest_plugins = ["leaks"]
 

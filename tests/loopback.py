@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -29,7 +30,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal, Self, TypeAlias
 
 JsonObject: TypeAlias = dict[str, Any]
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 CUT: Final = "cut"
 
 
@@ -132,12 +133,14 @@ class Loopback:
 
     Attributes:
         base_url: For an Endpoint, once the server has started.
+        port: Where it listens.
         requests: What came in, in order.
         connections: How many connections were made.
     """
 
-    def __init__(self, script: Script, dialect: Dialect = "native") -> None:
+    def __init__(self, script: Script, dialect: Dialect = "native", tls: ssl.SSLContext | None = None) -> None:
         self._dialect: Dialect = dialect
+        self._tls = tls
         self.requests: list[Request] = []
         self.connections = 0
         self._answers = iter(()) if callable(script) else iter(script)
@@ -148,9 +151,9 @@ class Loopback:
         return next(self._answers, error_reply(418, f"request {len(self.requests)} is not in the script"))
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        host, port = self._server.sockets[0].getsockname()
-        self.base_url = f"http://{host}:{port}/v1"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        host, self.port = self._server.sockets[0].getsockname()
+        self.base_url = f"http{'s' if self._tls else ''}://{host}:{self.port}/v1"
         return self
 
     @property

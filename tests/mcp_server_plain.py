@@ -155,6 +155,8 @@ def say_farewell():
 def main():
     if "dies" in WORDS:
         sys.exit("the \x1b[31mkey\u200b is missing")
+    if "stubborn" in WORDS:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if "deaf" in WORDS else lambda *_: say_farewell())
     for line in sys.stdin:
         message = json.loads(line)
         result = None if "mute" in WORDS else answer(message)
@@ -162,7 +164,6 @@ def main():
             key = "error" if "error" in result else "result"
             say(json.dumps({"jsonrpc": "2.0", "id": message["id"], key: result.get("error", result)}))
     if "stubborn" in WORDS:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if "deaf" in WORDS else lambda *_: say_farewell())
         time.sleep(600)
 
 

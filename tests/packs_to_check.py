@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -29,7 +28,7 @@ class Desk(ToolPack[DeskConfig]):
     name = "desk"
     version = "1.0"
 
-    @tool(effects=Effects(read=True), timeout=5)
+    @tool(effects=Effects(read=True), timeout=60)
     def read(self, path: str) -> str:
         """Read a file.
 
@@ -40,7 +39,7 @@ class Desk(ToolPack[DeskConfig]):
         os.listdir(self.config.root)  # noqa: PTH208 - another event
         return (self.config.root / path).read_text("utf-8")
 
-    @tool(effects=Effects(write=True, destructive=True), timeout=5)
+    @tool(effects=Effects(write=True, destructive=True), timeout=60)
     async def remove(self, path: str) -> dict[str, bool]:
         """Remove a file.
 
@@ -50,7 +49,7 @@ class Desk(ToolPack[DeskConfig]):
         (self.config.root / path).unlink()
         return {"removed": True}
 
-    @tool(effects=Effects(write=True, own_store=True), timeout=5)
+    @tool(effects=Effects(write=True, own_store=True), timeout=60)
     def note(self, text: str) -> int:
         """Keep a text.
 
@@ -64,10 +63,10 @@ class Desk(ToolPack[DeskConfig]):
         connection.close()
         return 1
 
-    @tool(effects=Effects(execute=True), timeout=20)
+    @tool(effects=Effects(execute=True), timeout=60)
     def run(self) -> str:
         """Run a program that does nothing."""
-        done = subprocess.run([sys.executable, "-S", "-c", "print(1)"], capture_output=True, check=True, timeout=20)
+        done = subprocess.run([sys.executable, "-S", "-c", "print(1)"], capture_output=True, check=True, timeout=60)
         return done.stdout.decode()
 
     @tool(effects=Effects())
@@ -103,7 +102,7 @@ class Sloppy(ToolPack):
 
     name = "sloppy"
 
-    @tool(timeout=5)
+    @tool(timeout=60)
     def undescribed(self, text: str) -> str:
         return text
 
@@ -116,7 +115,7 @@ class Sloppy(ToolPack):
         """
         return str(values)
 
-    @tool(effects=Effects(), timeout=5, name="sloppy")
+    @tool(effects=Effects(), timeout=60, name="sloppy")
     def other(self) -> str:
         """Say."""
         return ""
@@ -132,7 +131,7 @@ class Liar(ToolPack):
 
     name = "liar"
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def reads(self) -> str:
         """Read."""
         return (
@@ -141,39 +140,39 @@ class Liar(ToolPack):
             + (Path("notes.txt").read_text("utf-8"))
         )
 
-    @tool(effects=Effects(read=True), timeout=5)
+    @tool(effects=Effects(read=True), timeout=60)
     def writes(self) -> str:
         """Write."""
         Path("notes.txt").write_text("x", "utf-8")
         return ""
 
-    @tool(effects=Effects(read=True), timeout=5)
+    @tool(effects=Effects(read=True), timeout=60)
     def makes(self) -> str:
         """Write otherwise."""
         Path("folder").mkdir(exist_ok=True)
         return ""
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def stores(self) -> str:
         """Keep."""
         sqlite3.connect("notes.db").close()
         return ""
 
-    @tool(effects=Effects(read=True), timeout=5)
+    @tool(effects=Effects(read=True), timeout=60)
     def calls(self) -> str:
         """Call."""
         with socket.socket() as connection:
             connection.connect_ex(("127.0.0.1", 9))
         return ""
 
-    @tool(effects=Effects(read=True, write=True, network=True), timeout=20)
+    @tool(effects=Effects(read=True, write=True, network=True), timeout=60)
     async def runs(self) -> str:
         """Run."""
         process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", "")
         await process.wait()
         return ""
 
-    @tool(timeout=5)
+    @tool(timeout=60)
     def silent(self) -> str:
         """Say nothing of effects."""
         Path("notes.txt").write_text("x", "utf-8")
@@ -191,17 +190,17 @@ class Broken(ToolPack):
         await asyncio.sleep(60)
         return ""
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def large(self) -> str:
         """Make much."""
         return "x" * 300_000
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def strange(self) -> object:
         """Return what is no JSON."""
         return object()
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def refuses(self, number: int) -> str:
         """Refuse.
 
@@ -209,12 +208,6 @@ class Broken(ToolPack):
             number: Any.
         """
         raise ToolError(f"not {number}")
-
-    @tool(effects=Effects(), timeout=5)
-    def leaves(self) -> str:
-        """Leave a thread."""
-        threading.Thread(target=time.sleep, args=(30,)).start()
-        return ""
 
 
 class Leaky(ToolPack):
@@ -226,7 +219,7 @@ class Leaky(ToolPack):
         yield self.tools()
         raise OSError("no way out")
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def fine(self) -> str:
         """Work."""
         return ""
@@ -246,7 +239,7 @@ class Odd(ToolPack[OddConfig]):
     name = "odd"
     tools = Leaky.tools
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def fine(self) -> str:
         """Work."""
         return ""
@@ -259,7 +252,7 @@ class PickyConfig(PackConfig):
 class Picky(ToolPack[PickyConfig]):
     name = "picky"
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def fine(self) -> str:
         """Work."""
         return ""
@@ -268,7 +261,7 @@ class Picky(ToolPack[PickyConfig]):
 class Deadly(ToolPack):
     name = "deadly"
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def die(self) -> str:
         """End the process."""
         os._exit(3)
@@ -277,7 +270,7 @@ class Deadly(ToolPack):
 class Undead(ToolPack):
     name = "undead"
 
-    @tool(effects=Effects(), timeout=5)
+    @tool(effects=Effects(), timeout=60)
     def stay(self) -> str:
         """Leave a thread that does not end."""
         threading.Thread(target=threading.Event().wait, daemon=False).start()

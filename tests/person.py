@@ -21,22 +21,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
-from pathlib import Path
 from time import monotonic
 
 from leaks import LASTING
 
 PATIENCE_SECONDS = 60
+_NUDGE_SECONDS = 0.1
 
 _PARENT = """
 import json, os, signal, sys
-import agentloop.cli.call_command, agentloop.cli.chat_command, agentloop.cli.run_command
-import agentloop.transport.connection, agentloop.transport.deadline, agentloop.packs.config
+import agentloop.cli.commands.tools_call, agentloop.cli.commands.chat, agentloop.cli.commands.run
+import agentloop.endpoint.transport.connection, agentloop.endpoint.transport.deadline, agentloop.packs.config
 import anyio._backends._asyncio, openai.resources.responses
 from agentloop.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGUSR1, lambda *_: None)  # a nudge, see Person.interrupts
 with open(0, "rb", 0, closefd=False) as orders:
     for order in orders:
         wanted = json.loads(order)
@@ -112,16 +113,19 @@ class Person:
         return self.shown[begin : self._seen]
 
     def interrupts(self, words: str) -> None:
-        """Press Ctrl-C at a prompt until it is noticed: readline misses one that comes before it waits for a key."""
-        until = monotonic() + PATIENCE_SECONDS
-        while Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
-            assert monotonic() < until, "it does not wait for a key"
+        """Press Ctrl-C, and wait for words.
+
+        Who is about to wait misses a signal that comes a moment before, and hears of it with the next one. So the
+        process is nudged with signals that mean nothing to it.
+        """
         self.types("\x03")
-        try:
-            self.sees(words, 5)
-        except AssertionError:
-            self.types("\x03")
-            self.sees(words)
+        until = monotonic() + PATIENCE_SECONDS
+        while self.shown.find(words, self._seen) < 0:
+            assert monotonic() < until, f"{words!r} is not in {self.shown[self._seen :]!r}"
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGUSR1)
+            self._read(monotonic() + _NUDGE_SECONDS)
+        self.sees(words)
 
     def types(self, text: str) -> None:
         os.write(self._terminal, text.encode())

@@ -12,6 +12,7 @@ from agentloop import (
     ApprovalAsked,
     Approve,
     ConfigurationError,
+    ContextOverflowError,
     EmptyReplyError,
     Endpoint,
     Finished,
@@ -39,8 +40,12 @@ from agentloop import (
     TurnStarted,
     tool,
 )
+from agentloop.runtime.threads import DaemonThreads
 from agentloop.testing import ScriptedEndpoint, call
-from agentloop.threads import DaemonThreads
+from clock import stop_clock
+from loopback import events_of, text_body
+
+PATIENCE_SECONDS = 60
 
 
 @tool
@@ -161,11 +166,12 @@ async def test_leaving_a_stream_early_ends_the_run():
 
 
 def test_leaving_a_sync_stream_early_ends_the_run():
-    ended = threading.Event()
+    started, ended = threading.Event(), threading.Event()
 
     @tool
     async def wait() -> str:
         """Wait."""
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -176,6 +182,7 @@ def test_leaving_a_sync_stream_early_ends_the_run():
     stream = agent.stream_sync("wait")
     for event in stream:
         if isinstance(event, ToolStarted):
+            assert started.wait(PATIENCE_SECONDS)
             break
     stream.close()
     assert ended.is_set()
@@ -203,7 +210,7 @@ async def test_calls_of_one_turn_run_at_the_same_time_and_answer_in_call_order()
     @tool
     async def first() -> str:
         """First."""
-        await asyncio.wait_for(first_may_end.wait(), 5)
+        await asyncio.wait_for(first_may_end.wait(), PATIENCE_SECONDS)
         return "first"
 
     @tool
@@ -217,29 +224,40 @@ async def test_calls_of_one_turn_run_at_the_same_time_and_answer_in_call_order()
     assert [item.content for item in result.items if isinstance(item, ToolResult)] == ["first", "second"]
 
 
-async def test_a_tool_that_is_not_parallel_is_a_barrier():
-    log = []
+async def test_beside_a_tool_that_is_not_parallel_nothing_runs():
+    running, beside = [], {}
 
-    def note(name):
-        def body() -> str:
-            log.append(f"{name} in")
-            barrier.wait(5) if name != "write" else None
-            log.append(f"{name} out")
+    def make(name, **options):
+        async def run() -> str:
+            running.append(name)
+            for _ in range(10):  # time for others to begin
+                await asyncio.sleep(0)
+                beside[name] = beside.get(name, set()) | {*running}
+            running.remove(name)
             return name
 
-        return body
+        return tool(run, name=name, description="Run.", **options)
 
-    barrier = threading.Barrier(2)
-    tools = [
-        tool(note("read"), name="one", description="Read."),
-        tool(note("read"), name="two", description="Read."),
-        tool(note("write"), name="write", description="Write.", parallel=False),
-    ]
-    order = ["one", "two", "write", "one", "two"]
+    tools = [make(name) for name in ("one", "two", "three", "four")] + [make("write", parallel=False)]
+    order = ["one", "two", "write", "three", "four"]
     agent, _ = agent_for([[call(name) for name in order], "done"], *tools)
     await agent.run("go")
-    assert log[2:4] == ["read out", "read out"]
-    assert log[4:6] == ["write in", "write out"]
+    first, last = {"one", "two"}, {"three", "four"}
+    assert beside == {"one": first, "two": first, "write": {"write"}, "three": last, "four": last}
+
+
+async def test_sync_tools_of_one_turn_run_at_the_same_time_too():
+    barrier = threading.Barrier(2)
+
+    @tool
+    def meet() -> str:
+        """Meet the other."""
+        barrier.wait(PATIENCE_SECONDS)
+        return "met"
+
+    agent, _ = agent_for([[call("meet"), call("meet")], "done"], meet)
+    result = await agent.run("go")
+    assert [item.content for item in result.items if isinstance(item, ToolResult)] == ["met", "met"]
 
 
 async def test_sync_tools_run_in_threads_with_the_callers_context_variables():
@@ -430,19 +448,39 @@ async def test_mended_arguments_are_counted_and_seen():
 
 
 async def test_an_async_tool_that_takes_too_long_is_cancelled_and_the_model_is_told():
-    @tool(timeout=0.01)
+    clock = stop_clock()
+
+    @tool(timeout=90)
     async def hang() -> str:
         """Hang."""
+        clock.advance(90)
         await asyncio.Event().wait()
         return ""
 
     agent, endpoint = agent_for([call("hang"), "ok"], hang)
-    assert (await agent.run("go")).text == "ok"
-    assert endpoint.requests[1]["input"][-1]["output"] == "hang did not return within 0.01 s and was stopped."
+    events = [event async for event in agent.stream("go")]
+    assert events[-1].result.text == "ok"
+    assert endpoint.requests[1]["input"][-1]["output"] == "hang did not return within 90 s and was stopped."
+    assert [event.seconds for event in events if isinstance(event, ToolFinished)] == [90]
+
+
+async def test_a_tool_that_returns_in_the_last_second_is_not_too_late():
+    clock = stop_clock()
+
+    @tool(timeout=90)
+    async def hurry() -> str:
+        """Hurry."""
+        clock.advance(89)
+        await asyncio.sleep(88)
+        return "just so"
+
+    agent, endpoint = agent_for([call("hurry"), "ok"], hurry)
+    assert (await agent.run("go")).tally.seconds == 89
+    assert endpoint.requests[1]["input"][-1]["output"] == "just so"
 
 
 async def test_a_timeout_of_the_tools_own_is_its_failure_not_ours():
-    @tool(timeout=5)
+    @tool(timeout=90)
     async def slow() -> str:
         """Be slow."""
         raise TimeoutError("the database is slow")
@@ -453,12 +491,13 @@ async def test_a_timeout_of_the_tools_own_is_its_failure_not_ours():
 
 
 async def test_a_sync_tool_that_takes_too_long_is_abandoned_and_everyone_is_told():
-    release = threading.Event()
+    clock, release = stop_clock(), threading.Event()
 
-    @tool(timeout=0.01)
+    @tool(timeout=90)
     def hang() -> str:
         """Hang."""
-        release.wait(10)
+        clock.advance(90)
+        release.wait(PATIENCE_SECONDS)
         return "too late"
 
     agent, endpoint = agent_for([call("hang", {}, "c9"), "ok"], hang)
@@ -471,16 +510,17 @@ async def test_a_sync_tool_that_takes_too_long_is_abandoned_and_everyone_is_told
 
 
 async def test_a_sync_tool_that_found_no_thread_in_time_is_stopped_before_it_began(monkeypatch):
-    monkeypatch.setattr("agentloop.invoke.THREADS", DaemonThreads(1))
-    release, ran = threading.Event(), []
+    monkeypatch.setattr("agentloop.runtime.invoke.THREADS", DaemonThreads(1))
+    clock, release, ran = stop_clock(), threading.Event(), []
 
     @tool
     def hold() -> str:
         """Hold the only thread."""
-        release.wait(10)
+        clock.advance(90)
+        release.wait(PATIENCE_SECONDS)
         return ""
 
-    @tool(timeout=0.01)
+    @tool(timeout=90)
     def wait() -> str:
         """Wait for a thread."""
         ran.append(1)
@@ -490,7 +530,7 @@ async def test_a_sync_tool_that_found_no_thread_in_time_is_stopped_before_it_beg
     async for event in agent.stream("go"):
         if isinstance(event, ToolFinished):
             release.set()
-    assert endpoint.requests[1]["input"][-1]["output"] == "wait did not return within 0.01 s and was stopped."
+    assert endpoint.requests[1]["input"][-1]["output"] == "wait did not return within 90 s and was stopped."
     assert ran == []
 
 
@@ -506,50 +546,87 @@ async def test_an_async_tool_that_cancels_itself_fails_and_the_run_goes_on():
 
 
 async def test_a_tool_is_stopped_when_the_runs_time_is_up_and_the_model_lands():
+    clock = stop_clock()
+
     @tool
     async def hang() -> str:
         """Hang."""
+        clock.advance(90)
         await asyncio.Event().wait()
         return ""
 
-    agent, endpoint = agent_for([call("hang"), "so far"], hang, limits=Limits(seconds=0.05))
+    agent, endpoint = agent_for([call("hang"), "so far"], hang, limits=Limits(seconds=90))
     result = await agent.run("go")
-    assert (result.text, result.stop_reason) == ("so far", "time_limit")
+    assert (result.text, result.stop_reason, result.tally.seconds) == ("so far", "time_limit", 90)
     assert "tools" not in endpoint.requests[1]
 
 
 async def test_the_shorter_of_a_tools_timeout_and_the_runs_time_counts():
-    @tool(timeout=0.01)
+    clock = stop_clock()
+
+    @tool(timeout=90)
     async def hang() -> str:
         """Hang."""
+        clock.advance(90)
         await asyncio.Event().wait()
         return ""
 
-    agent, endpoint = agent_for([call("hang"), "ok"], hang, limits=Limits(seconds=60))
+    agent, endpoint = agent_for([call("hang"), "ok"], hang, limits=Limits(seconds=100))
     assert (await agent.run("go")).stop_reason == "answered"
-    assert "within 0.01 s" in endpoint.requests[1]["input"][-1]["output"]
+    assert "within 90 s" in endpoint.requests[1]["input"][-1]["output"]
 
 
 class StalledEndpoint(ScriptedEndpoint):
-    """Answers the first requests from a script, then never."""
+    """Answers the first request from a script, then never; whoever waits for that has waited for so long."""
 
-    def __init__(self, script):
+    def __init__(self, script, seconds=0.0):
         super().__init__(script)
         self.stalled = asyncio.Event()
+        self._clock, self._seconds = stop_clock(), seconds
 
     async def send(self, path, body):
         if len(self.requests) == 1:
             self.stalled.set()
+            self._clock.advance(self._seconds)
             await asyncio.Event().wait()
         return await super().send(path, body)
 
 
 async def test_a_model_that_does_not_answer_in_the_runs_time_ends_it_with_everything_done():
-    endpoint = StalledEndpoint([call("add", {"a": 1, "b": 2})])
-    agent = Agent("scripted", endpoint=endpoint, tools=[add], limits=Limits(seconds=0.05))
+    endpoint = StalledEndpoint([call("add", {"a": 1, "b": 2})], seconds=90)
+    agent = Agent("scripted", endpoint=endpoint, tools=[add], limits=Limits(seconds=90))
     result = await agent.run("go")
-    assert result.stop_reason == "time_limit"
+    assert (result.stop_reason, result.tally.seconds) == ("time_limit", 90)
     assert result.items[-1].content == "3"
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [(Limits(tool_calls=0, seconds=90), "tool_call_limit"), (Limits(seconds=90), "time_limit")],
+    ids=["with time left", "with none"],
+)
+async def test_the_last_turn_has_all_the_time_it_needs(limits, reason):
+    clock = stop_clock()
+
+    @tool
+    async def hang() -> str:
+        """Hang."""
+        clock.advance(90)
+        await asyncio.Event().wait()
+        return ""
+
+    agent, endpoint = agent_for([call("hang"), "so far"], hang, limits=limits)
+    send = endpoint.send
+
+    async def send_slowly(path, body):
+        if endpoint.requests:
+            clock.advance(100)
+            await asyncio.sleep(100)
+        return await send(path, body)
+
+    endpoint.send = send_slowly
+    result = await agent.run("go")
+    assert (result.text, result.stop_reason) == ("so far", reason)
 
 
 # --- cancelling ---
@@ -577,13 +654,14 @@ async def test_a_cancelled_run_is_on_the_error_with_its_calls_answered():
     assert (await agent.resume(Run.from_json(run.to_json()))).text == "so far"
 
 
-async def test_a_timeout_around_a_run_is_a_plain_timeout_with_the_run_on_its_cause():
-    endpoint = StalledEndpoint([call("add", {"a": 1, "b": 2})])
+async def test_a_timeout_around_a_run_is_a_plain_timeout_with_the_run_on_its_context():
+    endpoint = StalledEndpoint([call("add", {"a": 1, "b": 2})], seconds=90)
     agent = Agent("scripted", endpoint=endpoint, tools=[add])
     with pytest.raises(TimeoutError) as caught:
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(90):
             await agent.run("go")
-    assert caught.value.__cause__.run.items[-1].content == "3"
+    run = caught.value.__context__.run  # not its cause, which the first releases of Python 3.11 leave out
+    assert run.items[-1].content == "3"
 
 
 async def test_a_cancelled_stream_has_the_run_on_the_very_error():
@@ -617,7 +695,7 @@ async def test_a_cancelled_sync_tool_is_abandoned_and_named():
     def hang() -> str:
         """Hang."""
         started.set()
-        release.wait(10)
+        release.wait(PATIENCE_SECONDS)
         return ""
 
     agent, _ = agent_for([call("hang", {}, "c3")], hang)
@@ -638,7 +716,7 @@ async def test_a_cancelled_sync_tool_is_abandoned_and_named():
 
 
 def _wait_then(event, action, loop):
-    assert event.wait(5)
+    assert event.wait(PATIENCE_SECONDS)
     loop.call_soon_threadsafe(action)
 
 
@@ -706,12 +784,20 @@ async def test_resuming_a_run_that_has_ended_says_what_to_do():
 
 
 async def test_a_failing_endpoint_loses_nothing_and_the_run_resumes():
-    agent, _ = agent_for([*ONE_CALL[:1], ServerError("HTTP 500", status=500), "It is 3."])
+    agent, endpoint = agent_for([*ONE_CALL[:1], ServerError("HTTP 500", status=500), "It is 3."])
+    clock, send = stop_clock(), endpoint.send
+
+    async def send_slowly(path, body):
+        clock.advance(30)
+        await asyncio.sleep(30)
+        return await send(path, body)
+
+    endpoint.send = send_slowly
     with pytest.raises(ServerError) as caught:
         await agent.run("What is 1 and 2?")
     run = caught.value.run
     assert run.items[-1] == ToolResult("c1", "3")
-    assert run.tally.seconds > 0
+    assert run.tally.seconds == 60
     assert (await agent.resume(run)).text == "It is 3."
 
 
@@ -765,6 +851,30 @@ async def test_the_agents_settings_and_the_endpoints_fields_are_sent():
     assert endpoint.requests[0]["seed"] == 1
 
 
+async def test_what_was_shown_is_not_asked_for_again_though_a_shorter_request_might_fit():
+    agent, endpoint = agent_for([])
+    shown = events_of(text_body("It is 3."))[:4]
+
+    async def stream(path, body):
+        endpoint.requests.append(json.loads(body))
+        for name, data in shown:
+            yield f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+        yield b'event: error\ndata: {"code": "context_length_exceeded", "message": "context length is 1000"}\n\n'
+
+    endpoint.stream = stream
+    history = [Message(role, "word " * 2_000) for role in ("user", "assistant") * 4]
+    seen = []
+
+    async def watch():
+        async for event in agent.stream("What is 1 and 2?", history=history):
+            seen.append(event)  # noqa: PERF401 - a comprehension would lose what came before the error
+
+    with pytest.raises(ContextOverflowError):
+        await watch()
+    assert [event.text for event in seen if isinstance(event, TextDelta)] == ["It"]
+    assert len(endpoint.requests) == 1
+
+
 # --- the user's own mistakes ---
 
 
@@ -779,7 +889,7 @@ async def test_the_agents_settings_and_the_endpoints_fields_are_sent():
         (lambda: Limits(turns=0), "turns=0"),
         (lambda: Limits(repeats=True), "repeats=True"),
         (lambda: Limits(per_tool={"add": -1}), "per_tool"),
-        (lambda: Limits(per_tool=3), "is no mapping"),
+        (lambda: Limits(per_tool=3), "is not a mapping"),
         (lambda: Limits(tool_calls=1.5), "tool_calls=1.5"),
         (lambda: Limits(seconds=float("nan")), "seconds=nan"),
         (lambda: Endpoint("http://x y/v1"), "not an http"),

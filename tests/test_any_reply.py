@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentloop import Agent, Endpoint, EndpointError, Finished, Limits, Profile, Run, tool
-from agentloop.wire.lessons import LESSONS
+from agentloop.wire.profile.lessons import LESSONS
 from any_json import any_json
 from loopback import body
 from ways import PROFILES, check_request

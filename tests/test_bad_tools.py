@@ -11,6 +11,9 @@ import pytest
 
 from agentloop import Agent, Limits, tool
 from agentloop.testing import ScriptedEndpoint, call
+from clock import stop_clock
+
+PATIENCE_SECONDS = 60
 
 
 async def told_of(function, **options):
@@ -23,11 +26,11 @@ async def told_of(function, **options):
 
 
 @pytest.mark.parametrize("make", [lambda n: "x" * n, bytes, bytearray], ids=["text", "bytes", "bytearray"])
-async def test_a_gigabyte_is_cut_without_a_second_one(make):
+async def test_a_hundred_megabytes_are_cut_without_a_second_copy(make):
     @tool
     def overdo() -> str:
         """Return too much."""
-        return make(1_000_000_000)
+        return make(100_000_000)
 
     tracemalloc.start()
     told = await told_of(overdo)
@@ -35,35 +38,37 @@ async def test_a_gigabyte_is_cut_without_a_second_one(make):
     tracemalloc.stop()
     assert len(told) <= 20_000
     assert "characters cut here" in told
-    assert peak < 1_200_000_000
+    assert peak < 120_000_000
 
 
 @pytest.mark.parametrize("parallel", [True, False])
 async def test_one_that_never_returns_is_given_up(parallel):
-    never = threading.Event()
+    clock, never = stop_clock(), threading.Event()
 
-    @tool(timeout=0.1, parallel=parallel)
+    @tool(timeout=90, parallel=parallel)
     def hang() -> str:
         """Hang."""
-        never.wait(30)
+        clock.advance(90)
+        never.wait(PATIENCE_SECONDS)
         return ""
 
     told = await told_of(hang)
     never.set()
-    assert told == "hang did not return within 0.1 s and could not be stopped; it may still take effect."
+    assert told == "hang did not return within 90 s and could not be stopped; it may still take effect."
 
 
 async def test_one_that_never_returns_ends_with_the_runs_time():
-    never = threading.Event()
+    clock, never = stop_clock(), threading.Event()
 
     @tool
     def hang() -> str:
         """Hang."""
-        never.wait(30)
+        clock.advance(90)
+        never.wait(PATIENCE_SECONDS)
         return ""
 
     endpoint = ScriptedEndpoint([call("hang"), "done"])
-    result = await Agent("m", endpoint=endpoint, tools=[hang], limits=Limits(seconds=0.2)).run("go")
+    result = await Agent("m", endpoint=endpoint, tools=[hang], limits=Limits(seconds=90)).run("go")
     never.set()
     assert (result.stop_reason, result.text) == ("time_limit", "done")
 
@@ -117,10 +122,10 @@ async def test_one_that_starts_children_is_not_waited_for():
     @tool
     def spawn() -> str:
         """Start a process."""
-        children.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        children.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
         return f"started {len(children)}"
 
     assert await told_of(spawn) == "started 1"
     for child in children:
         child.kill()
-        child.wait(10)
+        child.wait(PATIENCE_SECONDS)

@@ -1,16 +1,18 @@
 """`check_pack`: a pack that keeps its word passes, and each way to break it is told with its remedy."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from agentloop import ConfigurationError
 from agentloop.testing import PackCheckError, check_pack
-from agentloop.testing.watch import _judge
+from agentloop.testing.watch import _judge, recording_threads
 from packs_to_check import Broken, Deadly, Desk, DeskConfig, Leaky, Liar, Nameless, Odd, Picky, Sloppy, Undead
 
 HERE = Path(__file__).parent
+PATIENCE_SECONDS = 60
 
 
 def faults(pack, examples=None, **options):
@@ -57,8 +59,8 @@ def test_without_examples_no_tool_is_called(desk):
 
 def test_examples_fit_the_tools(desk):
     found = faults(Desk(DeskConfig(root=desk)), {"raed": {"path": "a.txt"}, "think": {}, "zzz": {}})
-    assert "there is an example for 'raed', which is no tool: did you mean 'read'?" in found
-    assert "there is an example for 'zzz', which is no tool: its tools are read, remove, note, run, think" in found
+    assert "there is an example for 'raed', which is not a tool: did you mean 'read'?" in found
+    assert "there is an example for 'zzz', which is not a tool: its tools are read, remove, note, run, think" in found
     assert "desk.note has no example: add 'note' to examples" in found
     assert len(found) == 6
 
@@ -73,8 +75,8 @@ def test_an_example_that_fails_is_told(desk):
 
 def test_a_name_an_api_and_tools_are_needed():
     assert faults(Nameless()) == [
-        "its name '9 lives' is none: give letters, digits, `_` and `-`, at most 40, beginning with a letter",
-        "its api 99 is not known here: this agentloop knows 1 to 1",
+        "its name '9 lives' is not valid: use letters, digits, `_` and `-`, at most 40, a letter first",
+        "its api 99 is not supported: this version of agentloop supports 1 to 1",
         "it has no tools: mark its methods with @tool",
     ]
 
@@ -86,7 +88,7 @@ def test_what_tools_leave_unsaid_is_told():
         "sloppy.undescribed declares no effects: @tool(effects=Effects(...))",
         "sloppy.loose has a schema that is not strict: give its parameters types, without strict=False",
         "sloppy.loose has no timeout: @tool(timeout=seconds), or an example that shows that it returns",
-        "2 of its tools are named sloppy_sloppy: name them apart",
+        "2 of its tools are named sloppy_sloppy: give them different names",
     ]
 
 
@@ -113,13 +115,12 @@ def running():
 
 
 def test_tools_that_fail_are_told():
-    found = faults(Broken(), {"slow": {}, "large": {}, "strange": {}, "refuses": {"number": 3}, "leaves": {}})
+    found = faults(Broken(), {"slow": {}, "large": {}, "strange": {}, "refuses": {"number": 3}})
     assert found == [
         found[0],
-        "broken.large makes 300,000 characters to show 20,000 of them: make fewer, in pages",
+        "broken.large returns 300,000 characters, and 20,000 are shown: return fewer, in pages",
         found[2],
         "broken.refuses fails with its example, or takes too long: not 3",
-        "broken.leaves leaves a thread running: end it before the tool returns",
     ]
     assert found[0].endswith("takes too long: broken_slow did not return within 0.05 s and was stopped.")
     assert "can't be written as JSON" in found[2]
@@ -127,15 +128,15 @@ def test_tools_that_fail_are_told():
 
 def test_what_is_left_and_what_can_not_be_left_are_told():
     assert faults(Leaky()) == [
-        "it can't be opened and left: OSError: no way out",
-        "it leaves tasks running when it is left: cancel and await them in open(), after the yield",
+        "it can't be opened and closed: OSError: no way out",
+        "it leaves tasks running when it is closed: cancel and await them in open(), after the yield",
     ]
 
 
 def test_a_configuration_is_described_and_stays_what_it_is():
     assert faults(Odd()) == [
-        "the field 'undescribed' of its configuration says nothing: give Field(description=...)",
-        "its configuration, made anew from its own values, is another: let validators leave their results alone",
+        "the field 'undescribed' of its configuration has no description: give Field(description=...)",
+        "its configuration, made again from its own values, differs: validators must accept their own results",
         "its configuration can't be given as text, as on a command line: let fields take strings",
     ]
     assert faults(Picky()) == [
@@ -150,20 +151,26 @@ def test_a_tool_that_ends_the_process_is_found_out():
 
 @pytest.mark.skipif(os.name != "posix", reason="a process that has to be killed is killed with its group")
 def test_a_process_that_does_not_end_is_ended():
-    assert faults(Undead(), {"stay": {}}, seconds=6) == [
-        "undead.stay leaves a thread running: end it before the tool returns",
-        "the process did not end within 6 s: let imports, tools and threads come to an end",
-    ]
+    for seconds in (5, 15, 75):  # until the machine is fast enough to get as far as the tool
+        found = faults(Undead(), {"stay": {}}, seconds=seconds)
+        assert found.pop() == (
+            f"the process did not end within {seconds} s: make sure that imports, tools and threads end"
+        )
+        if found:
+            break
+    assert found == ["undead.stay leaves a thread running: end it before the tool returns"]
 
 
 HASTY = """
-import os, subprocess, sys, threading, time
+import os, threading
 from pathlib import Path
 from agentloop import Effects, ToolPack, tool
 
 Path("made").write_text("by an import")
 os.environ["HASTY"] = "1"
-threading.Thread(target=time.sleep, args=(0.5,)).start()
+thread = threading.Thread(target=int)
+thread.start()
+thread.join()
 
 class Hasty(ToolPack):
     name = "hasty"
@@ -185,6 +192,17 @@ def test_what_an_import_does_is_seen(tmp_path, monkeypatch):
     ]
 
 
+def test_a_thread_is_seen_that_has_not_come_so_far_as_to_put_itself_down():
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    with recording_threads() as started:
+        threading.setprofile(None)
+        thread.start()
+    end.set()
+    thread.join(PATIENCE_SECONDS)
+    assert started == {thread}
+
+
 def test_a_pack_that_can_not_be_imported_is_told(tmp_path):
     (tmp_path / "bad.py").write_text("1 / 0")
     (fault,) = faults(f"{tmp_path / 'bad.py'}:Bad")
@@ -196,7 +214,7 @@ def test_a_pack_that_can_not_be_imported_is_told(tmp_path):
 def test_an_import_that_never_ends_is_ended(tmp_path):
     (tmp_path / "endless.py").write_text("import threading\nthreading.Event().wait()")
     assert faults(f"{tmp_path / 'endless.py'}:X", seconds=2) == [
-        "the process did not end within 2 s: let imports, tools and threads come to an end"
+        "the process did not end within 2 s: make sure that imports, tools and threads end"
     ]
 
 
@@ -205,7 +223,7 @@ def test_what_can_not_be_made_anew_is_refused():
         pass
 
     for pack in (Local(), Desk().only("read")):
-        with pytest.raises(ConfigurationError, match="can't be made anew"):
+        with pytest.raises(ConfigurationError, match="can't be created"):
             check_pack(pack)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from agentloop.cli import main
-from agentloop.cli.approvals import Approvals
-from agentloop.cli.dialog import Dialog
+from agentloop.cli.approvals.approver import Approvals
+from agentloop.cli.approvals.dialog import Dialog
 from agentloop.items import ToolCall
 from agentloop.policy import ApprovalRequest, Approve, Reject
 from agentloop.testing import call
@@ -72,7 +72,7 @@ def _own_process_state(monkeypatch):
 @pytest.fixture
 def invoke(capfd, monkeypatch, tmp_path):
     """Return a function that carries out a command line here, where nobody is, and returns its status and output."""
-    monkeypatch.setattr("agentloop.cli.dialog.TERMINAL", tmp_path / "no terminal")
+    monkeypatch.setattr("agentloop.cli.approvals.dialog.TERMINAL", tmp_path / "no terminal")
 
     def invoke(arguments, said=b""):
         with io.TextIOWrapper(io.BytesIO(said)) as stdin:
@@ -160,8 +160,8 @@ def test_ctrl_c_at_the_question_ends_the_run(desk):
         at_terminal(on(server, "run", "Write.", desk)) as person,
     ):
         person.sees(ASKS)
-        person.types("\x03")
-        assert "error: interrupted" in person.leaves_with(130)
+        person.interrupts("error: interrupted")
+        person.leaves_with(130)
 
 
 def test_a_person_is_asked_although_input_and_output_are_files(desk):
@@ -204,7 +204,10 @@ def test_without_a_terminal_a_call_that_needs_a_yes_is_refused_and_the_model_tol
     assert (status, out) == (0, "I can't.\n")
     assert "--yes 'desk.write'" in err
     [told] = outputs(server)
-    assert told == "This call was declined: nobody can be asked here; --yes 'desk.write' would allow it"
+    assert (
+        told
+        == "This call was declined: there is no terminal to ask for approval; --yes 'desk.write' would allow the call"
+    )
 
 
 def test_a_pattern_is_a_yes_to_the_calls_that_it_covers(desk, invoke):
@@ -284,9 +287,9 @@ def test_arguments_that_can_not_be_read_and_none_at_all_are_shown_as_that():
 EDITS = {
     "fails": ("exit 3", "nothing was changed: "),
     "no JSON": ("echo oops > $1", "nothing was changed: Expecting value"),
-    "no object": ("echo [] > $1", "nothing was changed: the arguments have to be a JSON object"),
-    "is left without saving": ("true", "nothing was changed: the file is as it was"),
-    "only saves": ("echo >> $1", "nothing was changed: the file is as it was"),
+    "no object": ("echo [] > $1", "nothing was changed: the arguments must be a JSON object"),
+    "is left without saving": ("true", "nothing was changed: the file is unchanged"),
+    "only saves": ("echo >> $1", "nothing was changed: the file is unchanged"),
     "is interrupted": ("kill -INT $$", "nothing was changed: "),
 }
 
@@ -348,7 +351,7 @@ def test_ctrl_c_in_an_editor_is_for_the_editor_alone(edit):
 
 
 def test_a_terminal_that_is_gone_is_nobody(monkeypatch, tmp_path):
-    monkeypatch.setattr("agentloop.cli.dialog.TERMINAL", Path("/dev/full"))
+    monkeypatch.setattr("agentloop.cli.approvals.dialog.TERMINAL", Path("/dev/full"))
     approvals = Approvals(())
     approvals.settle(REQUEST)
     assert approvals._decision_on(REQUEST).result() == Reject("the terminal was closed before an answer came")
@@ -365,7 +368,7 @@ async def test_a_question_that_the_run_has_dropped_is_not_asked_and_another_like
         await waiting
     await asyncio.to_thread(approvals.settle, REQUEST)
     assert asked == []
-    assert "note: the run has not waited for a decision on desk.write\n" in capsys.readouterr().err
+    assert "note: the run did not wait for a decision on desk.write\n" in capsys.readouterr().err
     waiting = asyncio.create_task(approvals.approve(REQUEST))
     await asyncio.to_thread(approvals.settle, REQUEST)
     assert await waiting == Approve()
@@ -438,8 +441,8 @@ def test_a_call_by_hand_that_fails_has_the_status_of_a_run_that_ended_otherwise(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["desk.look", "{"], "the arguments are no JSON: "),
-        (["desk.look", "[]"], "the arguments are no JSON object"),
+        (["desk.look", "{"], "the arguments are not JSON: "),
+        (["desk.look", "[]"], "the arguments are not a JSON object"),
         (["desk.lok"], "did you mean desk.look?"),
         (["zzz"], "there are: desk.look, desk.write"),
     ],
@@ -484,7 +487,7 @@ def test_the_commands_of_the_chat(desk, invoke):
         typed = b"I am Ada\n/help\n/tools\n/clear\n/fly\nWho am I?\n/exit\nnever said\n"
         status, out, err = invoke(on(server, "chat", desk), typed)
     assert status == 0
-    assert "/clear  begin anew" in out
+    assert "/clear  start a new conversation" in out
     assert re.search(r"^desk\.write +writes *$", out, re.MULTILINE)
     assert "there is no command /fly" in err
     assert [said_to(request) for request in server.requests] == [["I am Ada"], ["Who am I?"]]
@@ -553,16 +556,15 @@ def test_ctrl_c_stops_the_turn_and_keeps_the_conversation_and_twice_at_the_promp
         person.sees("Hello.\r\n> ")
         person.types("Look\n")
         gate.reached.result(PATIENCE_SECONDS)
-        person.types("\x03")
-        person.sees("error: interrupted")
+        person.interrupts("error: interrupted")
         person.sees("> ")
-        person.interrupts("Ctrl-C once more leaves")
+        person.interrupts("press Ctrl-C once more")
         person.sees("> ")
         person.types("Who am I?\n")
         person.sees("Ada.\r\n> ")
         assert said_to(server.requests[-1]) == ["I am Ada", "Hello.", "Look", "Who am I?"]
         assert outputs(server) == ["it is tidy"]
-        person.interrupts("Ctrl-C once more leaves")
+        person.interrupts("press Ctrl-C once more")
         person.sees("> ")
         person.interrupts("\r\n")
         person.leaves_with(130)
@@ -576,8 +578,7 @@ def test_ctrl_c_at_a_question_stops_the_turn_only(desk):
         person.sees("> ")
         person.types("Write\n")
         person.sees(ASKS)
-        person.types("\x03")
-        person.sees("> ")
+        person.interrupts("> ")
         person.types("Never mind\n")
         person.sees("Fine.\r\n> ")
         person.types("/exit\n")
@@ -590,7 +591,7 @@ def test_ctrl_c_at_any_other_moment_keeps_the_conversation_too(desk, invoke, mon
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agentloop.cli.chat_command.print_table", interrupt)
+    monkeypatch.setattr("agentloop.cli.commands.chat.print_table", interrupt)
     with Loopback.in_thread([text_body("Hello."), text_body("Ada.")]) as server:
         status, out, err = invoke(on(server, "chat", desk), b"I am Ada\n/tools\nWho am I?\n")
     assert (status, out) == (0, "Hello.\nAda.\n")
@@ -603,7 +604,7 @@ def test_ctrl_c_before_and_between_the_lines_of_a_file_leaves(moment, desk, invo
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"agentloop.cli.chat_command.{moment}", interrupt)
+    monkeypatch.setattr(f"agentloop.cli.commands.chat.{moment}", interrupt)
     assert invoke(["chat", desk, "--model", "any", "--base-url", "http://127.0.0.1:9/v1"], b"Hello\n") == (
         130,
         "",

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop.context import (
+from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult
+from agentloop.loop.trim import (
     LEFT_OUT,
     OLD_RESULT_CHARACTERS,
     TOKENS_AN_IMAGE,
-    Fitted,
+    TrimmedConversation,
     describe_largest,
     fit,
     mark_gaps,
@@ -16,7 +17,6 @@ from agentloop.context import (
     shorten_results,
     split_turns,
 )
-from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult
 
 PICTURE = Image("data:image/png;base64,iVBORw0KGgo=")
 
@@ -129,7 +129,7 @@ def test_fitting_again_changes_nothing(conversation, tokens):
     once = fit(items, tokens=tokens, start=start).items
     for begun, item in enumerate(once):
         if item is items[start]:
-            assert fit(once, tokens=tokens, start=begun) == Fitted(once)
+            assert fit(once, tokens=tokens, start=begun) == TrimmedConversation(once)
 
 
 @given(conversations())
@@ -151,7 +151,7 @@ def test_turns_cover_all_items_and_hold_each_call_with_its_result(conversation):
 def test_a_conversation_that_fits_is_left_alone():
     items = (user("go"), *step("a"))
     assert fit(items, tokens=size(items)).items is items
-    assert fit((), tokens=0) == Fitted(())
+    assert fit((), tokens=0) == TrimmedConversation(())
 
 
 def test_large_results_of_old_turns_are_shortened_first_and_the_oldest_of_them_first():
@@ -187,8 +187,8 @@ def test_images_of_old_results_go_with_their_length_and_are_named():
 def test_then_whole_turns_go_and_the_oldest_of_them_first():
     items = [user("go"), *step("a", 1000), *step("b", 1000), *step("c", 1000)]
     fitted = fit(items, tokens=size(items) - 1)
-    assert fitted == Fitted([items[0], *items[3:]], dropped=1, left_out=items[1:3])
-    assert fit(items, tokens=0) == Fitted([items[0], *items[5:]], dropped=2, left_out=items[1:5])
+    assert fitted == TrimmedConversation([items[0], *items[3:]], dropped=1, left_out=items[1:3])
+    assert fit(items, tokens=0) == TrimmedConversation([items[0], *items[5:]], dropped=2, left_out=items[1:5])
 
 
 def test_the_latest_results_are_shortened_only_when_nothing_else_could_help():
@@ -290,4 +290,4 @@ def test_all_results_can_be_shortened_to_a_length_of_ones_own():
     assert fitted.shortened == 2
     assert [len(item.content) for item in fitted.items if isinstance(item, ToolResult)] == [500, 500]
     assert [item.images for item in fitted.items if isinstance(item, ToolResult)] == [(), (PICTURE,)]
-    assert shorten_results(items[3:], 900) == Fitted(items[3:])
+    assert shorten_results(items[3:], 900) == TrimmedConversation(items[3:])

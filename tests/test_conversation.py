@@ -26,8 +26,9 @@ from agentloop import (
 )
 from agentloop.items import Reply
 from agentloop.testing import ScriptedEndpoint, call
-from agentloop.wire.conversation import Conversation, Subject
-from agentloop.wire.lessons import LESSONS
+from agentloop.wire.conversation import Conversation
+from agentloop.wire.model_target import ModelTarget
+from agentloop.wire.profile.lessons import LESSONS
 from loopback import Loopback, call_body, error_reply, json_reply, text_body
 from ways import RUN, STREAM, both_wires, closing, ours, serving
 
@@ -38,8 +39,8 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-def subject(base_url="http://one/v1", **profile):
-    return Subject(
+def target(base_url="http://one/v1", **profile):
+    return ModelTarget(
         base_url=base_url,
         model="m",
         instructions="Be brief.",
@@ -59,11 +60,11 @@ def body(conversation, items, **options):
 
 def test_system_texts_in_the_conversation_join_the_instructions():
     items = (Message("system", "Answer in French."), *TURN)
-    assert body(Conversation(subject()), items)["instructions"] == "Be brief.\n\nAnswer in French."
+    assert body(Conversation(target()), items)["instructions"] == "Be brief.\n\nAnswer in French."
 
 
 def test_items_are_encoded_once_and_later_bodies_begin_with_the_same_bytes():
-    conversation = Conversation(subject())
+    conversation = Conversation(target())
     first = conversation.encode(TURN, tools=True, stream=False)
     second = conversation.encode((*TURN, Message("user", "and 3?")), tools=True, stream=False)
     shared = first.rstrip(b"]}")
@@ -72,7 +73,7 @@ def test_items_are_encoded_once_and_later_bodies_begin_with_the_same_bytes():
 
 @pytest.mark.parametrize("call_id", ["", "c1", "has space", "x" * 65])
 def test_missing_reused_and_illegal_call_ids_are_made_unique(call_id):
-    conversation = Conversation(subject())
+    conversation = Conversation(target())
     body(conversation, TURN)
     reply = conversation.accept(Reply((ToolCall(call_id, "add", "{}"), ToolCall("c2", "add", "{}"))))
     ids = [item.call_id for item in reply.items]
@@ -80,22 +81,22 @@ def test_missing_reused_and_illegal_call_ids_are_made_unique(call_id):
 
 
 def test_a_new_id_avoids_those_the_server_gave():
-    conversation = Conversation(subject())
+    conversation = Conversation(target())
     reply = conversation.accept(Reply(tuple(ToolCall(call_id, "add", "{}") for call_id in ("call_2", "", "call_2"))))
     assert [item.call_id for item in reply.items] == ["call_2", "call_3", "call_4"]
 
 
 def test_the_answer_goes_back_in_the_dialect_in_which_the_call_came():
-    conversation = Conversation(subject("http://two/v1"))
+    conversation = Conversation(target("http://two/v1"))
     assert body(conversation, TURN)["input"][1]["type"] == "function_call"
     reply = conversation.accept(Reply((ToolCall("c2", "add", "{}"),), dialect="message"))
     assert reply.dialect == "message"
     assert body(conversation, TURN)["input"][2]["role"] == "tool"
-    assert body(Conversation(subject("http://two/v1"), "message"), TURN)["input"][2]["role"] == "tool"
+    assert body(Conversation(target("http://two/v1"), "message"), TURN)["input"][2]["role"] == "tool"
 
 
 def test_switching_keeps_the_instructions_once():
-    conversation = Conversation(subject("http://three/v1"))
+    conversation = Conversation(target("http://three/v1"))
     items = (Message("system", "Answer in French."), *TURN)
     body(conversation, items)
     conversation.accept(Reply((), dialect="message"))
@@ -141,10 +142,10 @@ def test_a_refusal_in_every_dialect_is_raised():
 @pytest.mark.parametrize(
     ("conversation", "items", "error"),
     [
-        (Conversation(subject("http://four/v1")), TURN[:1], REFUSED),
-        (Conversation(subject("http://four/v1")), TURN, RefusedError("HTTP 401", status=401)),
-        (Conversation(subject("http://four/v1")), TURN, ContextOverflowError("too long", status=400)),
-        (Conversation(subject("http://four/v1", tool_calling="prompted")), TURN, REFUSED),
+        (Conversation(target("http://four/v1")), TURN[:1], REFUSED),
+        (Conversation(target("http://four/v1")), TURN, RefusedError("HTTP 401", status=401)),
+        (Conversation(target("http://four/v1")), TURN, ContextOverflowError("too long", status=400)),
+        (Conversation(target("http://four/v1", tool_calling="prompted")), TURN, REFUSED),
     ],
     ids=["no tool results", "another status", "too long", "no other dialect"],
 )
@@ -154,7 +155,7 @@ def test_other_refusals_are_not_tried_otherwise(conversation, items, error):
 
 
 def test_tools_are_encoded_once_for_all_runs_of_an_agent():
-    shared = subject("http://five/v1")
+    shared = target("http://five/v1")
     body(Conversation(shared), TURN)
     [kept] = shared.encoded_tools.values()
     body(Conversation(shared), TURN)
@@ -163,7 +164,7 @@ def test_tools_are_encoded_once_for_all_runs_of_an_agent():
 
 
 def test_a_free_choice_drops_the_tool_choice():
-    forced = Subject(
+    forced = ModelTarget(
         base_url="http://six/v1",
         model="m",
         instructions=None,
@@ -276,21 +277,21 @@ def test_a_guess_that_does_not_help_is_taken_back_before_what_is_named_is_done()
 
 
 def test_what_was_found_out_in_another_way_can_be_told():
-    conversation = Conversation(subject())
+    conversation = Conversation(target())
     conversation.learn("context_tokens", 4096, "the server said so")
     assert conversation.profile.context_tokens == 4096
     [notice] = conversation.take_notices()
-    assert notice == Notice("learned", "the model's window is 4096 tokens: the server said so")
+    assert notice == Notice("learned", "the model's context window is 4096 tokens: the server said so")
     assert [lesson.now for lesson in conversation.take_lessons()] == [4096]
     assert (conversation.take_notices(), conversation.take_lessons()) == ([], [])
-    assert Conversation(subject()).profile.context_tokens == 4096
+    assert Conversation(target()).profile.context_tokens == 4096
 
 
 # --- settings ---
 
 
 def asked(settings, **profile):
-    conversation = Conversation(replace(subject(**profile), settings=settings))
+    conversation = Conversation(replace(target(**profile), settings=settings))
     return body(conversation, TURN[:1]), [notice.text for notice in conversation.take_notices()]
 
 
@@ -363,7 +364,7 @@ def test_the_effort_is_sent_in_the_shape_that_the_profile_says(profile, effort, 
 def test_a_model_without_system_text_gets_it_ahead_of_the_first_question():
     items = (Message("assistant", "Hello."), Message("system", "In French."), *TURN)
     for route, name in (("responses", "input"), ("chat", "messages")):
-        request = body(Conversation(subject(system="user", route=route)), items)
+        request = body(Conversation(target(system="user", route=route)), items)
         assert "instructions" not in request
         said = [(item["role"], item["content"]) for item in request[name] if item.get("content")][:2]
         assert said[0] == ("assistant", "Hello.")
@@ -373,12 +374,12 @@ def test_a_model_without_system_text_gets_it_ahead_of_the_first_question():
 
 
 def test_without_a_question_the_system_text_is_one():
-    request = body(Conversation(subject(system="user")), (Message("assistant", "Hello."),))
+    request = body(Conversation(target(system="user")), (Message("assistant", "Hello."),))
     assert request["input"][0] == {"type": "message", "role": "user", "content": "Be brief."}
 
 
 def test_without_system_text_nothing_is_folded():
-    plain = replace(subject(system="user"), instructions=None)
+    plain = replace(target(system="user"), instructions=None)
     assert body(Conversation(plain), TURN)["input"][0]["content"] == "1+2?"
 
 
@@ -390,7 +391,7 @@ def test_a_choice_that_the_server_does_not_obey_narrows_what_is_on_offer():
 
     def offered(choice, *obeyed):
         whole = replace(
-            subject(tool_choice=frozenset(obeyed)), tools=[add, sub], settings=ModelSettings(tool_choice=choice)
+            target(tool_choice=frozenset(obeyed)), tools=[add, sub], settings=ModelSettings(tool_choice=choice)
         )
         request = body(Conversation(whole), TURN[:1])
         return [each["name"] for each in request.get("tools", ())], request.get("tool_choice")
@@ -406,7 +407,7 @@ def test_a_choice_that_the_server_does_not_obey_narrows_what_is_on_offer():
 
 
 def test_ids_are_nine_characters_where_a_template_wants_that():
-    conversation = Conversation(subject(short_call_ids=True))
+    conversation = Conversation(target(short_call_ids=True))
     items = (*TURN, ToolCall("abcdefghi", "add", "{}"), ToolResult("abcdefghi", "4"))
     ids = [item["call_id"] for item in body(conversation, items)["input"] if "call_id" in item]
     assert ids == ["000000000", "000000000", "abcdefghi", "abcdefghi"]
@@ -450,7 +451,7 @@ def test_a_tool_may_be_named_like_the_wrapper():
 )
 def test_reasoning_goes_back_as_the_profile_says(replay, sent):
     items = (TURN[0], Reasoning("Hm."), Reasoning("", "xyz", "rs_7"), *TURN[1:])
-    request = body(Conversation(subject(reasoning_replay=replay)), items)
+    request = body(Conversation(target(reasoning_replay=replay)), items)
     thoughts = [item for item in request["input"] if item["type"] == "reasoning"]
     assert [item.get("encrypted_content") or item["content"][0]["text"] for item in thoughts] == sent
 
@@ -458,7 +459,7 @@ def test_reasoning_goes_back_as_the_profile_says(replay, sent):
 @pytest.mark.parametrize("replay", ["text", "encrypted"])
 def test_on_chat_the_thought_that_led_to_a_call_goes_back_with_it(replay):
     items = (TURN[0], Reasoning("Hm."), Message("assistant", "Hello."), TURN[0], Reasoning("Aha."), *TURN[1:])
-    request = body(Conversation(subject(reasoning_replay=replay, route="chat")), items)
+    request = body(Conversation(target(reasoning_replay=replay, route="chat")), items)
     thoughts = [message.get("reasoning_content") for message in request["messages"]]
     assert [thought for thought in thoughts if thought] == (["Aha."] if replay == "text" else [])
 

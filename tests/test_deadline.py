@@ -3,7 +3,10 @@ from contextlib import aclosing
 
 import pytest
 
-from agentloop.transport.deadline import Deadline
+from agentloop.endpoint.transport.deadline import Deadline
+from clock import Clock, stop_clock
+
+PATIENCE_SECONDS = 60
 
 
 async def forever() -> None:
@@ -16,21 +19,29 @@ async def wait_with(deadline: Deadline, begun: asyncio.Event) -> None:
         await forever()
 
 
-async def until(seconds: float) -> None:
-    passed = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, passed.set)
-    await asyncio.wait_for(passed.wait(), 10)
+async def let_pass(clock: Clock, seconds: float) -> None:
+    """Let time pass, and all that is due by then happen."""
+    clock.advance(seconds)
+    await asyncio.sleep(seconds)
 
 
 async def test_a_wait_ends_when_the_time_is_up():
+    clock, begun = stop_clock(), asyncio.Event()
+    waiting = asyncio.create_task(wait_with(Deadline(90), begun))
+    await begun.wait()
+    await let_pass(clock, 89)
+    assert not waiting.done()
+    clock.advance(1)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(wait_with(Deadline(0.01), asyncio.Event()), 10)
-    assert asyncio.current_task().cancelling() == 0
+        await waiting
+    assert waiting.cancelling() == 0
 
 
 async def test_whoever_holds_what_was_yielded_is_left_alone_and_the_next_wait_does_not_begin():
+    clock = stop_clock()
+
     async def numbers():
-        with Deadline(0) as deadline:
+        with Deadline(90) as deadline:
             deadline.pause()
             yield 1
             deadline.go_on()
@@ -40,28 +51,29 @@ async def test_whoever_holds_what_was_yielded_is_left_alone_and_the_next_wait_do
         async for number in held:
             assert number == 1
             with pytest.raises(TimeoutError):
-                await wait_and_take(held)
+                await wait_and_take(held, clock)
             break
 
 
-async def wait_and_take(held) -> None:
-    await until(0.01)
+async def wait_and_take(held, clock) -> None:
+    await let_pass(clock, 90)
     await anext(held)
 
 
 async def test_a_block_that_ends_in_time_leaves_no_trace():
-    with Deadline(0.01) as deadline:
+    clock = stop_clock()
+    with Deadline(90) as deadline:
         deadline.pause()
         deadline.go_on()
-    await until(0.02)
+    await let_pass(clock, 90)
     assert asyncio.current_task().cancelling() == 0
 
 
 @pytest.mark.parametrize("passes", [False, True])
 async def test_a_task_that_others_cancel_is_cancelled_even_when_the_time_is_up_too(passes):
-    deadline, begun = Deadline(10), asyncio.Event()
+    deadline, begun = Deadline(PATIENCE_SECONDS), asyncio.Event()
     task = asyncio.create_task(wait_with(deadline, begun))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), PATIENCE_SECONDS)
     if passes:
         deadline._pass()
     task.cancel()
@@ -70,5 +82,9 @@ async def test_a_task_that_others_cancel_is_cancelled_even_when_the_time_is_up_t
 
 
 async def test_an_outer_timeout_still_works_around_a_wait():
+    clock, begun = stop_clock(), asyncio.Event()
+    waiting = asyncio.create_task(asyncio.wait_for(wait_with(Deadline(91), begun), 90))
+    await begun.wait()
+    clock.advance(90)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(wait_with(Deadline(10), asyncio.Event()), 0.01)
+        await waiting

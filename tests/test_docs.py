@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from agentloop.wire.lessons import read_fields
+from agentloop.wire.profile.lessons import read_fields
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-pytestmark = pytest.mark.usefixtures("one_core")
+DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
+PROGRAM = re.compile(r"```python\n(.*?)```", re.DOTALL)
+PROGRAMS = PROGRAM.findall(README)
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+pytestmark = pytest.mark.usefixtures("one_core")
 
 
 @pytest.fixture
@@ -32,11 +35,21 @@ def test_the_readmes_first_program_is_near_the_top_and_prints_what_the_readme_sa
     assert (done.stdout, done.stderr) == (promised, "")
 
 
-def test_the_readmes_other_programs_run_as_far_as_they_can_without_a_key(run):
-    assert len(PROGRAMS) > 1
-    for program in PROGRAMS[1:]:
-        done = run("-c", program)
-        assert done.returncode == 0, done.stderr
+def find_other_programs():
+    yield from ((f"README-{at}", program) for at, program in enumerate(PROGRAMS[1:], 2))
+    for path in DOCUMENTS:
+        yield from ((f"{path.stem}-{at}", each) for at, each in enumerate(PROGRAM.findall(path.read_text("utf-8")), 1))
+
+
+@pytest.mark.parametrize("program", [pytest.param(program, id=name) for name, program in find_other_programs()])
+def test_every_other_program_runs_as_far_as_it_can_without_a_key(run, program):
+    done = run("-c", program)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_is_short_and_links_to_every_document():
+    assert len(README.splitlines()) <= 250
+    assert [path.name for path in DOCUMENTS if f"docs/{path.name}" not in README] == []
 
 
 @pytest.mark.parametrize("example", EXAMPLES[1:], ids=lambda path: path.stem)  # test_local.py runs the first
@@ -46,8 +59,9 @@ def test_every_example_runs(example, run):
     assert done.stdout
 
 
-def test_the_readmes_configuration_is_read_without_a_fault():
-    [text] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+def test_the_documented_configuration_is_read_without_a_fault():
+    document = (ROOT / "docs" / "endpoints.md").read_text("utf-8")
+    [text] = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
     for fields in tomllib.loads(text)["profile"].values():
         assert read_fields(fields) == (fields, ())
 
@@ -59,11 +73,13 @@ def test_there_are_examples_and_they_are_numbered():
 
 def test_every_target_and_every_file_that_the_papers_name_is_there():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for paper in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"):
-        text = (ROOT / paper).read_text(encoding="utf-8")
-        assert set(re.findall(r"\bmake ([a-z]+) *(?:#|`)", text)) <= targets
+    for paper in (*ROOT.glob("*.md"), *DOCUMENTS):
+        text = paper.read_text(encoding="utf-8")
+        assert set(re.findall(r"\bmake ([a-z]+)[ A-Z0-9=]*(?:#|`)", text)) <= targets
         for name in re.findall(r"(?:examples|tests)/[\w/.]+\.py", text):
             assert (ROOT / name).exists(), name
+        for link in re.findall(r"\]\(([\w./-]+)\)", text):
+            assert (paper.parent / link).exists(), f"{paper.name}: {link}"
 
 
 def test_the_readme_names_the_two_commands():

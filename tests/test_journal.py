@@ -4,7 +4,7 @@ import asyncio
 
 from agentloop import ToolError
 from agentloop.events import TextDelta
-from agentloop.journal import MemoryJournal, Step, StepFailed
+from agentloop.runtime.journal import MemoryJournal, Step, StepFailed
 
 
 async def double(number):

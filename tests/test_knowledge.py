@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from agentloop import Agent, Endpoint, ModelSettings, Notice, Profile, tool
-from agentloop.knowledge import (
+from agentloop.endpoint.profile_store import (
     LIFETIME,
     config_paths,
     find_place,
     forget,
     lessons_path,
-    look_up,
     read_lessons,
     remember,
+    resolve_profile,
 )
 from agentloop.testing import ScriptedEndpoint
-from agentloop.wire.lessons import LESSONS, Lesson, read_fields, write_field
+from agentloop.wire.profile.lessons import LESSONS, Lesson, read_fields, write_field
 from loopback import error_reply, text_body
 from ways import STREAM_SYNC, both_wires, serving
 
@@ -50,7 +50,7 @@ def topics(events):
 def test_what_was_remembered_is_known_in_a_later_process():
     assert remember(PLACE, "m", [WINDOW, ROUTE]) == ""
     in_a_new_process()
-    known = look_up(HERE, "m")
+    known = resolve_profile(HERE, "m")
     assert (known.profile.context_tokens, known.profile.route) == (4096, "chat")
     assert known.base == Profile()
     assert known.sources["route"].startswith("learned on ")
@@ -60,8 +60,8 @@ def test_what_was_remembered_is_known_in_a_later_process():
 
 def test_what_was_remembered_of_one_model_is_not_known_of_another():
     remember(PLACE, "m", [ROUTE])
-    assert look_up(HERE, "n").profile == Profile()
-    assert look_up(Endpoint("http://127.0.0.1:10/v1"), "m").profile == Profile()
+    assert resolve_profile(HERE, "n").profile == Profile()
+    assert resolve_profile(Endpoint("http://127.0.0.1:10/v1"), "m").profile == Profile()
 
 
 def test_the_same_lesson_is_kept_once_and_later_ones_are_added():
@@ -80,13 +80,13 @@ def test_the_same_lesson_is_kept_once_and_later_ones_are_added():
 def test_a_field_that_the_user_sets_otherwise_is_left_as_it_is():
     remember(PLACE, "m", [WINDOW])
     mine = Endpoint(HERE.base_url, profile=Profile(context_tokens=8192))
-    assert look_up(mine, "m").profile.context_tokens == 8192
+    assert resolve_profile(mine, "m").profile.context_tokens == 8192
 
 
 def test_lessons_about_sets_change_only_the_members_that_they_are_about():
     remember(PLACE, "m", [Lesson("refused", frozenset(), frozenset({"user"}), "400")])
     mine = Endpoint(HERE.base_url, profile=Profile(refused=frozenset({"verbosity"})))
-    assert look_up(mine, "m").profile.refused == {"user", "verbosity"}
+    assert resolve_profile(mine, "m").profile.refused == {"user", "verbosity"}
 
 
 def test_what_was_learned_long_ago_is_forgotten():
@@ -96,7 +96,7 @@ def test_what_was_learned_long_ago_is_forgotten():
     content["learned"][0]["learned"] = (datetime.now(UTC) - LIFETIME - timedelta(days=1)).isoformat()
     path.write_text(json.dumps(content))
     in_a_new_process()
-    assert look_up(HERE, "m").profile == Profile()
+    assert resolve_profile(HERE, "m").profile == Profile()
     remember(PLACE, "m", [ROUTE])
     assert len(json.loads(path.read_text())["learned"]) == 1
 
@@ -105,7 +105,7 @@ def test_forgetting_takes_a_model_or_everything():
     for model in ("m", "n"):
         remember(PLACE, model, [WINDOW, ROUTE])
     remember("local:", "m", [WINDOW])
-    look_up(HERE, "m")
+    resolve_profile(HERE, "m")
     assert forget(PLACE, "m") == 2
     assert (PLACE, "m") not in LESSONS
     assert forget(model="m") == 1
@@ -157,7 +157,7 @@ def test_a_cache_that_cannot_be_written_is_told_once_and_the_run_goes_on(tmp_pat
         events = []
         assert STREAM_SYNC.ask(agent, events=events).text == "Hi."
     assert topics(events) == ["learned", "warning"]
-    assert "can't be kept" in remember(PLACE, "m", [WINDOW])
+    assert "can't be saved" in remember(PLACE, "m", [WINDOW])
 
 
 def test_a_file_that_cannot_be_replaced_when_forgetting_is_an_error(monkeypatch):
@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_replaced_when_forgetting_is_an_error(monkeypatch)
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="Permission denied"):
         forget()
-    assert [path.name for path in lessons_path().parent.iterdir()] == ["learned.json"]
+    assert {path.name for path in lessons_path().parent.iterdir()} == {"learned.json", "learned.json.lock"}
 
 
 def test_with_the_cache_switched_off_nothing_is_written_or_read(monkeypatch):
@@ -183,7 +183,7 @@ def test_with_the_cache_switched_off_nothing_is_written_or_read(monkeypatch):
 def test_what_this_process_has_learned_is_known_without_a_file(monkeypatch):
     monkeypatch.setenv("AGENTLOOP_CACHE", "")
     LESSONS[PLACE, "m"] = (ROUTE,)
-    known = look_up(HERE, "m")
+    known = resolve_profile(HERE, "m")
     assert (known.base.route, known.profile.route) == ("responses", "chat")
 
 
@@ -220,33 +220,33 @@ def test_a_field_is_read_as_it_was_written(value):
 
 def test_a_users_file_overrides_any_field_by_provider_and_model(config):
     config.write_text('[profile."ovh:Qwen*"]\ntool_calling = "prompted"\nrefused = ["user"]\n')
-    known = look_up(HERE, "Qwen3-32B", "ovh")
+    known = resolve_profile(HERE, "Qwen3-32B", "ovh")
     assert known.profile == Profile(tool_calling="prompted", refused=frozenset({"user"}))
     assert known.sources["tool_calling"] == str(config)
-    assert look_up(HERE, "gpt-oss-20b", "ovh").profile == Profile()
+    assert resolve_profile(HERE, "gpt-oss-20b", "ovh").profile == Profile()
 
 
 @pytest.mark.parametrize("name", [PLACE, "http://127.0.0.1:9/v1 m", "http://127.0.0.1:*"])
 def test_a_users_file_overrides_any_field_by_base_url(config, name):
     config.write_text(f'[profile."{name}"]\nroute = "chat"\n')
-    assert look_up(HERE, "m").profile.route == "chat"
-    assert look_up(HERE, "m", "vllm").profile.route == "chat"
+    assert resolve_profile(HERE, "m").profile.route == "chat"
+    assert resolve_profile(HERE, "m", "vllm").profile.route == "chat"
 
 
 def test_a_configuration_that_is_not_there_says_nothing(config):
-    assert look_up(HERE, "m").warnings == ()
+    assert resolve_profile(HERE, "m").warnings == ()
 
 
 def test_a_damaged_configuration_is_named_and_ignored(config):
     config.write_text("[profile")
-    known = look_up(HERE, "m")
+    known = resolve_profile(HERE, "m")
     assert known.profile == Profile()
     assert f"{config} is damaged and is ignored" in known.warnings[0]
 
 
 def test_a_field_that_is_none_is_named_and_ignored_and_the_others_count(config):
     config.write_text(f'[profile."{PLACE}"]\ncolour = "red"\nroute = "pigeon"\nimages = false\ncontext_tokens = 0\n')
-    known = look_up(HERE, "m")
+    known = resolve_profile(HERE, "m")
     assert known.profile == Profile(images=False)
     colour, route, window = known.warnings
     assert "context_tokens=0" in window
@@ -255,9 +255,9 @@ def test_a_field_that_is_none_is_named_and_ignored_and_the_others_count(config):
 
 
 def test_the_table_of_providers_is_a_source_too():
-    known = look_up(Endpoint(HERE.base_url, profile=Profile(route="chat")), "m", "litellm")
+    known = resolve_profile(Endpoint(HERE.base_url, profile=Profile(route="chat")), "m", "litellm")
     assert known.sources == {"route": "table of providers (litellm)"}
-    assert look_up(Endpoint(HERE.base_url, profile=Profile(route="chat")), "m").sources == {"route": "code"}
+    assert resolve_profile(Endpoint(HERE.base_url, profile=Profile(route="chat")), "m").sources == {"route": "code"}
 
 
 # --- in a run ---
@@ -291,7 +291,7 @@ def test_of_two_opposite_lessons_the_last_counts_here_and_in_the_file():
     for lesson, route in ((ROUTE, "chat"), (back, "responses"), (ROUTE, "chat")):
         remember(PLACE, "m", [WINDOW, lesson])
         in_a_new_process()
-        assert look_up(HERE, "m").profile.route == route
+        assert resolve_profile(HERE, "m").profile.route == route
         assert LESSONS[PLACE, "m"] == (WINDOW, lesson)
 
 
@@ -306,7 +306,7 @@ def test_files_that_nest_without_end_are_damaged_too(config):
     lessons_path().parent.mkdir()
     lessons_path().write_text("[" * 200_000)
     config.write_text("x = " + "[" * 200_000)
-    known = look_up(HERE, "m")
+    known = resolve_profile(HERE, "m")
     assert (known.profile, len(known.warnings)) == (Profile(), 2)
 
 
@@ -322,13 +322,13 @@ def test_a_lesson_from_before_all_time_is_passed_over():
 @pytest.mark.parametrize(("url", "name"), [("http://[::1]:8000/v1", "http://[::1]:8000/v1"), (PLACE, f"{PLACE}/")])
 def test_a_base_url_may_be_written_as_it_is(config, url, name):
     config.write_text(f'[profile."{name}"]\nroute = "chat"\n')
-    assert look_up(Endpoint(url), "m").profile.route == "chat"
+    assert resolve_profile(Endpoint(url), "m").profile.route == "chat"
 
 
 @pytest.mark.parametrize("content", ['[profile]\nroute = "chat"\n', '[profiles."*"]\nroute = "chat"\n'])
 def test_what_is_in_no_table_of_a_profile_is_named_and_ignored(config, content):
     config.write_text(content)
-    known = look_up(HERE, "m")
+    known = resolve_profile(HERE, "m")
     assert known.profile == Profile()
     assert "is ignored" in known.warnings[0]
 

@@ -19,7 +19,7 @@ from agentloop import (
     ToolCall,
     tool,
 )
-from agentloop.wire.lessons import LESSONS
+from agentloop.wire.profile.lessons import LESSONS
 from loopback import call_body, error_reply, json_reply, sse_reply, text_body
 from ways import STREAM_SYNC, both_wires, serving
 

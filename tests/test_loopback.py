@@ -22,7 +22,7 @@ from loopback import (
 
 def post(url: str, body: object) -> tuple[int, bytes]:
     request = urllib.request.Request(url, json.dumps(body).encode())  # noqa: S310 - the loopback server's own http URL
-    with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - as above
+    with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310 - as above
         return reply.status, reply.read()
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from agentloop import Agent, Notice, Retrying, ServerError, ToolCall, ToolResult, tool
 from agentloop.events import TextDelta, ToolFinished, ToolStarted
-from agentloop.observe import open_log
+from agentloop.runtime.observe import open_log
 from agentloop.testing import ScriptedEndpoint, call
 
 
@@ -134,7 +134,7 @@ def test_a_quiet_run_does_not_import_structlog():
         "Agent('scripted', endpoint=ScriptedEndpoint(['hi'])).run_sync('go')\n"
         "assert 'structlog' not in sys.modules and 'openai' not in sys.modules, sorted(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=90)
 
 
 def test_a_failed_run_logs_no_finish(bare):

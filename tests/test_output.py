@@ -39,10 +39,11 @@ from agentloop import (
 )
 from agentloop.errors import UnreachableError
 from agentloop.items import Reply
-from agentloop.loop import FORM, PRESS
+from agentloop.loop.advance import ASK_FOR_FORMAT, ASK_FOR_TOOL_CALL
 from agentloop.schema import OutputSchema
 from agentloop.testing import ScriptedEndpoint, call
-from agentloop.wire.structured import is_ignored, lower_rung
+from agentloop.wire.formats.structured import is_ignored
+from agentloop.wire.profile.refusals import lower_rung
 from loopback import body, call_body, json_reply, text_body, text_item
 from ways import PROFILES, RUN, STREAM_SYNC, both_wires, closing, every_dialect
 
@@ -254,8 +255,8 @@ def test_a_schema_is_taken_as_the_json_that_it_becomes():
         (get_vat_rate, "output can't be Tool"),
         (get_vat_rate.function, "it is a function"),
         ({"type": "nope"}, "it is not a JSON schema"),
-        ({"type": "object", "default": object()}, "is no JSON"),
-        ({"type": "number", "maximum": float("nan")}, "is no JSON"),
+        ({"type": "object", "default": object()}, "is not JSON"),
+        ({"type": "number", "maximum": float("nan")}, "is not JSON"),
         ({"type": "object", "properties": {"a": {"$ref": "#/no"}}}, "it refers to #/no, which is not in it"),
         (
             {"items": [{"$ref": "http://127.0.0.1:9/a"}, True], "$schema": "http://json-schema.org/draft-07/schema#"},
@@ -283,14 +284,14 @@ def test_what_no_answer_can_be_is_said_at_once(wanted, reason):
         (Rate, json.dumps(FRENCH), RATE, "encoded twice"),
         (Rate, '{"country": "France", "percent": "20"}', RATE, ""),
         (Rate, '{"country": 33, "percent": 20}', Rate("33", 20), "wrote a number as text"),
-        (int, "5", 5, "took the answer for its `value`"),
-        (str, '"5"', "5", "took the answer for its `value`"),
-        (str, "Just {words}", "Just {words}", "took the answer for its `value`"),
+        (int, "5", 5, "used the answer as its `value`"),
+        (str, '"5"', "5", "used the answer as its `value`"),
+        (str, "Just {words}", "Just {words}", "used the answer as its `value`"),
         (str, 'So: {"value": "words"}.', "words", "out of the text around it"),
         (str, json.dumps('{"value": "words"}'), "words", "encoded twice"),
-        (date, "2026-02-24", date(2026, 2, 24), "took the answer for its `value`"),
+        (date, "2026-02-24", date(2026, 2, 24), "used the answer as its `value`"),
         (list[int], "The numbers are [1, 2].", [1, 2], "out of the text around it"),
-        ({"type": "integer"}, "5", 5, "took the answer for its `value`"),
+        ({"type": "integer"}, "5", 5, "used the answer as its `value`"),
     ],
 )
 def test_what_is_only_badly_dressed_is_mended(wanted, text, value, repair):
@@ -531,7 +532,7 @@ def test_the_model_is_told_why_and_answers_again():
     events = []
     with RUN.serving([text_body("France has 20%."), text_body(FRENCH)], output=Rate) as (agent, server):
         result = STREAM_SYNC.ask(agent, events=events)
-    assert (result.output, result.run.misfits) == (RATE, 1)
+    assert (result.output, result.run.output_failures) == (RATE, 1)
     said, told = server.requests[1].json["input"][-2:]
     assert said["content"] == "France has 20%."
     assert (told["role"], "it is not valid JSON" in told["content"]) == ("user", True)
@@ -557,7 +558,7 @@ async def test_after_so_many_times_it_is_an_error_with_the_run_which_can_be_resu
     assert "it is not valid JSON" in str(raised.value)
     run = raised.value.run
     assert run is not None
-    assert run.misfits == retries
+    assert run.output_failures == retries
     result = await agent.resume(Run.from_json(run.to_json()))
     assert result.output == RATE
     assert "it is not valid JSON" in endpoint.requests[-1]["input"][-1]["content"]
@@ -574,7 +575,7 @@ async def test_the_count_of_retries_survives_a_crash_in_the_middle():
     with pytest.raises(UnreachableError) as raised:
         await agent.run("go")
     assert raised.value.run is not None
-    assert raised.value.run.misfits == 1
+    assert raised.value.run.output_failures == 1
 
 
 async def test_a_bad_answer_in_the_last_turn_is_asked_for_once_more_and_then_the_limit_is_the_reason():
@@ -582,7 +583,7 @@ async def test_a_bad_answer_in_the_last_turn_is_asked_for_once_more_and_then_the
     agent, endpoint = agent_for(script, get_vat_rate, limits=Limits(tool_calls=1, turns=1))
     result = await agent.run("go")
     assert result.stop_reason == "turn_limit"
-    assert result.stop_note.endswith("the model's last answer is not of the type that was asked for")
+    assert result.stop_note.endswith("the model's last answer is not of the agent's output type")
     assert len(endpoint.requests) == 3
     assert ["tools" in request for request in endpoint.requests] == [True, False, False]
     assert all("text" in request for request in endpoint.requests)
@@ -631,7 +632,7 @@ async def test_the_next_run_of_a_conversation_starts_counting_anew():
     agent, _ = agent_for(["No.", FRENCH, FRENCH])
     first = await agent.run("go")
     second = await agent.run("again", history=first.items)
-    assert (second.output, second.run.misfits) == (RATE, 0)
+    assert (second.output, second.run.output_failures) == (RATE, 0)
 
 
 # --- two phases ---
@@ -653,7 +654,7 @@ def test_where_schemas_and_tools_do_not_mix_the_answer_is_formed_in_a_turn_of_it
     assert ["tools" in request for request in requests] == [True, True, False]
     assert [bool({"text", "response_format"} & request.keys()) for request in requests] == [False, False, True]
     assert [bool({"reasoning", "reasoning_effort"} & request.keys()) for request in requests] == [True, True, False]
-    assert (requests[-1].get("input") or requests[-1]["messages"])[-1]["content"] == FORM
+    assert (requests[-1].get("input") or requests[-1]["messages"])[-1]["content"] == ASK_FOR_FORMAT
     if way.streams:
         assert len([event for event in events if isinstance(event, TurnStarted)]) == 3
 
@@ -706,7 +707,7 @@ async def test_a_model_that_answers_without_the_call_it_owes_is_asked_for_it_onc
     agent, endpoint = agent_for(script, get_vat_rate, output=None, settings=ModelSettings(tool_choice=choice))
     result = await agent.run("go")
     assert (result.text, result.tally.tool_calls) == ("It is 20%.", 1)
-    assert endpoint.requests[1]["input"][-1]["content"] == PRESS.format(name)
+    assert endpoint.requests[1]["input"][-1]["content"] == ASK_FOR_TOOL_CALL.format(name)
 
 
 async def test_a_model_that_answers_again_without_it_is_believed():

@@ -25,8 +25,8 @@ from agentloop import Agent, ConfigurationError, ToolError
 from agentloop.policy import Approve, Policy
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.http import Http, HttpConfig
+from agentloop_tools.http.api_root import ApiRoot, leaves
 from agentloop_tools.http.pick import pick
-from agentloop_tools.http.place import Place, leaves
 from agentloop_tools.http.secrets import Secrets
 from loopback import CUT, Gate, Loopback, Reply, json_reply
 
@@ -113,7 +113,7 @@ async def test_a_refusal_of_the_api_is_told_in_its_own_words(status):
 
 async def test_what_is_no_text_is_counted_and_not_shown():
     async with Loopback([Reply((b"\x89PNG\0",), content_type="image/png")]) as server, Tools(server) as tools:
-        assert await tools("get", "logo") == "200 image/png\n[5 bytes, which are no text]"
+        assert await tools("get", "logo") == "200 image/png\n[5 bytes, which are not text]"
 
 
 def test_parts_are_picked():
@@ -203,12 +203,12 @@ async def test_a_whole_url_is_taken_if_it_is_under_the_base():
 
 @given(st.text() | st.text(alphabet="./\\%2eE5cCfF;@:?#& \r\na"), st.dictionaries(st.text(), st.text(), max_size=2))
 def test_whatever_the_path_the_request_stays_under_the_base(path, query):
-    place = Place("https://api.example:8443/v1/x")
+    root = ApiRoot("https://api.example:8443/v1/x")
     try:
-        url = httpx2.URL(place.locate(path, list(query.items())))
+        url = httpx2.URL(root.locate(path, list(query.items())))
     except ToolError:
         return
-    place.vet(url)
+    root.vet(url)
     assert (url.scheme, url.host, url.port, url.userinfo) == ("https", "api.example", 8_443, b"")
     assert url.path == "/v1/x" or url.path.startswith("/v1/x/")
     assert url.raw_path.isascii()
@@ -258,7 +258,7 @@ async def test_a_redirect_within_the_base_is_followed_for_what_changes_nothing()
 async def test_a_base_without_a_path_takes_everything_on_its_host():
     async with Loopback([json_reply(1)]) as server, Tools(server, base="/") as tools:
         await tools("get", "/a/b")
-        assert "lead to something" in await tools.refusal("get", "//evil.example")
+        assert "the path must be under" in await tools.refusal("get", "//evil.example")
     assert [request.path for request in server.requests] == ["/a/b"]
 
 
@@ -521,18 +521,18 @@ async def test_a_server_that_stalls_is_left_in_time_and_a_cancel_leaves_nothing(
     ("fields", "why"),
     [
         ({}, "base_url"),
-        ({"base_url": "ftp://api.example"}, "no http or https URL"),
-        ({"base_url": "https://"}, "no http or https URL"),
+        ({"base_url": "ftp://api.example"}, "not an http or https URL"),
+        ({"base_url": "https://"}, "not an http or https URL"),
         ({"base_url": "https://me:hunter22@api.example"}, "secrets go into headers"),
         ({"base_url": "https://api.example?key=hunter22"}, "secrets go into headers"),
-        ({"base_url": "https://api.example:0"}, "a port that no URL has"),
+        ({"base_url": "https://api.example:0"}, "a port that a URL can't have"),
         ({"base_url": "https://api.example:x"}, "Port could not be"),
         ({"base_url": "https://api.example:99999"}, "Port out of range"),
         ({"base_url": "https://api.example/a b"}, "a character"),
         ({"base_url": "https://api.example/a\nb"}, "a character"),
-        ({"headers": {"X": "a\r\nHost: evil.example"}}, "no header of one line"),
-        ({"headers": {"X: y": "a"}}, "no header of one line"),
-        ({"headers": {"X": "ä"}}, "no header of one line"),
+        ({"headers": {"X": "a\r\nHost: evil.example"}}, "not a valid header"),
+        ({"headers": {"X: y": "a"}}, "not a valid header"),
+        ({"headers": {"X": "ä"}}, "not a valid header"),
         ({"headers": {"Host": "evil.example"}}, "set by the pack itself"),
         ({"headers": {"content-length": "1"}}, "set by the pack itself"),
         ({"headers": {"Authorization": "Bearer hunter22"}}, "looks like a secret"),
@@ -569,7 +569,7 @@ def test_text_from_a_command_line_is_read():
 
 async def test_half_a_character_in_a_query_is_told():
     async with Loopback([]) as server, Tools(server) as tools:
-        assert "half a character" in await tools.refusal("get", "x", {"q": "\ud800"})
+        assert "a lone surrogate character" in await tools.refusal("get", "x", {"q": "\ud800"})
 
 
 def test_opening_imports_nothing_heavy():

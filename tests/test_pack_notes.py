@@ -17,6 +17,7 @@ from agentloop_tools.notes import Notes
 from agentloop_tools.notes.secrets import REMOVED, remove_secrets
 from agentloop_tools.store import Store
 
+PATIENCE_SECONDS = 60  # for what would never end
 SECRETS = [
     "sk-proj-abcdefghijklmnop1234567890",
     "sk-ant-api03-abcdefghijklmnopqrstuvwxyz",
@@ -108,7 +109,7 @@ def test_a_thing_that_is_not_there_leaves_the_one_in_progress_as_it_is(book):
     mine = book()
     mine.todo_add(["a"])
     mine.todo_update(1, "in_progress")
-    with pytest.raises(ToolError, match="no thing 7"):
+    with pytest.raises(ToolError, match="no item 7"):
         mine.todo_update(7, "in_progress")
     assert mine.todo_list() == "1 [in_progress]: a"
 
@@ -120,7 +121,7 @@ def test_finished_things_leave_the_list_in_time_and_make_room(book):
         mine.todo_update(number, "done")
     assert len(mine.todo_list().splitlines()) == 20
     mine.todo_add(["y"] * 100)
-    with pytest.raises(ToolError, match="100 are the most"):
+    with pytest.raises(ToolError, match="at most 100 are allowed"):
         mine.todo_add(["z"])
     for items in ([], ["y"] * 101):
         with pytest.raises(ToolError, match="1 to 100"):
@@ -274,12 +275,12 @@ def test_a_note_cannot_pass_for_two(book):
 
 def test_a_note_that_is_too_long_is_refused(book):
     mine = book(max_characters=10)
-    with pytest.raises(ToolError, match="11 characters and 10 are the most"):
+    with pytest.raises(ToolError, match="11 characters, and at most 10 are allowed"):
         mine.add("x" * 11)
     mine.add("x" * 10)
-    with pytest.raises(ToolError, match="10 are the most"):
+    with pytest.raises(ToolError, match="at most 10 are allowed"):
         mine.update(1, "x" * 11)
-    with pytest.raises(ToolError, match="500 are the most"):
+    with pytest.raises(ToolError, match="at most 500 are allowed"):
         mine.todo_add(["fine", "x" * 501])
     assert mine.todo_list() == "There is nothing to do."
 
@@ -294,7 +295,7 @@ def test_a_user_can_have_so_many_notes_and_another_one_has_as_many(book):
     mine = book(max_notes=2)
     mine.add("1")
     mine.add("2")
-    with pytest.raises(ToolError, match="2 are the most"):
+    with pytest.raises(ToolError, match="at most 2 are allowed"):
         mine.add("3")
     assert book("bob", max_notes=2).add("1") == "Noted as 1."
     mine.delete(1)
@@ -313,7 +314,8 @@ def test_results_stay_short_and_say_how_to_see_the_rest(book):
 def test_writers_at_the_same_time_lose_nothing(tmp_path):
     program = """
 import asyncio, sys
-from agentloop_tools.notes import Notes
+from agentloop_tools.notes import Notes, pack
+pack._WAIT_SECONDS = 60
 async def main():
     pack = Notes.from_options({"user": "ada", "folder": sys.argv[1], "max_notes": 60})
     async with pack.open() as tools:
@@ -326,20 +328,23 @@ asyncio.run(main())
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(number)], stderr=subprocess.PIPE)
         for number in range(3)
     ]
-    assert [(process.communicate(timeout=60)[1], process.returncode) for process in started] == [(b"", 0)] * 3
+    assert [(process.communicate(timeout=PATIENCE_SECONDS)[1], process.returncode) for process in started] == [
+        (b"", 0)
+    ] * 3
     mine = Opened(Notes.from_options({"user": "ada", "folder": tmp_path, "max_notes": 60}))
     with pytest.raises(ToolError, match="There are 60 already"):
         mine.add("one more")
 
 
-def test_threads_at_the_same_time_leave_one_thing_in_progress(book):
+def test_threads_at_the_same_time_leave_one_thing_in_progress(book, monkeypatch):
+    monkeypatch.setattr("agentloop_tools.notes.pack._WAIT_SECONDS", PATIENCE_SECONDS)
     mine = book()
     mine.todo_add([str(number) for number in range(8)])
     threads = [threading.Thread(target=mine.todo_update, args=(number, "in_progress")) for number in range(1, 9)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
     assert mine.todo_list().count("in_progress") == 1
 
 
@@ -405,7 +410,7 @@ def test_no_text_makes_the_search_for_secrets_slow(text):
         ended.set()
 
     threading.Thread(target=search, daemon=True).start()
-    assert ended.wait(5)
+    assert ended.wait(PATIENCE_SECONDS)
 
 
 @given(st.text(max_size=300))
@@ -467,15 +472,17 @@ def test_a_store_that_is_busy_is_told(book, tmp_path, monkeypatch):
         assert "one" in mine.search("one")  # readers don't wait
 
 
-def test_a_store_that_another_process_is_just_making_is_waited_for(tmp_path, monkeypatch):
-    store = Store(tmp_path / "new", ("CREATE TABLE things (name TEXT)",))
-    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+def test_a_store_that_another_process_is_just_making_is_waited_for(tmp_path):
+    path, pauses = tmp_path / "new", []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("CREATE TABLE unrelated (name TEXT)")
-        pauses = []
-        monkeypatch.setattr(
-            "agentloop_tools.store.time.sleep", lambda seconds: pauses.append(seconds) or other.rollback()
-        )
+
+        def sleep(seconds):
+            pauses.append(seconds)
+            other.rollback()
+
+        store = Store(path, ("CREATE TABLE things (name TEXT)",), wait_seconds=PATIENCE_SECONDS, sleep=sleep)
         with store.open() as connection:
             assert connection.execute("SELECT * FROM things").fetchall() == []
         assert len(pauses) == 1

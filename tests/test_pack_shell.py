@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agentloop import Agent, Approve, ConfigurationError, Policy, ToolError
+from agentloop import Agent, Approve, ConfigurationError, Policy, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.shell import Shell, backends
 from agentloop_tools.shell import pack as pack_module
@@ -141,8 +141,8 @@ async def test_a_file_that_is_no_program_is_said_to_be_none(root):
         ([], ".", "argv is empty"),
         (["", "x"], ".", "argv is empty"),
         (["echo", "a\0b"], ".", "NUL"),
-        (["echo", "\ud800"], ".", "half a character"),
-        (["\udcff"], ".", "half a character"),
+        (["echo", "\ud800"], ".", "a lone surrogate character"),
+        (["\udcff"], ".", "a lone surrogate character"),
         (["echo", "x" * 100_001], ".", "too long"),
         (["pwd"], "..", "no folder '..'"),
         (["pwd"], "/", "no folder '/'"),
@@ -480,7 +480,7 @@ async def test_without_psutil_it_says_how_to_install(root, monkeypatch):
     with pytest.raises(ConfigurationError, match="needs psutil") as raised:
         async with opened(root, "host"):
             pass
-    assert "agentloop[shell]" in raised.value.hint
+    assert raised.value.hint == describe_install("shell")
 
 
 @pytest.mark.parametrize(
@@ -499,20 +499,20 @@ async def test_effects_and_description_say_what_is_allowed(root, sandbox, option
         assert ("read and write" in run.description) == ("write" in options)
 
 
-async def test_a_keeper_that_dies_is_an_error(root):
+async def test_a_supervisor_that_dies_is_an_error(root):
     told = await refusal(root, "host", "sh", "-c", "kill -9 $PPID")
-    assert "broke down" in told
+    assert "sandbox crashed" in told
 
 
-async def test_a_keeper_that_does_not_leave_is_killed(root, monkeypatch):
+async def test_a_supervisor_that_does_not_end_is_killed(root, monkeypatch):
     from agentloop_tools.shell import command  # noqa: PLC0415 - only here
 
     monkeypatch.setattr(command, "_LEAVE_SECONDS", 0.1)
     async with opened(root, "host") as run:
         running = asyncio.ensure_future(run(["sleep", "98767"]))
         await until(lambda: alive("98767"))
-        [keeper] = [child for child in psutil.Process().children() if child.pid not in BEFORE]
-        keeper.send_signal(signal.SIGSTOP)
+        [supervisor] = [child for child in psutil.Process().children() if child.pid not in BEFORE]
+        supervisor.send_signal(signal.SIGSTOP)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

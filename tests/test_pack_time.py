@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop import Agent, ConfigurationError, Effects, ToolError
+from agentloop import Agent, ConfigurationError, Effects, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.time import Time, TimeConfig, _zone_names
 
@@ -61,10 +61,10 @@ def test_the_time_is_told_in_a_zone(zone, result):
         ("/etc/passwd", "write it as Europe/Berlin, UTC or +02:00"),
         ("../../../etc/passwd", "write it as"),
         ("Europe/../../../../etc/passwd", "write it as"),
-        ("Europe", "is no time zone"),
-        ("+99:00", "is no time zone"),
-        ("a\0b", "is no time zone"),
-        ("x" * 100_000, "is no time zone"),
+        ("Europe", "is not a time zone"),
+        ("+99:00", "is not a time zone"),
+        ("a\0b", "is not a time zone"),
+        ("x" * 100_000, "is not a time zone"),
     ],
 )
 def test_a_zone_that_is_none_is_refused_and_no_file_is_looked_for(zone, words):
@@ -90,7 +90,7 @@ def find_no_zone(name):
 def test_a_machine_without_zones_says_how_to_get_them(monkeypatch):
     monkeypatch.setattr("agentloop_tools.time._zone_names", frozenset)
     monkeypatch.setattr("agentloop_tools.time.ZoneInfo", find_no_zone)
-    assert "pip install 'agentloop[time]'" in refusal(Time().now, "Europe/Berlin")
+    assert describe_install("time") in refusal(Time().now, "Europe/Berlin")
     assert Time().now("+01:00").endswith("day")
     assert _zone_names() >= {"Europe/Berlin"}
 
@@ -161,22 +161,22 @@ def test_differences_are_told_in_words(start, end, result):
 @pytest.mark.parametrize(
     ("function", "arguments", "words"),
     [
-        (BERLIN.convert, ("tomorrow", "UTC"), "is no time in ISO 8601"),
-        (BERLIN.convert, ("2026-13-01", "UTC"), "is no time in ISO 8601"),
-        (BERLIN.convert, ("9" * 100_000, "UTC"), "is no time in ISO 8601"),
+        (BERLIN.convert, ("tomorrow", "UTC"), "is not in ISO 8601"),
+        (BERLIN.convert, ("2026-13-01", "UTC"), "is not in ISO 8601"),
+        (BERLIN.convert, ("9" * 100_000, "UTC"), "is not in ISO 8601"),
         (BERLIN.convert, ("9999-12-31T23:59", "Asia/Tokyo", "UTC"), "outside of the years 1 to 9999"),
         (BERLIN.convert, ("0001-01-01T00:00", "UTC"), "outside of the years 1 to 9999"),
-        (BERLIN.convert, ("2026-01-01", "Mars"), "is no time zone"),
+        (BERLIN.convert, ("2026-01-01", "Mars"), "is not a time zone"),
         (BERLIN.add, ("2026-01-01", "P999999999Y"), "outside of the years 1 to 9999"),
         (BERLIN.add, ("2026-01-01", "-P999999999M"), "outside of the years 1 to 9999"),
         (BERLIN.add, ("2026-01-01", "P999999999D"), "outside of the years 1 to 9999"),
         (BERLIN.add, ("9999-12-31T23:59Z", "PT999999999H"), "outside of the years 1 to 9999"),
-        (BERLIN.add, ("2026-01-01", "P"), "is no duration"),
-        (BERLIN.add, ("2026-01-01", "PT"), "is no duration"),
-        (BERLIN.add, ("2026-01-01", ""), "is no duration"),
-        (BERLIN.add, ("2026-01-01", "1.5 days"), "is no duration"),
-        (BERLIN.add, ("2026-01-01", "9" * 100_000 + " days"), "is no duration"),
-        (BERLIN.add, ("2026-01-01", "1 day, " * 50_000 + "x"), "is no duration"),
+        (BERLIN.add, ("2026-01-01", "P"), "is not a duration"),
+        (BERLIN.add, ("2026-01-01", "PT"), "is not a duration"),
+        (BERLIN.add, ("2026-01-01", ""), "is not a duration"),
+        (BERLIN.add, ("2026-01-01", "1.5 days"), "is not a duration"),
+        (BERLIN.add, ("2026-01-01", "9" * 100_000 + " days"), "is not a duration"),
+        (BERLIN.add, ("2026-01-01", "1 day, " * 50_000 + "x"), "is not a duration"),
     ],
 )
 def test_what_is_no_time_is_refused(function, arguments, words):

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentloop import ConfigurationError, PackError, ToolPack
+from agentloop.installation import find_distribution
 from agentloop.packs.discovery import list_packs, load_pack
 from agentloop.packs.spec import PackSpec, read_spec
 
@@ -117,19 +118,19 @@ def test_a_spec_says_which_pack_under_what_name_configured_how(text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "neither a pack's name nor a module"),
-        (":x=1", "neither a pack's name nor a module"),
-        ("a b", "neither a pack's name nor a module"),
-        ("../files", "neither a pack's name nor a module"),
+        ("", "it is not the name of a pack"),
+        (":x=1", "it is not the name of a pack"),
+        ("a b", "it is not the name of a pack"),
+        ("../files", "it is not the name of a pack"),
         ("files:=1", "it is not of the form key=value"),
-        ("files:root=.,write", "what follows on 'root' is not of the form key=value"),
-        ("files:root=.,", "what follows on 'root' is not of the form key=value"),
+        ("files:root=.,write", "the text after 'root' is not of the form key=value"),
+        ("files:root=.,", "the text after 'root' is not of the form key=value"),
         ("files:root=.,root=x", "'root' is given twice"),
-        ('files:root="a', "the value of 'root' begins like JSON and is none"),
-        ('files:root="a"b', "something follows after the value of 'root' in JSON"),
-        ("files:{root: 1}", "its configuration begins like JSON and is none"),
-        ("files:{} x", "something follows after its configuration in JSON"),
-        ("files:x=" + "[" * 100_000, "begins like JSON and is none"),
+        ('files:root="a', "the value of 'root' begins like JSON but is not valid JSON"),
+        ('files:root="a"b', "there is text after the JSON value of 'root'"),
+        ("files:{root: 1}", "its configuration begins like JSON but is not valid JSON"),
+        ("files:{} x", "there is text after its JSON configuration"),
+        ("files:x=" + "[" * 100_000, "begins like JSON but is not valid JSON"),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_told_with_what_to_write(text, words):
@@ -180,7 +181,7 @@ def test_whatever_the_text_it_is_a_spec_or_a_mistake(text):
 
 
 def test_the_packs_of_agentloop_itself_are_installed_and_each_can_be_imported():
-    rows = [pack for pack in list_packs() if pack.distribution == "agentloop"]
+    rows = [pack for pack in list_packs() if pack.distribution == find_distribution().name]
     assert {"calculate", "files", "http", "mcp", "notes", "python", "search_files", "shell"} <= {r.name for r in rows}
     assert [row.name for row in rows] == sorted(row.name for row in rows)
     assert all(row.version[0].isdigit() for row in rows)
@@ -312,11 +313,11 @@ def test_a_pack_given_words_in_place_of_fields_says_what_to_write():
 # --- packs that are broken ---
 
 BROKEN = {
-    "syntax": ("def (", "can't be imported: SyntaxError: ", "mend it"),
+    "syntax": ("def (", "can't be imported: SyntaxError: ", "fix the pack"),
     "raises": ("1 / 0", "can't be imported: ZeroDivisionError: division by zero (broken.py, line 1)", "other packs"),
     "raises without a word": ("raise KeyError", "can't be imported: KeyError (broken.py, line 1)", ""),
     "lacks an extra": ("import not_there.at_all", "No module named 'not_there'", "install 'not_there'"),
-    "lacks a name": ("from json import nothing_there", "cannot import name 'nothing_there'", "mend it"),
+    "lacks a name": ("from json import nothing_there", "cannot import name 'nothing_there'", "fix the pack"),
     "exits": ("import sys\nsys.exit(3)", "can't be imported: SystemExit: 3 (broken.py, line 2)", ""),
     "panics": (
         "class Panic(BaseException): ...\nraise Panic(3)",
@@ -324,15 +325,15 @@ BROKEN = {
         "",
     ),
     "has no such thing": ("x = 1", "can't be imported: AttributeError: ", ""),
-    "a number": ("Broken = 1", "is no pack but a int", "publish a ToolPack"),
+    "a number": ("Broken = 1", "is not a pack but a int", "publish a ToolPack"),
     "a tool": (
         "from agentloop import tool\n@tool\ndef Broken() -> str: return ''",
-        "is no pack but a tool",
+        "is not a pack but a tool",
         "Registry",
     ),
-    "returns none": ("def Broken(): pass", "is no pack but a NoneType", "publish a ToolPack"),
-    "a function that raises": ("def Broken(): 1 / 0", "can't be made: ZeroDivisionError", "mend it"),
-    "needs arguments": ("def Broken(x): pass", "can't be made: TypeError: Broken() missing", "mend it"),
+    "returns none": ("def Broken(): pass", "is not a pack but a NoneType", "publish a ToolPack"),
+    "a function that raises": ("def Broken(): 1 / 0", "can't be made: ZeroDivisionError", "fix the pack"),
+    "needs arguments": ("def Broken(x): pass", "can't be made: TypeError: Broken() missing", "fix the pack"),
     "faulty tool": (
         "from agentloop import ToolPack, tool\nclass Broken(ToolPack):\n  @tool\n  def f(self, a): ...",
         "`a`",
@@ -340,8 +341,8 @@ BROKEN = {
     ),
     "from the future": ("from agentloop import ToolPack\nclass Broken(ToolPack): api = 2", "version 2", "upgrade"),
     "from nowhere": ("from agentloop import ToolPack\nclass Broken(ToolPack): api = 'x'", "version 'x'", "upgrade"),
-    "a bad name": ("from agentloop import ToolPack\nclass Broken(ToolPack): name = 'a b'", "'a b' for its name", "40"),
-    "no text for a name": ("from agentloop import ToolPack\nclass Broken(ToolPack): name = 1", "has 1 for", "40"),
+    "a bad name": ("from agentloop import ToolPack\nclass Broken(ToolPack): name = 'a b'", "the name 'a b'", "40"),
+    "no text for a name": ("from agentloop import ToolPack\nclass Broken(ToolPack): name = 1", "the name 1", "40"),
     "not set up": (
         "from agentloop import ToolPack\nclass Broken(ToolPack):\n  def __init__(self, config=None): pass",
         "has no configuration",
@@ -350,7 +351,7 @@ BROKEN = {
     "raises when made": (
         "from agentloop import ToolPack\nclass Broken(ToolPack):\n  def __init__(self, config=None): raise OSError(5)",
         "can't be made: OSError: 5 (broken.py, line 3)",
-        "mend it",
+        "fix the pack",
     ),
 }
 
@@ -420,7 +421,7 @@ def test_a_module_gives_its_pack(write, monkeypatch):
     [
         ("x = 1", "", ConfigurationError, "packs.py defines no pack"),
         ("x = 1", ":Thing", PackError, "Thing of packs.py can't be found: AttributeError"),
-        ("x = 1", ":x", PackError, "x of packs.py is no pack but a int"),
+        ("x = 1", ":x", PackError, "x of packs.py is not a pack but a int"),
         ("1 / 0", "", PackError, "packs.py raised ZeroDivisionError: division by zero in line 1"),
         ("class E(BaseException): ...\nraise E(3)", "", PackError, "packs.py raised E: 3 in line 2"),
         (f"{GREETINGS}\nclass Other(Greetings): pass", "", ConfigurationError, "several packs: Greetings, Other"),
@@ -462,4 +463,4 @@ from agentloop.packs.discovery import list_packs
 assert list_packs()
 assert not {"openai", "pydantic", "rich"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=90)

@@ -1,13 +1,20 @@
 """Every pack that is shipped keeps its word, as `check_pack` has it."""
 
+import ast
 import json
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from agentloop.installation import find_distribution
+from agentloop.packs.discovery import list_packs
 from agentloop.testing import PackCheckError, check_pack
 
 
@@ -35,7 +42,7 @@ def site():
         thread.start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.fixture
@@ -134,3 +141,67 @@ def test_http_but_for_its_schemas_which_take_any_parameter(site):
     assert caught.value.faults == (
         "http.get has a schema that is not strict: give its parameters types, without strict=False",
     )
+
+
+# --- what their tools import when they are first used ---
+
+OURS = [pack for pack in list_packs() if pack.distribution == find_distribution().name]
+
+
+def find_imports(module):
+    """Return the modules of others that a pack's room or file imports anywhere, but for those that types alone need."""
+    place = Path(find_spec(module).origin)
+    files = sorted(place.parent.rglob("*.py")) if place.name == "__init__.py" else [place]
+    found = set()
+    for file in files:
+        tree = ast.parse(file.read_text("utf-8"))
+        for_types = {id(node) for branch in ast.walk(tree) if is_for_types(branch) for node in ast.walk(branch)}
+        for node in ast.walk(tree):
+            if id(node) not in for_types:
+                found |= set(read_import(node))
+    ours = {"agentloop", "agentloop_tools"}
+    return {name for name in found if name.partition(".")[0] not in ours | sys.stdlib_module_names}
+
+
+def is_for_types(node):
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def read_import(node):
+    """Return what a statement, or a call of import_module or find_spec, imports."""
+    match node:
+        case ast.Import(names=names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module=str(name), level=0):
+            return [name]
+        case ast.Call(func=ast.Name(id="import_module" | "find_spec"), args=[ast.Constant(value=str(name))]):
+            return [name]
+    return []
+
+
+IMPORTED = """
+import json, sys
+from importlib import import_module
+from agentloop.packs.discovery import list_packs
+[pack] = [pack for pack in list_packs() if pack.value == sys.argv[1]]
+kind = pack.load()
+before = set(sys.modules)
+for name in kind.imports:
+    import_module(name)
+print(json.dumps([list(kind.imports), sorted(before), sorted(sys.modules)]))
+"""
+
+
+@pytest.mark.parametrize("pack", OURS, ids=lambda pack: pack.name)
+def test_what_the_tools_import_late_is_declared_so_that_a_check_finds_it(pack):
+    done = subprocess.run([sys.executable, "-c", IMPORTED, pack.value], capture_output=True, timeout=110, check=True)
+    declared, before, after = json.loads(done.stdout)
+    imported = find_imports(pack.value.partition(":")[0])
+    assert imported - set(after) == set()
+    assert [name for name in declared if name in before] == []  # that would be found out without it
+
+
+def test_all_packs_are_looked_at_and_each_names_an_extra_that_there_is():
+    extras = set(find_distribution().metadata.get_all("Provides-Extra"))
+    assert len(OURS) == 11
+    assert {kind.extra for kind in (pack.load() for pack in OURS)} - {""} == extras - {"local", "packs"}

@@ -34,13 +34,13 @@ from agentloop import (
     bound_tools,
     tool,
 )
-from agentloop.approval import ask_nested
-from agentloop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
-from agentloop.journal import MemoryJournal
+from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
+from agentloop.loop.run import Pending
 from agentloop.policy import Grant, Trust, is_denied, judge
 from agentloop.policy.hosts import is_host_pattern, matches_host, read_host, read_hosts
-from agentloop.policy.spelling import spell
-from agentloop.run import Pending
+from agentloop.policy.normalize import normalize_value
+from agentloop.runtime.approval import ask_nested
+from agentloop.runtime.journal import MemoryJournal
 from agentloop.schema import ArgumentsError
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop.tools import UNKNOWN, Tool, collect_tools
@@ -118,7 +118,7 @@ def test_where_no_rule_says_anything_the_effects_do(effects, expected):
 
 def test_a_tool_of_a_pack_that_does_not_say_what_it_does_asks():
     assert verdict(Policy(), packed(plain)) == "ask"
-    assert reason(Policy(), packed(plain)) == "nobody has said what it does"
+    assert reason(Policy(), packed(plain)) == "its effects are not declared"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_tool_of_a_pack_that_does_not_say_what_it_does_asks():
         (Effects(write=True), "it writes"),
         (Effects(execute=True), "it runs programs or code"),
         (Effects(write=True, execute=True), "it writes and runs programs or code"),
-        (Effects(network=True), "it talks to hosts that are not known beforehand"),
+        (Effects(network=True), "it connects to hosts that are not known before the call"),
         (UNKNOWN, "it writes and runs programs or code"),
     ],
 )
@@ -366,7 +366,7 @@ def test_what_is_no_list_of_rules_is_said_at_once(where, given):
 @pytest.mark.parametrize("rule", ["files.write(pth=a*)", "files_*(pth=a*)", "*(pth=a*)"])
 async def test_a_rule_about_an_argument_that_no_tool_takes_is_said_before_any_request(rule):
     agent, endpoint = agent_for(["hi"], policy=Policy(deny=(rule,)))
-    with pytest.raises(ConfigurationError, match="takes no such argument") as caught:
+    with pytest.raises(ConfigurationError, match="has no such argument") as caught:
         await agent.run("go")
     assert "path" in caught.value.hint
     assert endpoint.requests == []
@@ -379,14 +379,14 @@ async def test_a_rule_is_about_tools_that_have_the_argument_or_may_have_it():
     assert (await agent.run("go")).text == "hi"
     closed = Tool.from_schema("raw", "Raw.", {"type": "object", "additionalProperties": False}, print)
     agent, _ = agent_for([], Files(), closed, policy=policy)
-    with pytest.raises(ConfigurationError, match="'anything', and raw takes no such argument") as caught:
+    with pytest.raises(ConfigurationError, match="'anything', but raw has no such argument") as caught:
         await agent.run("go")
     assert caught.value.hint == "it takes: none"
 
 
 async def test_a_packs_own_rule_about_no_argument_is_said_too():
     agent, _ = agent_for(["hi"], Files().with_policy(Policy(ask=("write(pth=a*)",))))
-    with pytest.raises(ConfigurationError, match="takes no such argument"):
+    with pytest.raises(ConfigurationError, match="has no such argument"):
         await agent.run("go")
 
 
@@ -444,7 +444,7 @@ def test_any_text_is_a_rule_or_a_configuration_error(text):
 
 @given(JSON)
 def test_every_value_has_spellings(value):
-    spelled = spell(value)
+    spelled = normalize_value(value)
     assert all(isinstance(text, str) for text in (*spelled.whole, *spelled.parts))
     assert (spelled.words is not None) == isinstance(value, list)
 
@@ -604,13 +604,13 @@ def test_hosts_match_patterns_whole(host, pattern, matches):
     "host", ["", "https://a.example", "a.example/x", "u@a.example", "a b", "a.example:x", "straße.de"]
 )
 def test_what_is_no_host_is_said_at_once(host):
-    with pytest.raises(ConfigurationError, match="is no host"):
+    with pytest.raises(ConfigurationError, match="is not a host"):
         Policy(hosts=(host,))
 
 
 def test_a_new_host_asks_and_a_known_one_does_not():
     url = "https://a.example/x"
-    assert reason(Policy(), fetch, url=url) == "it talks to a new host, a.example"
+    assert reason(Policy(), fetch, url=url) == "it connects to a new host, a.example"
     assert verdict(Policy(hosts=("a.example",)), fetch, url=url) == "allow"
     assert verdict(Policy(hosts=("*",)), fetch, url="nowhere at all") == "allow"
     assert verdict(Policy(), fetch, Trust(hosts=("a.example",)), url=url) == "allow"
@@ -620,7 +620,7 @@ def test_a_new_host_asks_and_a_known_one_does_not():
 
 
 def test_where_it_can_not_be_told_with_whom_it_talks_it_asks():
-    told = "it can't be told for certain with which host it talks"
+    told = "the host that it connects to can't be determined"
     trusting = Policy(hosts=("good.example",))
     assert reason(trusting, fetch, url="https://good.example\\@evil.example/") == told
     assert judge(trusting, fetch, "{", NOBODY).verdict == "ask"
@@ -707,7 +707,9 @@ def test_a_tool_may_call_another_by_any_of_its_names_and_room_is_reserved(name):
 def test_a_nested_call_that_needs_a_yes_is_refused_where_nobody_can_be_asked():
     after, pending = judge_nested(Run(run_id="r"), ToolCall("c.1", "files.write", '{"path": "a"}'), RULES)
     assert pending.plan == "answered"
-    assert pending.answer.content == "Not run: files_write needs a person's yes (it writes), and nobody is there."
+    assert (
+        pending.answer.content == "Not run: files_write needs a person's approval (it writes), and nobody can be asked."
+    )
     assert after.tally.tool_calls == 0
 
 
@@ -759,7 +761,7 @@ async def test_what_is_no_decision_on_a_nested_call_is_said():
     run = Run(run_id="r")
     rules = replace(RULES, policy=Policy(approver=Person(Approve({"path": "b"})).decide))
     _, pending = judge_nested(run, ToolCall("c.1", "files.write", '{"path": "a"}'), rules)
-    with pytest.raises(RunStateError, match="holds a dict"):
+    with pytest.raises(RunStateError, match="has a dict in place of a text"):
         await ask_nested(run, pending, rules, MemoryJournal(), None)
 
 
@@ -770,7 +772,7 @@ async def test_a_nested_call_is_shown_and_asked_about():
     assert await ask_nested(run, pending, ASKED, MemoryJournal([events.append]), None) == Approve()
     [asked] = events
     assert (asked.call.call_id, asked.request.tool, asked.request.run_id) == ("c.1", "files.write", "r")
-    assert await ask_nested(run, pending, RULES, MemoryJournal(), None) == Reject("nobody is there to be asked")
+    assert await ask_nested(run, pending, RULES, MemoryJournal(), None) == Reject("there is no approver to ask")
 
 
 # --- whole runs ---
@@ -876,7 +878,7 @@ async def test_a_host_is_asked_about_once():
     ]
     ids, person, _ = await ask_person(script, Approve())
     assert len(ids) == 2
-    assert person.asked[1].reason == "it talks to a new host, b.example"
+    assert person.asked[1].reason == "it connects to a new host, b.example"
 
 
 async def test_edited_arguments_are_told_and_judged_by_deny_again():
@@ -926,8 +928,8 @@ async def test_a_script_says_beforehand_what_it_approves():
     await agent.run("go")
     wrote, refused = outputs(endpoint)
     assert wrote == "wrote a: 1"
-    assert refused.endswith("nobody is there to say yes to files.write; --yes 'files.write' would allow it")
-    with pytest.raises(ConfigurationError, match="is no pattern"):
+    assert refused.endswith("nobody can be asked to approve files.write; --yes 'files.write' would allow it")
+    with pytest.raises(ConfigurationError, match="is not a pattern"):
         approve_matching("files.write(")
 
 
@@ -952,15 +954,18 @@ async def test_tools_with_one_quota_share_it():
     agent, endpoint = agent_for([[*reads, WRITE], "done"], Files().limited(calls=2), policy=Policy(allow=("*",)))
     await agent.run("go")
     assert outputs(endpoint)[:2] == ["0", "1"]
-    text = "Not run: files_read, files_write may run 2 times together in a run, and that was it. Go on without it."
-    assert outputs(endpoint)[2:] == [text, text]
+    text = "files_read, files_write may run 2 times together in a run, and that limit is reached. Go on without it."
+    assert outputs(endpoint)[2:] == [f"Not run: {text}"] * 2
 
 
 async def test_a_limit_on_one_tool_may_name_it_with_a_dot():
     reads = [call("files_read", {"path": str(number)}, f"r{number}") for number in range(2)]
     agent, endpoint = agent_for([reads, "done"], limits=Limits(per_tool={"files.read": 1}))
     await agent.run("go")
-    assert outputs(endpoint)[1] == "Not run: files_read may run 1 times in a run, and that was it. Go on without it."
+    assert (
+        outputs(endpoint)[1]
+        == "Not run: files_read may run 1 times in a run, and that limit is reached. Go on without it."
+    )
 
 
 # --- what a person sees ---
@@ -1014,10 +1019,10 @@ def test_a_preview_that_fails_is_none():
 
 
 def test_a_preview_that_hangs_is_given_up_and_that_is_said(monkeypatch):
-    monkeypatch.setattr("agentloop.approval.PREVIEW_SECONDS", 0.05)
+    monkeypatch.setattr("agentloop.runtime.approval.PREVIEW_SECONDS", 0.05)
     release = threading.Event()
     try:
-        preview, notices = preview_of(lambda path: release.wait(20) or path)
+        preview, notices = preview_of(lambda path: release.wait(60) or path)
     finally:
         release.set()
     assert preview == ""
@@ -1029,16 +1034,16 @@ async def test_a_run_that_is_cancelled_while_a_preview_hangs_says_what_runs_on()
 
     def hang(path: str) -> str:
         started.set()
-        release.wait(20)
+        release.wait(60)
         return path
 
     rules = Rules(limits=Limits(), tools=collect_tools([replace(write, preview=hang)]), policy=Policy(approver=yes))
     waiting, pending = judge_nested(Run(run_id="r"), ToolCall("c.1", "write", '{"path": "a"}'), rules)
     task = asyncio.create_task(ask_nested(waiting, pending, rules, MemoryJournal([notices.append]), None))
     try:
-        await asyncio.to_thread(started.wait, 20)
+        await asyncio.to_thread(started.wait, 60)
         task.cancel()
-        await asyncio.wait({task}, timeout=20)
+        await asyncio.wait({task}, timeout=60)
     finally:
         release.set()
     assert task.cancelled()

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from agentloop import RunStateError
-from agentloop.portal import Portal
+from agentloop.runtime.portal import Portal
 
 
 async def answer():
@@ -121,7 +121,7 @@ def test_ctrl_c_before_anything_was_started_starts_nothing(monkeypatch):
 def test_the_loop_starts_again_in_a_forked_child():
     program = (
         "import os, warnings\n"
-        "from agentloop.portal import PORTAL\n"
+        "from agentloop.runtime.portal import PORTAL\n"
         "warnings.simplefilter('ignore', DeprecationWarning)\n"
         "async def answer(): return 7\n"
         "assert PORTAL.call(answer) == 7\n"
@@ -129,4 +129,4 @@ def test_the_loop_starts_again_in_a_forked_child():
         "if child == 0: os._exit(PORTAL.call(answer))\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=90)

@@ -15,12 +15,12 @@ from inline_snapshot import snapshot
 
 from agentloop import AuthenticationError, Endpoint, Profile, UnreachableError
 from agentloop.cli import main
-from agentloop.knowledge import look_up, remember
-from agentloop.probe import CAPABILITIES, MOST_REQUESTS, Examination, Finding, draw_lessons
-from agentloop.probe.examination import Budget
-from agentloop.transport import HttpTransport, Transport
-from agentloop.transport.limiter import Pace
-from agentloop.wire.lessons import Lesson, apply_lessons
+from agentloop.endpoint.probe import CAPABILITIES, MOST_REQUESTS, Examination, Finding, draw_lessons
+from agentloop.endpoint.probe.examination import Budget
+from agentloop.endpoint.profile_store import remember, resolve_profile
+from agentloop.endpoint.transport import HttpTransport, Transport
+from agentloop.endpoint.transport.limiter import Pace
+from agentloop.wire.profile.lessons import Lesson, apply_lessons
 from loopback import (
     CUT,
     Gate,
@@ -574,7 +574,7 @@ def test_json_has_a_line_of_evidence_for_each_capability(invoke):
     assert tuple(found) == CAPABILITIES
     assert all(each.keys() == {"works", "evidence"} for each in found.values())
     assert err.startswith("probe: 0 of 20 requests; route_responses\n")
-    assert err.endswith("note: --save would let later runs know: nothing that they do not know\n")
+    assert err.endswith("note: --save would store for later runs: nothing, all of it is known\n")
 
 
 def test_the_table_has_a_line_for_each_capability(invoke):
@@ -590,7 +590,7 @@ def test_the_table_has_a_line_for_each_capability(invoke):
 def test_what_is_saved_is_known_to_later_runs(invoke):
     with Loopback.in_thread(play(on('"format"', told("Hello!")))) as server:
         status, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
-        profile = look_up(Endpoint(server.base_url), "m").profile
+        profile = resolve_profile(Endpoint(server.base_url), "m").profile
     assert status == 0
     assert 'structured_output = "prompt"' in err.splitlines()[-1]
     assert profile == Profile(structured_output="prompt")
@@ -612,9 +612,9 @@ def test_what_turns_out_to_work_is_no_longer_thought_to_be_lacking(invoke):
     with Loopback.in_thread(play()) as server:
         lessons = [Lesson(field, getattr(Profile(), field), now, "once it was so") for field, now in learned.items()]
         remember(server.base_url, "m", lessons)
-        assert look_up(Endpoint(server.base_url), "m").profile == replace(Profile(), **learned)
+        assert resolve_profile(Endpoint(server.base_url), "m").profile == replace(Profile(), **learned)
         invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
-        known = look_up(Endpoint(server.base_url), "m")
+        known = resolve_profile(Endpoint(server.base_url), "m")
     assert known.profile == replace(Profile(), tool_choice=known.profile.tool_choice)
     assert known.profile.tool_choice >= {"auto", "required", "named"}
 
@@ -629,9 +629,9 @@ def test_what_a_probe_could_not_tell_stays_as_it_was_learned(invoke):
     with Loopback.in_thread(lambda request: next(answers, busy_reply("3600"))) as server:
         remember(server.base_url, "m", learned)
         status, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
-        profile = look_up(Endpoint(server.base_url), "m").profile
+        profile = resolve_profile(Endpoint(server.base_url), "m").profile
     assert status == 0
-    assert err.endswith("note: later runs know all of it already\n")
+    assert err.endswith("note: nothing was saved: all of it is known\n")
     assert profile == apply_lessons(Profile(), learned)
 
 
@@ -639,15 +639,15 @@ def test_a_second_probe_has_nothing_new_to_save(invoke):
     with Loopback.in_thread(play(on('"format"', told("Hello!")))) as server:
         invoke("probe", "--base-url", server.base_url, "--model", "m", "--save")
         _, _, err = invoke("probe", "--base-url", server.base_url, "--model", "m")
-    assert err.endswith("note: --save would let later runs know: nothing that they do not know\n")
+    assert err.endswith("note: --save would store for later runs: nothing, all of it is known\n")
 
 
 def test_the_reason_for_a_lesson_begins_with_what_does_not_work():
     findings, _, _ = examine(play(on("previous_response_id", lambda *_: error_reply(400, "stateless"))))
     [lesson] = draw_lessons(findings, Profile(), Profile())
     assert lesson.why == snapshot(
-        "probe: previous_response_id: refused: the endpoint answered 400: stateless; serial_tool_calls: taken, and one"
-        " call came"
+        "probe: previous_response_id: refused: the endpoint answered 400: stateless; serial_tool_calls: accepted, and"
+        " one call came"
     )
 
 
@@ -677,7 +677,7 @@ def test_a_damaged_configuration_is_named_and_ignored(invoke, monkeypatch, tmp_p
     assert "agentloop.toml is damaged and is ignored" in err
     assert status == 4
     assert json.loads(out)["route_chat"] == {"works": False, "evidence": "refused: the endpoint answered 400: no"}
-    assert err.splitlines()[-2] == "error: neither route gave an answer to a plain question"
+    assert err.splitlines()[-2] == "error: neither route answered a plain question"
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

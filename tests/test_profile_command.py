@@ -6,8 +6,8 @@ import pytest
 from inline_snapshot import snapshot
 
 from agentloop.cli import main
-from agentloop.knowledge import read_lessons, remember
-from agentloop.wire.lessons import Lesson
+from agentloop.endpoint.profile_store import read_lessons, remember
+from agentloop.wire.profile.lessons import Lesson
 
 HERE = "http://127.0.0.1:8000/v1"
 THERE = "http://127.0.0.1:9000/v1"
@@ -68,7 +68,7 @@ def test_each_field_that_is_not_the_default_is_shown_with_where_it_comes_from(in
     assert rows["images"].startswith("false ")
     assert "learned on 20" in rows["images"]
     assert rows["images"].rstrip().endswith(": the endpoint answered 400: no images")
-    assert err == f"note: a at {HERE}; fields that are not here have their defaults\n"
+    assert err == f"note: a at {HERE}; fields that are not listed have their defaults\n"
 
 
 def test_a_field_that_is_no_longer_what_it_was_when_something_was_learned_is_not_shown_as_learned(invoke, config):
@@ -110,7 +110,7 @@ def test_without_a_model_all_that_was_learned_is_shown_and_the_files(invoke, lea
         ]
     )
     assert "learned.json" in err
-    assert f"what you say yourself stands in {path}\n" in err
+    assert f"your own settings are read from {path}\n" in err
 
 
 def test_of_one_place_only_what_was_learned_there_is_shown(invoke, learned):
@@ -139,7 +139,7 @@ def test_where_nothing_is_kept_that_is_said(invoke, monkeypatch, tmp_path):
     status, _, err = invoke("profile", "show")
     assert status == 0
     assert "no file: AGENTLOOP_CACHE is empty" in err
-    assert "none.toml (there is none)" in err
+    assert "none.toml (it does not exist)" in err
     assert json.loads(invoke("profile", "show", "--json")[1])["files"] == {
         "learned": None,
         "config": [{"path": str(tmp_path / "none.toml"), "exists": False}],
@@ -185,7 +185,7 @@ def test_what_is_not_clear_is_not_forgotten(options, invoke, learned):
     before = places()
     status, out, err = invoke("profile", "forget", *options)
     assert (status, out) == (2, "")
-    assert err.startswith("error: what is to be forgotten is not clear\nhint: ")
+    assert err.startswith("error: it is not clear what to forget\nhint: ")
     assert places() == before
 
 
@@ -193,7 +193,7 @@ def test_a_file_that_can_not_be_written_is_told(invoke, monkeypatch, tmp_path):
     monkeypatch.setenv("AGENTLOOP_CACHE", str(tmp_path))
     status, _, err = invoke("profile", "forget", "--all")
     assert status == 2
-    assert err.splitlines()[1] == "hint: check who may write there"
+    assert err.splitlines()[1] == "hint: check the file's permissions"
 
 
 @pytest.mark.parametrize("content", ["{", '{"version": 9}'])

@@ -11,8 +11,8 @@ import pytest
 from agentloop.errors import RefusedError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Message, Reasoning, ToolCall
-from agentloop.wire.chat import ChatCompletions
-from agentloop.wire.responses import NativeResponses
+from agentloop.wire.formats.chat import ChatCompletions
+from agentloop.wire.formats.responses import NativeResponses
 
 RECORDED = Path(__file__).parents[2] / "shared" / "recorded" / "streams"
 PATHS = sorted(RECORDED.glob("*.sse"))

@@ -417,7 +417,7 @@ def test_a_default_beside_a_type_that_allows_none_is_refused_at_every_level():
     function = make_function({"a": int | None, "b": Inner, "c": Loose, "d": Literal["x"] | None}, {"a": 3, "d": "x"})
     faults = faults_of(function)
     assert [fault.split("`")[1] for fault in faults] == ["a", "b.depth", "b.items", "c.width", "d"]
-    assert all("give it None, or a type without" in fault for fault in faults)
+    assert all("make it None, or don't allow None" in fault for fault in faults)
 
 
 # --- what can't be strict ---
@@ -455,10 +455,10 @@ def test_one_error_lists_every_fault_of_every_parameter_with_its_remedy():
             "parameter `odd.kind` is a class, which a model can't write: take a name and look it up",
             "parameter `odd.wave` is a complex number: take two floats",
             "parameter `odd.mixed.item2` may hold anything: give it a type, such as `str`",
-            "parameter `n` allows None but has another default, so null is unclear: give it None, or a type without",
+            "parameter `n` allows None but has another default, so null is unclear: make it None, or don't allow None",
         )
     )
-    assert caught.value.hint == "types that can't be strict are taken with @tool(strict=False)"
+    assert caught.value.hint == "@tool(strict=False) allows types that can't be strict"
 
 
 def test_a_type_that_pydantic_cannot_read_is_named_with_all_other_faults():
@@ -515,14 +515,14 @@ def test_a_class_that_builds_itself_by_hand_is_refused():
         def __init__(self, **data: Any) -> None:
             super().__init__(**data)
 
-    assert "an `__init__` of its own" in faults_of(make_function({"x": Custom}))[0]
+    assert "its own `__init__`" in faults_of(make_function({"x": Custom}))[0]
     assert tool(strict=False)(make_function({"x": Custom})).bind('{"x": {"x": 2}}', CONTEXT).kwargs["x"].x == 2
 
 
 def test_a_keyword_that_strict_schemas_do_not_know_is_refused():
     annotation = Annotated[str, pydantic.WithJsonSchema({"type": "string", "not": {"const": "x"}})]
     assert faults_of(make_function({"x": annotation})) == (
-        "parameter `x` uses `not`, which strict schemas don't know: leave it out",
+        "parameter `x` uses `not`, which strict schemas don't allow: leave it out",
     )
     wide = Annotated[Any, pydantic.WithJsonSchema({"type": "object", "additionalProperties": {"type": "integer"}})]
     assert "is an open object" in faults_of(make_function({"x": wide}))[0]
@@ -548,10 +548,10 @@ def test_sizes_beyond_the_limits_are_reported():
     told = [fault for types in ({"x": Wide}, {"x": deep}, many, long) for fault in faults_of(make_function(types))]
     assert [fault.removesuffix(": split the tool or simplify its types") for fault in told] == snapshot(
         [
-            "the schema has 1,200 enumerated values of at most 1,000",
-            "the schema has 12 levels of nesting of at most 10",
-            "the schema has 5,001 properties of at most 5,000",
-            "the schema has 120,001 characters in names and values of at most 120,000",
+            "the schema has 1,200 enumerated values, but at most 1,000 are allowed",
+            "the schema has 12 levels of nesting, but at most 10 are allowed",
+            "the schema has 5,001 properties, but at most 5,000 are allowed",
+            "the schema has 120,001 characters in names and values, but at most 120,000 are allowed",
         ]
     )
 

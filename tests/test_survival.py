@@ -37,8 +37,8 @@ from agentloop import (
     UnreachableError,
     tool,
 )
-from agentloop.loop import NUDGE
-from agentloop.wire.providers import PROVIDERS
+from agentloop.loop.advance import ASK_AFTER_EMPTY_REPLY
+from agentloop.wire.profile.providers import PROVIDERS
 from loopback import (
     CUT,
     ERROR_SHAPES,
@@ -98,7 +98,7 @@ def now() -> str:
 def _no_waiting(monkeypatch):
     RAN.clear()
     for name in ("FIRST_WAIT_SECONDS", "JITTER_SECONDS"):
-        monkeypatch.setattr(f"agentloop.transport.retry.{name}", 0)
+        monkeypatch.setattr(f"agentloop.endpoint.transport.retry.{name}", 0)
 
 
 def results_of(run: Run) -> list[ToolResult]:
@@ -329,7 +329,7 @@ def test_a_failure_under_a_status_of_200_is_an_error_and_no_call_in_it_runs(way,
 
 @both_on_responses
 def test_a_failure_under_a_status_of_200_may_say_nothing(way):
-    with way.serving([body(status="failed")], endpoint=ONCE) as (agent, _), ours(ServerError, "said nothing"):
+    with way.serving([body(status="failed")], endpoint=ONCE) as (agent, _), ours(ServerError, "gave no reason"):
         way.ask(agent)
 
 
@@ -369,7 +369,7 @@ def in_one_event(reply: dict[str, object]):
 def test_a_model_that_says_nothing_is_asked_once_more(way):
     with way.serving([body(), text_body("hi")]) as (agent, server):
         assert way.ask(agent).text == "hi"
-    assert entries_in(server.requests[1].json)[-1] == ("user", "", "", NUDGE)
+    assert entries_in(server.requests[1].json)[-1] == ("user", "", "", ASK_AFTER_EMPTY_REPLY)
 
 
 @both_wires
@@ -444,7 +444,7 @@ def test_the_servers_own_words_are_in_the_error_whatever_their_shape(way, shape)
         (404, "No such model", NotFoundError, "model's name"),
         (405, "Method Not Allowed", RefusedError, "route"),
         (413, "Payload Too Large", RefusedError, "images"),
-        (422, "extra fields", RefusedError, "own words"),
+        (422, "extra fields", RefusedError, "its message says why"),
         (400, "This model's maximum context length is 8192 tokens", ContextOverflowError, "shorter history"),
         (400, "max_tokens must be at least 1, got -17032", ContextOverflowError, "shorter history"),
         (400, "feature 'time travel' is not currently supported", RefusedError, "leave it out"),
@@ -1123,9 +1123,9 @@ def test_what_is_no_conversation_raises_before_any_request(way, said, history, m
         (lambda: Agent("ovh:any", limits=10), "limits can't be a int"),
         (lambda: Agent("ovh:any", settings={"temperature": 0}), "settings can't be a dict"),
         (lambda: Agent("ovh:any", policy="ask"), "policy can't be a str"),
-        (lambda: Policy(ask="delete_*"), "one string where several patterns are meant"),
-        (lambda: Policy(deny="delete_*"), "one string where several patterns are meant"),
-        (lambda: Message("developer", "hi"), "no role 'developer'"),
+        (lambda: Policy(ask="delete_*"), "one string in place of a collection of patterns"),
+        (lambda: Policy(deny="delete_*"), "one string in place of a collection of patterns"),
+        (lambda: Message("developer", "hi"), "the role 'developer'"),
         (lambda: Message("user", ["hi"]), "neither text nor a tuple"),
         (lambda: Message("user", ("hi",)), "neither text nor a tuple"),
         (lambda: Message("user", None), "neither text nor a tuple"),

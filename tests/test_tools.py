@@ -147,7 +147,7 @@ def test_methods_are_tools_of_their_instance():
     assert run(tools["plain"], '{"by": 1}') == 4
     assert run(tools["named"], '{"a": "!"}') == "Counter!"
     assert run(tools["still"], '{"a": 1}') == 1
-    with pytest.raises(ToolDefinitionError, match=r"give it bound: tools=\[instance.increase\]"):
+    with pytest.raises(ToolDefinitionError, match=r"take it from an instance: tools=\[instance.increase\]"):
         collect_tools([Counter.increase])
 
 
@@ -185,7 +185,7 @@ def test_callables_and_partials_become_tools_under_a_name():
     double = tool(name="double")(functools.partial(Multiplier(), b=2))
     assert list(double.parameters["properties"]) == ["a"]
     assert run(double, '{"a": 4}') == 8
-    assert "is no name for a tool" in faults_of(functools.partial(Multiplier(), b=2))[0]
+    assert "can't be a tool's name" in faults_of(functools.partial(Multiplier(), b=2))[0]
 
 
 def test_a_class_can_be_a_tool():
@@ -232,17 +232,17 @@ async def generate_later() -> AsyncIterator[int]:
     [
         (lambda: 1, {}, "it is a lambda"),
         (lambda: 1, {"name": "one"}, "it is a lambda"),
-        (lambda: 1, {"strict": False}, "'<lambda>' is no name"),
+        (lambda: 1, {"strict": False}, "'<lambda>' can't be a tool's name"),
         (generate, {}, "it is a generator"),
         (generate_later, {"strict": False}, "it is a generator"),
         (classmethod(generate), {}, "put @tool below @classmethod"),
         (3, {"name": "three"}, "it can't be called"),
-        (add.function, {"name": "a b"}, "'a b' is no name"),
-        (add.function, {"name": "x" * 65}, "is no name"),
-        (add.function, {"name": "add\n"}, "is no name"),
-        (add.function, {"timeout": 0}, "timeout=0 is no time"),
-        (add.function, {"timeout": float("nan")}, "timeout=nan is no time"),
-        (add.function, {"max_output": 10}, "max_output=10 leaves no room"),
+        (add.function, {"name": "a b"}, "'a b' can't be a tool's name"),
+        (add.function, {"name": "x" * 65}, "can't be a tool's name"),
+        (add.function, {"name": "add\n"}, "can't be a tool's name"),
+        (add.function, {"timeout": 0}, "timeout=0 is not a number of seconds"),
+        (add.function, {"timeout": float("nan")}, "timeout=nan is not a number of seconds"),
+        (add.function, {"max_output": 10}, "max_output=10 is too small"),
         (dict.fromkeys, {"name": "keys"}, "may hold anything"),
         (type, {"name": "kind"}, "signature can't be read"),
     ],

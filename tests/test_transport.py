@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 
 from agentloop.agent import Agent
+from agentloop.endpoint.transport import HttpTransport, RetryPolicy, Transport, is_retryable
 from agentloop.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -30,7 +31,6 @@ from agentloop.errors import (
     UnreachableError,
 )
 from agentloop.events import Notice, Retrying
-from agentloop.transport import HttpTransport, RetryPolicy, Transport, is_retryable
 from agentloop.wire.profile import Endpoint
 from loopback import (
     CUT,
@@ -282,12 +282,18 @@ async def close(transport: Transport) -> None:
     await asyncio.wait_for(transport.aclose(), 10)
 
 
+@pytest.fixture(params=["httpx", "aiohttp"])
+def http(request) -> str:
+    """Each of the HTTP clients, which must not be told apart."""
+    return request.param
+
+
 @pytest.fixture
-async def connect():
+async def connect(http):
     transports: list[Transport] = []
 
     def make(base_url: str, **settings) -> HttpTransport:
-        transports.append(transport := HttpTransport(Endpoint(base_url, **settings)))
+        transports.append(transport := HttpTransport(Endpoint(base_url, http=http, **settings)))
         return transport
 
     yield make
@@ -459,10 +465,9 @@ async def test_a_connection_that_breaks_is_unreachable(connect, ask, reply):
 async def test_a_server_that_is_not_there_is_unreachable_and_the_url_shows_no_password(connect, ask):
     with pytest.raises(UnreachableError) as raised:
         await ask(connect("http://me:secret@127.0.0.1:1/v1"))
-    assert str(raised.value) == snapshot("""\
-the connection to http://127.0.0.1:1/v1 failed: All connection attempts failed
-hint: check that the server is running and that base_url is right\
-""")
+    assert raised.value.message.startswith("the connection to http://127.0.0.1:1/v1 failed: ")
+    assert raised.value.hint == "check that the server is running and that base_url is right"
+    assert "secret" not in str(raised.value)
 
 
 async def test_what_was_streamed_before_the_connection_broke_is_handed_out(connect):
@@ -561,9 +566,9 @@ async def test_requests_that_start_together_share_one_pool_and_can_be_cancelled_
         assert len(transport._connections) == 1
 
 
-def test_each_event_loop_has_a_pool_which_closes_with_it():
+def test_each_event_loop_has_a_pool_which_closes_with_it(http):
     with Loopback.in_thread(lambda _: text_body("hi")) as server:
-        transport = HttpTransport(Endpoint(server.base_url))
+        transport = HttpTransport(Endpoint(server.base_url, http=http))
         clients = []
 
         async def twice() -> None:
@@ -579,9 +584,9 @@ def test_each_event_loop_has_a_pool_which_closes_with_it():
         asyncio.run(close(transport))  # the loops of before are gone: there is nothing to do
 
 
-def test_closing_reaches_the_pools_of_other_loops_and_the_next_request_opens_a_new_one():
+def test_closing_reaches_the_pools_of_other_loops_and_the_next_request_opens_a_new_one(http):
     with Loopback.in_thread(lambda _: text_body("hi")) as server, loop_in_thread() as other:
-        transport = HttpTransport(Endpoint(server.base_url))
+        transport = HttpTransport(Endpoint(server.base_url, http=http))
         asyncio.run_coroutine_threadsafe(send(transport), other).result(10)
         asyncio.run(send(transport))
         client = transport._connections[other].result()._client
@@ -607,8 +612,8 @@ async def test_a_pool_whose_opening_was_cancelled_is_opened_anew(connect):
 
 
 def test_importing_the_transport_imports_neither_the_sdk_nor_tenacity():
-    code = "import sys, agentloop.transport; print({'openai', 'httpx2', 'tenacity'} & sys.modules.keys())"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    code = "import sys, agentloop.endpoint.transport; print({'openai', 'httpx2', 'tenacity'} & sys.modules.keys())"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=90)
     assert out.stdout == "set()\n"
 
 
@@ -619,17 +624,18 @@ def warned(*texts: str) -> list[Reply]:
     return [json_reply(text_body("hi"), headers={"x-warning": text} if text else {}) for text in texts]
 
 
-async def test_a_warning_of_the_endpoint_is_kept_once_in_a_process():
-    answers = warned("the model is deprecated", "", "the model is deprecated", "it ends in May", "x" * 1000)
+async def test_a_warning_of_the_endpoint_is_kept_once_in_a_process(http):
+    deprecated = f"the model is deprecated on {http}"  # a port may be one that the other client has had
+    answers = warned(deprecated, "", deprecated, f"it ends in May on {http}", f"{http}{'x' * 1000}")
     async with Loopback(answers) as server:
-        first, second = HttpTransport(Endpoint(server.base_url)), HttpTransport(Endpoint(server.base_url))
+        first, second = (HttpTransport(Endpoint(server.base_url, http=http)) for _ in range(2))
         for transport in (first, first, second, second):
             await transport.send("/responses", BODY)
-        assert first.take_warnings() == ["the endpoint warns: the model is deprecated"]
+        assert first.take_warnings() == [f"the endpoint warns: {deprecated}"]
         assert first.take_warnings() == []
-        assert second.take_warnings() == ["the endpoint warns: it ends in May"]
+        assert second.take_warnings() == [f"the endpoint warns: it ends in May on {http}"]
         assert [chunk async for chunk in second.stream("/responses", BODY)]
-        assert second.take_warnings() == ["the endpoint warns: " + "x" * 500]
+        assert second.take_warnings() == ["the endpoint warns: " + f"{http}{'x' * 1000}"[:500]]
         await first.aclose()
         await second.aclose()
 

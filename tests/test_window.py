@@ -21,9 +21,9 @@ from agentloop import (
     tool,
 )
 from agentloop.items import Item
-from agentloop.summary import write_transcript
+from agentloop.runtime.summary import write_transcript
 from agentloop.testing import ScriptedEndpoint, call
-from agentloop.wire.failures import read_error
+from agentloop.wire.profile.failures import read_error
 from loopback import call_body, error_reply, text_body
 from ways import RUN, both_wires, check_request, ours, serving
 

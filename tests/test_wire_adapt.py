@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentloop import ContextOverflowError, EndpointError, Profile, RateLimitedError
-from agentloop.wire.adapt import Sent, draw_lessons
-from agentloop.wire.failures import read_error
-from agentloop.wire.lessons import apply_lessons
 from agentloop.wire.payload import dump
+from agentloop.wire.profile.failures import read_error
+from agentloop.wire.profile.lessons import apply_lessons
+from agentloop.wire.profile.refusals import Sent, draw_lessons
 
 TOOLS = {"tools": [{"type": "function"}], "tool_choice": "required", "parallel_tool_calls": False}
 FORMAT = {"text": {"format": {"type": "json_schema"}}}

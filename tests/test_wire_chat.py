@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from agentloop import tools
 from agentloop.items import Image, Message, Opaque, Reasoning, Text, ToolCall, ToolResult
-from agentloop.wire.chat import ChatCompletions
-from agentloop.wire.dialect import Ask
+from agentloop.wire.formats.chat import ChatCompletions
+from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.profile import ModelSettings, Profile
 
 CHAT = ChatCompletions()
@@ -32,7 +32,7 @@ def ask(**changes):
         "profile": Profile(),
         "stream": False,
     }
-    return Ask(**{**fields, **changes})
+    return ModelRequest(**{**fields, **changes})
 
 
 def written(items):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agentloop.errors import EndpointError, ReplyError, ServerError
 from agentloop.items import Message, Reasoning, Reply, ToolCall, Usage
-from agentloop.wire.chat_reply import read_body
+from agentloop.wire.streams.chat_reply import read_body
 from any_json import any_json
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from agentloop.errors import EndpointError, RateLimitedError, ServerError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Message, Reasoning, Reply, ToolCall, Usage
-from agentloop.wire.chat import ChatCompletions
+from agentloop.wire.formats.chat import ChatCompletions
 
 ADD = ToolCall("c1", "add", '{"a":1}')
 AGAIN = ToolCall("c2", "add", '{"a":2}')

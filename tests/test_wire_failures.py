@@ -14,7 +14,7 @@ from agentloop.errors import (
     ReplyError,
     ServerError,
 )
-from agentloop.wire.failures import not_a_reply, read_error, read_failure
+from agentloop.wire.profile.failures import not_a_reply, read_error, read_failure
 from any_json import any_json
 
 NO_TOOLS = "feature 'tool calls' is not currently supported"
@@ -56,9 +56,9 @@ def test_each_shape_of_error_body_gives_its_message_and_code(body, message, code
         (b"<html>nothing", "502: a web page"),
         (b" upstream gone ", "502: upstream gone"),
         (b"\xff", "502: \ufffd"),
-        (b"", "502 and said nothing"),
-        (b"{}", "502 and said nothing"),
-        (b"null", "502 and said nothing"),
+        (b"", "502 and gave no reason"),
+        (b"{}", "502 and gave no reason"),
+        (b"null", "502 and gave no reason"),
         (b"x" * 5000, "502: " + "x" * 1000 + "..."),
     ],
 )
@@ -69,18 +69,18 @@ def test_bodies_that_are_no_json_are_quoted_briefly(body, message):
 @pytest.mark.parametrize(
     ("status", "kind", "hint"),
     [
-        (400, RefusedError, "its own words"),
+        (400, RefusedError, "its message"),
         (401, AuthenticationError, "key"),
         (402, RefusedError, "billing"),
         (403, AuthenticationError, "rights"),
         (404, NotFoundError, "base_url"),
         (405, RefusedError, 'route="chat"'),
         (413, RefusedError, "too large"),
-        (422, RefusedError, "its own words"),
+        (422, RefusedError, "its message"),
         (429, RateLimitedError, "wait"),
-        (500, ServerError, "server's side"),
+        (500, ServerError, "server has a problem"),
         (501, ServerError, 'route="chat"'),
-        (503, ServerError, "server's side"),
+        (503, ServerError, "server has a problem"),
         (307, ReplyError, "redirect"),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_failure_under_a_status_of_200_is_classified_by_its_code(payload, kind
 
 
 def test_a_failure_without_words_says_so():
-    assert read_failure(None).message == "the endpoint failed while it answered and said nothing"
+    assert read_failure(None).message == "the endpoint failed while it answered and gave no reason"
 
 
 def test_a_body_that_is_no_reply_is_quoted():

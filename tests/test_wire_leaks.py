@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from agentloop import Tool, tool
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Image, Message, Reasoning, Reply, Text, ToolCall, ToolResult
-from agentloop.wire.chat import ChatCompletions
-from agentloop.wire.leaked_calls import is_like_a_call
-from agentloop.wire.leaks import LeakFilter, LeakGuard, recover
+from agentloop.wire.formats.chat import ChatCompletions
+from agentloop.wire.leaks.leak_filter import LeakDecoder, LeakFilter, recover
+from agentloop.wire.leaks.leaked_calls import is_like_a_call
 from agentloop.wire.payload import dump
 
 
@@ -135,7 +135,7 @@ class Pieces:
 
 def stream(text, cuts=None, tools=TOOLS, **fields):
     """Return what a stream of the text shows, and its reply."""
-    guard = LeakGuard(Pieces(**fields), tools)
+    guard = LeakDecoder(Pieces(**fields), tools)
     cuts = range(len(text) + 1) if cuts is None else sorted({0, *cuts, len(text)})
     shown = [
         delta for start, end in pairwise(cuts) for delta in guard.feed(text[start:end].encode(errors="surrogatepass"))
@@ -364,34 +364,34 @@ def test_a_call_behind_json_or_code_that_is_none_is_recovered():
 PAGE = f"<h1>Welcome</h1>\n<tool_call>\n{CALL}\n</tool_call>\nBye."
 
 
-@pytest.mark.parametrize("heard", [ToolResult("1", PAGE), Message("user", PAGE)])
+@pytest.mark.parametrize("history", [ToolResult("1", PAGE), Message("user", PAGE)])
 @pytest.mark.parametrize("quoted", [f"The page says:\n<tool_call>{CALL}</tool_call>", CALL])
-def test_a_call_that_the_model_only_read_is_not_made_when_it_is_quoted(heard, quoted):
-    conversation = [Message("user", "What does the page say?"), ToolCall("1", "read", "{}"), heard]
+def test_a_call_that_the_model_only_read_is_not_made_when_it_is_quoted(history, quoted):
+    conversation = [Message("user", "What does the page say?"), ToolCall("1", "read", "{}"), history]
     assert recover(said(quoted), TOOLS, conversation) == (said(quoted), ())
-    guard = LeakGuard(Pieces(), TOOLS, conversation)
+    guard = LeakDecoder(Pieces(), TOOLS, conversation)
     shown = guard.feed(quoted.encode())
     assert guard.close() == said(quoted)
     assert joined([*shown, *guard.rest()]) == quoted
 
 
-@pytest.mark.parametrize("heard", [ToolResult("1", "3"), Message("assistant", PAGE), Message("system", PAGE)])
-def test_a_call_that_nobody_else_wrote_is_made(heard):
-    assert recover(said(CALL), TOOLS, [heard])[0].items == (ADDED,)
+@pytest.mark.parametrize("history", [ToolResult("1", "3"), Message("assistant", PAGE), Message("system", PAGE)])
+def test_a_call_that_nobody_else_wrote_is_made(history):
+    assert recover(said(CALL), TOOLS, [history])[0].items == (ADDED,)
 
 
 @pytest.mark.parametrize("write", formats(WHOLE))
 def test_an_answer_that_looks_like_a_call_is_the_answer(write):
     answer = write("add", SUM)
-    assert recover(said(answer), TOOLS, bare=False) == (said(answer), ())
-    guard = LeakGuard(Pieces(), TOOLS, bare=False)
+    assert recover(said(answer), TOOLS, allow_unmarked=False) == (said(answer), ())
+    guard = LeakDecoder(Pieces(), TOOLS, allow_unmarked=False)
     shown = guard.feed(answer.encode())
     assert guard.close() == said(answer)
     assert joined([*shown, *guard.rest()]) == answer
 
 
 def test_beside_an_answer_a_call_needs_a_mark():
-    assert recover(said(f"<tool_call>{CALL}</tool_call>"), TOOLS, bare=False)[0].items == (ADDED,)
+    assert recover(said(f"<tool_call>{CALL}</tool_call>"), TOOLS, allow_unmarked=False)[0].items == (ADDED,)
 
 
 @pytest.mark.parametrize(
@@ -520,7 +520,7 @@ def chat_stream(text, reason="stop"):
 
 
 def test_a_decoders_reply_is_recovered_and_its_reasoning_is_shown():
-    guard = LeakGuard(ChatCompletions().decoder(), TOOLS)
+    guard = LeakDecoder(ChatCompletions().decoder(), TOOLS)
     shown = [delta for data in chat_stream(f"I add.\n<tool_call>{CALL}</tool_call>") for delta in guard.feed(data)]
     assert joined(shown) == "I add.\n"
     assert joined(shown, ReasoningDelta) == "Hm"
@@ -531,7 +531,7 @@ def test_a_decoders_reply_is_recovered_and_its_reasoning_is_shown():
 
 
 def test_what_was_held_back_of_a_reply_that_was_cut_off_is_given_once_it_is_closed():
-    guard = LeakGuard(ChatCompletions().decoder(), TOOLS)
+    guard = LeakDecoder(ChatCompletions().decoder(), TOOLS)
     shown = [delta for data in chat_stream(CALL, reason="length") for delta in guard.feed(data)]
     assert joined(shown) == ""
     assert guard.close().items == (Reasoning("Hm"), Message("assistant", CALL))
@@ -540,7 +540,7 @@ def test_what_was_held_back_of_a_reply_that_was_cut_off_is_given_once_it_is_clos
 
 
 def test_a_whole_body_in_place_of_a_stream_is_recovered():
-    guard = LeakGuard(ChatCompletions().decoder(), TOOLS)
+    guard = LeakDecoder(ChatCompletions().decoder(), TOOLS)
     assert guard.feed(dump({"choices": [{"message": {"content": CALL}}]})) == []
     assert guard.close().items == (ADDED,)
     assert guard.rest() == []

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentloop.wire.overflow import Overflow, read_overflow
+from agentloop.wire.profile.overflow import Overflow, read_overflow
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from agentloop.errors import ReplyError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Image, Item, Message, Opaque, Reasoning, Reply, Text, ToolCall, ToolResult, Usage
 from agentloop.tools import Tool, tool
-from agentloop.wire.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
+from agentloop.wire.formats.prompted import PromptedChat
 from agentloop.wire.profile import ModelSettings, Profile
-from agentloop.wire.prompted import PromptedChat
 
 QUESTION = Message("user", "What is the VAT rate in France?")
 CALL = ToolCall("call_1", "get_vat_rate", '{"country":"France"}')
@@ -37,7 +37,7 @@ def get_time() -> str:
 
 def encode(*items: Item, tools=(get_vat_rate,), settings=ModelSettings(), instructions=None, profile=Profile()):
     dialect = PromptedChat()
-    ask = Ask(
+    ask = ModelRequest(
         model="small",
         instructions=instructions,
         items=items,

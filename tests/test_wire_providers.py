@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agentloop import Agent, ConfigurationError, Profile
-from agentloop.wire.lessons import read_fields, write_field
-from agentloop.wire.providers import EMBEDDED, HOSTED, PROVIDERS, find_provider
+from agentloop.wire.profile.lessons import read_fields, write_field
+from agentloop.wire.profile.providers import EMBEDDED, HOSTED, PROVIDERS, find_provider
 
 ROOT = Path(__file__).parents[1] / "agentloop"
 SERVERS = """ovh openai azure vllm llamacpp ollama lmstudio sglang openrouter huggingface transformers litellm
@@ -108,7 +108,7 @@ def test_no_other_file_names_a_provider():
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and node.value in set(PROVIDERS) - {"local", "openai"}
     }
-    assert {(path, name) for path, name in named if path != "wire/providers.py"} == set()
+    assert {(path, name) for path, name in named if path != "wire/profile/providers.py"} == set()
 
 
 def test_the_default_profile_is_that_of_an_unknown_server():

@@ -1,7 +1,7 @@
 import pytest
 
 from agentloop.items import Image, Message, Reasoning, Text, ToolCall, Usage
-from agentloop.wire.reply import read_arguments, read_call, read_message, read_text, read_usage
+from agentloop.wire.streams.reply import read_arguments, read_call, read_message, read_text, read_usage
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from agentloop import tools
 from agentloop.errors import ConfigurationError
 from agentloop.items import ToolCall
-from agentloop.wire.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
+from agentloop.wire.formats.request import choose_tools, write_arguments, write_body, write_call, write_schema
 from agentloop.wire.profile import ModelSettings, Profile
-from agentloop.wire.request import choose_tools, write_arguments, write_body, write_call, write_schema
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
 COUNT = tools.Tool.from_schema("count", "Count up to n.", NUMBER, lambda n: n)
@@ -84,7 +84,7 @@ def test_constraints_that_a_server_does_not_take_are_told_in_words():
     ],
 )
 def test_a_tool_choice_is_sent_as_far_as_the_server_obeys_it(choice, obeyed, sent):
-    ask = Ask(
+    ask = ModelRequest(
         model="m",
         instructions=None,
         items=(),
@@ -98,5 +98,7 @@ def test_a_tool_choice_is_sent_as_far_as_the_server_obeys_it(choice, obeyed, sen
 
 def test_without_tools_no_choice_is_sent():
     settings = ModelSettings(tool_choice="required")
-    ask = Ask(model="m", instructions=None, items=(), tools=(), settings=settings, profile=Profile(), stream=False)
+    ask = ModelRequest(
+        model="m", instructions=None, items=(), tools=(), settings=settings, profile=Profile(), stream=False
+    )
     assert choose_tools(ask) == (None, None)

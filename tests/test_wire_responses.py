@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from agentloop import tools
 from agentloop.items import Image, Message, Opaque, Reasoning, Text, ToolCall, ToolResult
-from agentloop.wire.dialect import Ask
+from agentloop.wire.formats.dialect import ModelRequest
+from agentloop.wire.formats.responses import MessageResponses, NativeResponses
 from agentloop.wire.payload import dump
 from agentloop.wire.profile import ModelSettings, Profile
-from agentloop.wire.responses import MessageResponses, NativeResponses
 
 NATIVE, MESSAGE = NativeResponses(), MessageResponses()
 
@@ -44,7 +44,7 @@ def ask(**changes):
         "profile": Profile(),
         "stream": False,
     }
-    return Ask(**{**fields, **changes})
+    return ModelRequest(**{**fields, **changes})
 
 
 def written(dialect, items):

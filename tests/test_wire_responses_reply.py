@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agentloop.errors import EndpointError, ReplyError, ServerError
 from agentloop.items import Message, Opaque, Reasoning, Reply, ToolCall, ToolResult, Usage
-from agentloop.wire.responses_reply import read_body
+from agentloop.wire.streams.responses_reply import read_body
 from any_json import any_json
 
 CALL = ToolCall("c1", "add", '{"a":1}')
@@ -129,7 +129,7 @@ def test_a_failure_under_a_status_of_200_is_an_error(body, message):
 
 
 def test_a_failure_without_an_error_says_so():
-    with pytest.raises(ServerError, match="said nothing"):
+    with pytest.raises(ServerError, match="gave no reason"):
         read({"status": "cancelled", "output": []})
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agentloop.errors import EndpointError, RateLimitedError, ServerError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Message, Reasoning, Reply, ToolCall, Usage
-from agentloop.wire.responses import NativeResponses
+from agentloop.wire.formats.responses import NativeResponses
 
 CALL = ToolCall("c1", "add", '{"a":1}')
 CALL_ITEM = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "add", "arguments": '{"a":1}'}
@@ -234,7 +234,7 @@ def test_an_incomplete_response_is_truncated_though_its_status_may_not_say_so():
         (b'data: {"error":"no"}\n\n', ServerError, ": no"),
         (b"event: error\ndata: no\n\n", ServerError, ": no"),
         (event("failed", response={"error": {"message": "no"}}), ServerError, ": no"),
-        (event("failed", response={"status": "failed"}), ServerError, "said nothing"),
+        (event("failed", response={"status": "failed"}), ServerError, "gave no reason"),
         (event("failed", error={"message": "no"}), ServerError, ": no"),
         (completed(status="failed", error={"message": "no"}), ServerError, ": no"),
         (b"data: {no\n\n", StreamCutError, "not JSON: {no"),

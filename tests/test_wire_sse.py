@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentloop.wire.sse import EventSplitter
+from agentloop.wire.streams.sse import EventSplitter
 
 
 def split(*chunks):

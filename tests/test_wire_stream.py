@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from agentloop.errors import EndpointError, ReplyError, ServerError
 from agentloop.items import Message, Reply
-from agentloop.wire.chat import ChatCompletions
-from agentloop.wire.responses import MessageResponses, NativeResponses
+from agentloop.wire.formats.chat import ChatCompletions
+from agentloop.wire.formats.responses import MessageResponses, NativeResponses
 
 DIALECTS = [NativeResponses(), MessageResponses(), ChatCompletions()]
 WHOLE = {

@@ -1,5 +1,5 @@
 from agentloop.items import Message, Reasoning, ToolCall, ToolResult
-from agentloop.wire.turns import gather_calls
+from agentloop.wire.formats.turns import gather_calls
 
 ONE, TWO, THREE = (ToolCall(call_id, "add", "{}") for call_id in ("1", "2", "3"))
 ASKED, SAID = Message("user", "add"), Message("assistant", "I will")

@@ -13,7 +13,7 @@ import pytest
 from agentloop import Agent, AgentloopError, Endpoint, Event, Finished, Profile, RunResult
 from loopback import Dialect, Loopback, Request, Script, stream_of
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 OUR_TYPES = {"", "message", "reasoning", "function_call", "function_call_output"}
 PROFILES: dict[Dialect, Profile] = {
     "native": Profile(),

@@ -1,6 +1,11 @@
-"""The command line, as far as `--help` needs it: commands and words; their options are in `options`.
+"""The command line: the commands with their help. The code of a command is imported when it runs, so that help is fast.
 
-What a command does stands in a room of its own, imported when the command runs, so that help comes at once.
+- `commands/`: one module for each command.
+- `options`: the options that commands share; `agent_options`: makes an agent from them.
+- `target`: finds the model and the endpoint that the options name.
+- `sources`: loads the tools and packs that the options name; `tool_file`: loads the tools in a user's file.
+- `follow`: runs an agent and shows its events with `screen`; `approvals/`: asks for decisions.
+- `terminal`: standard output and standard error; `failure`: reports an error and chooses the exit status.
 """
 
 from __future__ import annotations
@@ -15,54 +20,57 @@ from typing import Annotated, Any
 import typer
 
 from agentloop.cli.options import (
+    AgentOptions,
     AsJson,
     BaseUrl,
     KnownModel,
-    Order,
+    ListedUrl,
     Packs,
     PackSpecText,
     ProbedModel,
-    Setup,
+    RunCommandOptions,
     ToolFiles,
     Yes,
 )
 
-_MISTAKE = 2  # as in _STATUSES
+_MISTAKE = 2  # see _STATUSES
 _STATUSES = """\
 \b
 Exit status:
-  0    it is done: the model has answered, or no tool is at fault
-  2    your mistake: an option, a file, a tool, a setting
-  3    the run ended otherwise: at a limit, cut off or refused
+  0    success: the model answered, or the command found no fault
+  2    a mistake in your options, files, tools or settings
+  3    the run stopped without an answer: at a limit, cut off or refused
   4    the endpoint could not answer
   130  interrupted by Ctrl-C"""
 
-# Said, since for what is not said typer imports pydantic, and a list of packs would take twice as long.
-_NOT_ASKED_FOR = {"help": False}
+# Without an explicit default typer imports pydantic, and `agentloop packs` would take twice as long.
+_HELP_OFF = {"help": False}
 
-# Rich would triple the time that help takes.
+# With rich, help would take three times as long.
 app = typer.Typer(
-    help="Agents that call Python functions, on any OpenAI-compatible endpoint.",
+    help="Run agents that call Python functions, on any OpenAI-compatible endpoint.",
     epilog=_STATUSES,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"default_map": {**_NOT_ASKED_FOR, "packs": _NOT_ASKED_FOR}},
+    context_settings={"default_map": {**_HELP_OFF, "packs": _HELP_OFF}},
 )
-_tools = typer.Typer(help="Look at tools, or call one.", no_args_is_help=True, rich_markup_mode=None)
+_tools = typer.Typer(help="Check tools, or call one by hand.", no_args_is_help=True, rich_markup_mode=None)
 _packs = typer.Typer(invoke_without_command=True, rich_markup_mode=None, epilog=_STATUSES)
-_profile = typer.Typer(help="What is known about endpoints.", no_args_is_help=True, rich_markup_mode=None)
+_profile = typer.Typer(
+    help="Show or delete what is stored about endpoints.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(_tools, name="tools")
 app.add_typer(_packs, name="packs")
 app.add_typer(_profile, name="profile")
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - as below
+        from agentloop.installation import read_version  # noqa: PLC0415 - as in _run
 
-        typer.echo(f"agentloop {version('agentloop')}")
+        typer.echo(f"agentloop {read_version()}")
         raise typer.Exit
 
 
@@ -77,57 +85,64 @@ def _start(
 
 @app.command("run", epilog=_STATUSES)
 def _run(**options: Any) -> None:
-    """Let a model answer a prompt, with tools from packs and from your files.
+    """Let a model answer one prompt.
 
-    The answer goes to standard output, everything else to standard error.
+    The model can call tools from packs (--pack) and from your own files (--tools). The answer goes to standard output,
+    everything else to standard error.
     """
-    from agentloop.cli.run_command import run_prompt  # noqa: PLC0415 - 0.2 s that help need not pay
+    from agentloop.cli.commands.run import run_prompt  # noqa: PLC0415 - it takes 0.2 s, and help does not need it
 
-    raise typer.Exit(run_prompt(Order(**options)))
+    raise typer.Exit(run_prompt(RunCommandOptions(**options)))
 
 
-vars(_run)["__signature__"] = signature(Order)  # what typer reads: its options are the fields of an Order
+vars(_run)["__signature__"] = signature(RunCommandOptions)  # typer reads the options from it
 
 
 @app.command("chat", epilog=_STATUSES)
 def _chat(**options: Any) -> None:
-    """Talk with a model, with tools from packs and from your files; each line is a turn.
+    """Hold a conversation with a model.
 
-    Answers go to standard output, everything else to standard error.
+    Each line that you type is one message. The model can call tools from packs (--pack) and from your own files
+    (--tools). Answers go to standard output, everything else to standard error.
     """
-    from agentloop.cli.chat_command import chat  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.chat import chat  # noqa: PLC0415 - as above
 
-    raise typer.Exit(chat(Setup(**options)))
+    raise typer.Exit(chat(AgentOptions(**options)))
 
 
-vars(_chat)["__signature__"] = signature(Setup)
+vars(_chat)["__signature__"] = signature(AgentOptions)
 
 
 @_tools.command("call", epilog=_STATUSES)
 def _call(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The tool, such as files.read or files_read.")],
-    arguments: Annotated[str, typer.Argument(metavar="JSON", help="Its arguments, as an object.")] = "{}",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The tool's name, such as files.read or files_read.")],
+    arguments: Annotated[str, typer.Argument(metavar="JSON", help="The arguments, as a JSON object.")] = "{}",
     *,
     pack: Packs = None,
     tools: ToolFiles = None,
     yes: Yes = None,
 ) -> None:
-    """Call a tool by hand, as a model would call it: its result goes to standard output."""
-    from agentloop.cli.call_command import call_tool  # noqa: PLC0415 - as above
+    """Call one tool as a model would call it.
+
+    The tool's result goes to standard output, everything else to standard error. No model is used.
+    """
+    from agentloop.cli.commands.tools_call import call_tool  # noqa: PLC0415 - as above
 
     raise typer.Exit(call_tool(name, arguments, packs=pack, tools=tools, yes=yes))
 
 
 @_tools.command("check", epilog=_STATUSES)
 def _check(
-    file: Annotated[str, typer.Argument(metavar="FILE.py[:NAME]", help="The file, or one thing in it.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE.py[:NAME]", help="The file, or one tool, registry or function in it.")
+    ],
 ) -> None:
-    """Print what a model is told of the tools in a file, and all that is wrong with them.
+    """Check the tools in a file, without a network.
 
-    The JSON that is sent on /v1/responses goes to standard output, every fault with its remedy to standard error.
-    Nothing is sent.
+    The tools' JSON schemas, as a model would get them on /v1/responses, go to standard output. Every fault goes to
+    standard error, with the way to correct it.
     """
-    from agentloop.cli.check_command import check_tools  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.tools_check import check_tools  # noqa: PLC0415 - as above
 
     raise typer.Exit(check_tools(file))
 
@@ -137,46 +152,63 @@ def _list_packs(
     context: typer.Context,
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Import each in a process of its own, and say which are broken and why.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Import and open each pack in a separate process, and report those that are broken or lack something.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the tool packs that are installed; none of them is imported."""
+    """List the installed tool packs.
+
+    Without --check no pack is imported.
+    """
     if context.invoked_subcommand is None:
-        from agentloop.cli.packs_command import list_installed  # noqa: PLC0415 - as above
+        from agentloop.cli.commands.packs import list_installed  # noqa: PLC0415 - as above
 
         raise typer.Exit(list_installed(check=check, as_json=as_json))
 
 
 @_packs.command("show", epilog=_STATUSES)
 def _show_pack(spec: PackSpecText, *, as_json: AsJson = False) -> None:
-    """Show a pack's tools, their effects and schemas, and its configuration; the pack is opened for it."""
-    from agentloop.cli.packs_command import show_pack  # noqa: PLC0415 - as above
+    """Show a pack's tools and configuration.
+
+    For each tool you see its effects and its parameters' JSON schema. The pack is opened to list its tools.
+    """
+    from agentloop.cli.commands.packs import show_pack  # noqa: PLC0415 - as above
 
     raise typer.Exit(show_pack(spec, as_json=as_json))
 
 
 @_packs.command("new", epilog=_STATUSES)
 def _new_pack(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the pack is to be called, such as greetings.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new pack, such as greetings.")],
 ) -> None:
-    """Write a package with a pack of your own, which passes its own test, into a new folder."""
-    from agentloop.cli.new_command import write_package  # noqa: PLC0415 - as above
+    """Write a new package for a pack of your own.
+
+    The package is complete, with a tool, a test that passes and a README. It is written to a new folder in the current
+    one.
+    """
+    from agentloop.cli.commands.packs_new import write_package  # noqa: PLC0415 - as above
 
     raise typer.Exit(write_package(name))
 
 
 @_packs.command("serve", epilog=_STATUSES)
 def _serve(
-    specs: Annotated[list[str], typer.Argument(metavar="PACK", help="The packs, as for --pack.")],
+    specs: Annotated[list[str], typer.Argument(metavar="PACK", help="The packs, written as for --pack.")],
     *,
-    mcp: Annotated[  # noqa: ARG001 - has to be said, so that other ways can follow
-        bool, typer.Option("--mcp", help="Over the Model Context Protocol, on standard input and output.")
+    mcp: Annotated[  # noqa: ARG001 - required, so that other protocols can be added later
+        bool, typer.Option("--mcp", help="Serve over the Model Context Protocol, on standard input and output.")
     ],
     yes: Yes = None,
 ) -> None:
-    """Offer packs to another program, under the same policy; what needs a yes is refused unless --yes allows it."""
-    from agentloop.cli.serve_command import serve_packs  # noqa: PLC0415 - as above
+    """Serve packs to an MCP client.
+
+    The same policy applies as in a run. A call that needs approval is refused, unless --yes allows it.
+    """
+    from agentloop.cli.commands.packs_serve import serve_packs  # noqa: PLC0415 - as above
 
     raise typer.Exit(serve_packs(specs, yes=yes or ()))
 
@@ -184,17 +216,20 @@ def _serve(
 @app.command("models", epilog=_STATUSES)
 def _models(
     provider: Annotated[
-        str | None, typer.Argument(help="Whose models to list. Default: list the providers.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="The provider whose models to list, such as ovh. Default: list the providers.", show_default=False
+        ),
     ] = None,
     *,
-    base_url: BaseUrl = None,
+    base_url: ListedUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the providers, or the models that one of them has and what they can do.
+    """List providers, or the models of one provider.
 
-    A ? stands for what the provider does not say.
+    For each model you see what it can do, where the provider publishes it. A ? means that the provider does not say.
     """
-    from agentloop.cli.models_command import list_models  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.models import list_models  # noqa: PLC0415 - as above
 
     raise typer.Exit(list_models(provider, base_url, as_json=as_json))
 
@@ -205,21 +240,26 @@ def _probe(
     model: ProbedModel,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
-    save: Annotated[bool, typer.Option("--save", help="Let later runs know what was found out.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Store what was found, for later runs.")] = False,
 ) -> None:
-    """Find out with small requests, 20 at the most, what an endpoint really does.
+    """Find out what an endpoint supports.
 
-    Each line has its evidence; a ? stands for what could not be told.
+    At most 20 small requests are sent. Each result comes with its evidence. A ? means that the requests could not
+    tell.
     """
-    from agentloop.cli.probe_command import probe_endpoint  # noqa: PLC0415 - as above
+    from agentloop.cli.commands.probe import probe_endpoint  # noqa: PLC0415 - as above
 
     raise typer.Exit(probe_endpoint(model, base_url, as_json=as_json, save=save))
 
 
 @_profile.command("show", epilog=_STATUSES)
 def _show(*, model: KnownModel = None, base_url: BaseUrl = None, as_json: AsJson = False) -> None:
-    """Show what is known about a model and where from; without one, all that was learned, and the files."""
-    from agentloop.cli.profile_command import show_profile  # noqa: PLC0415 - as above
+    """Show what is known about a model.
+
+    Each field is shown with its source: the built-in table, agentloop.toml, or a refusal of the server. Without --model
+    all that was learned from servers is listed, with the paths of the files.
+    """
+    from agentloop.cli.commands.profile import show_profile  # noqa: PLC0415 - as above
 
     raise typer.Exit(show_profile(model, base_url, as_json=as_json))
 
@@ -229,28 +269,32 @@ def _forget(
     *,
     model: KnownModel = None,
     base_url: BaseUrl = None,
-    everything: Annotated[bool, typer.Option("--all", help="Forget all that was learned.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Forget what was learned about all servers.")] = False,
 ) -> None:
-    """Forget what was learned about a model or a server, so that it is learned again if it still holds."""
-    from agentloop.cli.profile_command import forget_profile  # noqa: PLC0415 - as above
+    """Forget what was learned about a server.
+
+    Name a model with --model, a whole server with --base-url, or all servers with --all. What still holds is learned
+    again.
+    """
+    from agentloop.cli.commands.profile import forget_profile  # noqa: PLC0415 - as above
 
     raise typer.Exit(forget_profile(model, base_url, everything=everything))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Carry out a command line, by default that of this process, and exit with its status."""
+    """Run a command line, by default that of this process, and exit with its status."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # as after >&-; the next file that is opened would take its place
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as the process
+        if getattr(sys, name) is None:  # closed, as after >&-; the next file that is opened would get its number
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open until the process ends
     try:
         app(arguments, prog_name="agentloop")
-    except OSError as error:  # commands explain their own; this is standard output, as on a full disk
+    except OSError as error:  # commands report their own; this one is from standard output, for example on a full disk
         full = [sys.stdout]
         try:
             typer.echo(f"error: the output can't be written: {error.strerror}", err=True)
         except OSError:
             full.append(sys.stderr)
         for stream in full:
-            with suppress(OSError):  # what is left in it would fail once more, and loudly, when Python ends
+            with suppress(OSError):  # else the buffered text would fail again, with a traceback, when Python exits
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(_MISTAKE)

@@ -1,4 +1,4 @@
-"""How a command ends when it can't be carried out: words, JSON, exit status. Nothing is decided here."""
+"""Reports an error of a command: as text, as JSON, and as the exit status."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final
 from agentloop.cli.terminal import say
 from agentloop.errors import AgentloopError, EndpointError
 from agentloop.items import JsonObject
-from agentloop.run import Run
+from agentloop.loop.run import Run
 
 DONE: Final = 0
 MISTAKE: Final = 2
 STOPPED: Final = 3
 ENDPOINT: Final = 4
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED: Final = 130  # 128 + SIGINT, the convention of shells
 
 
 def report(failure: AgentloopError | KeyboardInterrupt) -> int:
-    """Say what went wrong on standard error, and return the exit status."""
-    message, hint = _words(failure)
+    """Write the error, its hint and its notes to standard error, and return the exit status."""
+    message, hint = _message_and_hint(failure)
     say("error", message)
     if hint:
         say("hint", hint)
@@ -35,8 +35,8 @@ def report(failure: AgentloopError | KeyboardInterrupt) -> int:
 
 
 def failure_as_json(failure: AgentloopError | KeyboardInterrupt) -> JsonObject:
-    """Return what went wrong as JSON, with the run as it then stood, or null where none had begun."""
-    message, hint = _words(failure)
+    """Return the error as JSON, with the run as it was then, or null if no run had begun."""
+    message, hint = _message_and_hint(failure)
     run: Run | None = getattr(failure, "run", None)
     return {
         "error": {"type": type(failure).__name__, "message": message, "hint": hint},
@@ -44,7 +44,7 @@ def failure_as_json(failure: AgentloopError | KeyboardInterrupt) -> JsonObject:
     }
 
 
-def _words(failure: AgentloopError | KeyboardInterrupt) -> tuple[str, str]:
+def _message_and_hint(failure: AgentloopError | KeyboardInterrupt) -> tuple[str, str]:
     if isinstance(failure, KeyboardInterrupt):
         return "interrupted", ""
     return failure.message, failure.hint

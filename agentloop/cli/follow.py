@@ -1,4 +1,4 @@
-"""Follows a run to its end: shows its events, and has its questions decided."""
+"""Follows a run to its end: shows its events, and gets decisions on its approval requests."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from typing import Any, cast
 
-from agentloop.cli.approvals import Approvals
+from agentloop.cli.approvals.approver import Approvals
 from agentloop.cli.screen import Screen
 from agentloop.events import ApprovalAsked, Event, Finished
-from agentloop.portal import PORTAL
-from agentloop.run import RunResult
+from agentloop.loop.run import RunResult
+from agentloop.runtime.portal import PORTAL
 
 
 def follow_run(
     stream: Callable[[], AsyncGenerator[Event, None]], screen: Screen, approvals: Approvals
 ) -> RunResult[Any]:
-    """Return what a run came to.
+    """Show a run until it ends, and return its result.
 
     Args:
-        stream: Returns the events of the run, of which Finished is the last; iterated in another thread.
-        screen: Shows them.
-        approvals: Decides what the run asks.
+        stream: Returns the events of the run, of which the last is Finished. They are produced in another thread.
+        screen: Shows the events.
+        approvals: Decides on the run's approval requests.
 
     Raises:
         AgentloopError: what the run raised.
-        KeyboardInterrupt: Ctrl-C was pressed; as every error, it has the run on its `run`.
+        KeyboardInterrupt: Ctrl-C was pressed. Like every error of a run, it has the run on its `run`.
     """
     event: Event | None = None
     with closing(PORTAL.iterate(stream)) as events:
@@ -36,5 +36,5 @@ def follow_run(
                     screen.end_line()
                     approvals.settle(event.request)
         except KeyboardInterrupt as interrupt:
-            events.throw(interrupt)  # between two events, the stream has yet to end and to hand over its run
-    return cast("Finished", event).result  # a stream that raises nothing ends with it
+            events.throw(interrupt)  # raised between two events: the stream must still end and attach its run
+    return cast("Finished", event).result  # a stream that raises no error ends with Finished

@@ -9,8 +9,17 @@ BaseUrl = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="A server that is in no table, up to and including /v1; --model is then the name as it knows it, and"
-        " AGENTLOOP_API_KEY may hold the key.",
+        help="The URL of a server that is not a listed provider, such as http://127.0.0.1:8080/v1. --model is then the"
+        " model's name on that server. If the server needs a key, set AGENTLOOP_API_KEY.",
+        show_default=False,
+    ),
+]
+ListedUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="List the models of the server at this URL, such as http://127.0.0.1:8080/v1. If it needs a key,"
+        " set AGENTLOOP_API_KEY.",
         show_default=False,
     ),
 ]
@@ -25,7 +34,7 @@ PackSpecText = Annotated[
     str,
     typer.Argument(
         metavar="PACK",
-        help="A pack by its name, file or module, and its configuration: files:root=.,write=true, ./mine.py,"
+        help="The pack's name, file or module, with its configuration, such as files:root=.,write=true, ./mine.py or"
         " my.module:Pack.",
     ),
 ]
@@ -35,8 +44,7 @@ ToolFiles = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FILE.py[:NAME]",
-        help="Offer the tools and registries of this file, or the one of that name, which may be a plain function."
-        " Repeatable.",
+        help="Offer all tools of this file, or only the one called NAME, which may be a plain function. Repeatable.",
         show_default=False,
     ),
 ]
@@ -44,8 +52,8 @@ Packs = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PACK[:KEY=VALUE,...]",
-        help="Offer the tools of this pack, such as files:root=. or ./mine.py; `agentloop packs` lists those that are"
-        " installed. Repeatable.",
+        help="Offer the tools of this pack, such as files:root=. or ./mine.py. `agentloop packs` lists the installed"
+        " packs. Repeatable.",
         show_default=False,
     ),
 ]
@@ -53,23 +61,22 @@ Yes = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATTERN",
-        help="Let calls that need a yes run without asking, such as 'files.write' or 'files.write(path=docs/*)'."
-        " Repeatable.",
+        help="Approve matching calls without asking, such as 'files.write' or 'files.write(path=docs/*)'. Repeatable.",
         show_default=False,
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """The agent that `agentloop run` and `agentloop chat` are asked for; None is what was not given."""
+class AgentOptions:
+    """The options of `agentloop run` and `agentloop chat` that describe the agent. None means not given."""
 
     model: Annotated[
         str | None,
         typer.Option(
             metavar="PROVIDER:NAME",
-            help="The model, such as openai:gpt-5 or ollama:qwen3:8b. Default: ovh:gpt-oss-20b where a key for it is"
-            " set, else local:smollm2, a small model inside this process.",
+            help="The model, such as openai:gpt-5 or ollama:qwen3:8b. Default: ovh:gpt-oss-20b if a key for OVHcloud is"
+            " set, else local:smollm2, a small model that runs inside this process.",
             show_default=False,
         ),
     ] = None
@@ -77,29 +84,31 @@ class Setup:
     tools: ToolFiles = None
     pack: Packs = None
     yes: Yes = None
-    instructions: Annotated[str | None, typer.Option(metavar="TEXT", help="The system text.", show_default=False)] = (
+    instructions: Annotated[str | None, typer.Option(metavar="TEXT", help="The system prompt.", show_default=False)] = (
         None
     )
     max_tool_calls: Annotated[
-        int | None, typer.Option(metavar="N", help="How many tool calls may run. Default: 30.", show_default=False)
+        int | None, typer.Option(metavar="N", help="The most tool calls per run. Default: 30.", show_default=False)
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order(Setup):
-    """What `agentloop run` is asked for."""
+class RunCommandOptions(AgentOptions):
+    """All options of `agentloop run`."""
 
-    prompt: Annotated[str, typer.Argument(help="The question or task; - reads it from standard input.")]
+    prompt: Annotated[str, typer.Argument(help="The question or task. Give - to read it from standard input.")]
     image: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE|URL", help="Show the model this image. Repeatable.", show_default=False),
+        typer.Option(metavar="FILE|URL", help="Send this image with the prompt. Repeatable.", show_default=False),
     ] = None
     output_schema: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE.json", help="Print JSON that follows the JSON schema in this file.", show_default=False
+            metavar="FILE.json",
+            help="Let the model answer with JSON that fits the JSON schema in this file, and print it.",
+            show_default=False,
         ),
     ] = None
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the whole result, or the error, as one JSON object.")
-    ] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result, or the error, as a JSON object.")] = (
+        False
+    )

@@ -1,7 +1,4 @@
-"""What a person sees while a run goes on: text on a terminal, all else on standard error.
-
-Nothing is kept here but what is needed to write the next line.
-"""
+"""Shows a run while it goes on: the model's text on the terminal, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -21,16 +18,16 @@ from agentloop.events import (
     TurnFinished,
     TurnStarted,
 )
-from agentloop.run import RunResult
+from agentloop.loop.run import RunResult
 
-_ROOM = 200
+_LONGEST_LINE = 200  # characters
 
 
 class Screen:
     """Shows the events of one run.
 
     Args:
-        terminal: Where the model's text is written as it comes, or None when nobody watches it.
+        terminal: Where the model's text is written as it arrives, or None if it is not shown.
     """
 
     def __init__(self, terminal: TextIO | None) -> None:
@@ -39,7 +36,7 @@ class Screen:
         self._in_line = False
 
     def show(self, event: Event) -> None:
-        """Write what an event says, if it says something to a person."""
+        """Write an event, if it is of interest to a person."""
         match event:
             case TextDelta(text=text):
                 self._write(text)
@@ -61,14 +58,14 @@ class Screen:
                 assert_never(event)
 
     def end_line(self) -> None:
-        """Leave the terminal at the start of a line."""
+        """Write a line end, unless the terminal is at the start of a line."""
         if self._terminal is not None and self._in_line:
             self._terminal.write("\n")
             self._terminal.flush()
         self._in_line = False
 
     def _finish(self, result: RunResult) -> None:
-        if result.text.strip() != self._shown.strip():  # not every reply comes in pieces
+        if result.text.strip() != self._shown.strip():  # not every reply arrives as text deltas
             self.end_line()
             self._write(result.text)
         self.end_line()
@@ -90,4 +87,4 @@ class Screen:
 
 def _shorten(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _ROOM else f"{line[:_ROOM]}... ({len(text):,} characters)"
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}... ({len(text):,} characters)"

@@ -1,4 +1,4 @@
-"""The tools that a command line names, by --tools and --pack."""
+"""Loads the tools that a command line names with --tools and --pack."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from agentloop.tools import Tool, collect_tools
 
 
 def find_sources(files: Iterable[str] | None, packs: Iterable[str] | None) -> list[ToolSource]:
-    """Return the tools of these files, and these packs.
+    """Return the tools of the files, and the packs.
 
     Raises:
-        UserError: there is no such file, pack or tool, or a configuration does not fit.
+        UserError: a file, pack or tool does not exist, or a configuration is invalid.
         PackError: a pack can't be imported.
     """
     sources: list[ToolSource] = [tool for spec in files or () for tool in load_tools(spec)]
@@ -25,16 +25,16 @@ def find_sources(files: Iterable[str] | None, packs: Iterable[str] | None) -> li
 
 @asynccontextmanager
 async def open_tools(sources: Sequence[ToolSource]) -> AsyncGenerator[list[Tool]]:
-    """Open the packs among the sources and yield all tools, named as a run has them.
+    """Open the packs among the sources and yield all tools, with the names that they have in a run.
 
     Raises:
-        DuplicateToolError: two tools or packs bear one name.
+        DuplicateToolError: two tools or packs have the same name.
         PackError: a pack can't be opened.
     """
 
-    async def tell(text: str) -> None:
+    async def write_note(text: str) -> None:
         say("note", text)
 
     own, packs = part_packs(sources)
-    async with open_packs(packs, tell) as opened:
+    async with open_packs(packs, write_note) as opened:
         yield list(collect_tools([*own, *opened]).values())

@@ -1,7 +1,4 @@
-"""Standard output and standard error: who may write where, and how it looks.
-
-What is worth saying is decided elsewhere.
-"""
+"""Writes to standard output and standard error, and keeps standard output for the answer."""
 
 from __future__ import annotations
 
@@ -30,18 +27,18 @@ _STYLES: dict[Label, str] = {
     "error": "bold red",
     "hint": "bold",
 }
-_WIDTH = 200  # of a table in a file, where nothing is folded that need not be
+_WIDTH = 200  # of a table that is not written to a terminal: wide, so that few cells are folded
 _CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")})
 
 
 def say(label: Label, text: str) -> None:
-    """Write a line to standard error, in colour where that is a terminal."""
+    """Write a line to standard error, in colour if it is a terminal."""
     line = Text.assemble((f"{label}:", _STYLES[label]), " ", tame(text))
     Console(stderr=True, soft_wrap=True).print(line)
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], stdout: TextIO) -> None:
-    """Print a table, as wide as the terminal where there is one."""
+    """Print a table, as wide as the terminal if there is one."""
     table = Table(*titles, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(tame(cell), overflow="fold") for cell in row))
@@ -49,16 +46,16 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], stdout: Te
 
 
 def tame(text: str) -> str:
-    """Return the text without control characters: what a model or a server writes must not steer a terminal."""
+    """Return the text without control characters: text from a model or a server must not control the terminal."""
     return text.translate(_CONTROLS)
 
 
 @contextmanager
 def keep_stdout() -> Generator[TextIO]:
-    """Yield standard output for the answer alone; what anything else prints there goes to standard error.
+    """Yield standard output for the answer alone, and send everything else that is printed to standard error.
 
-    Tools print, and so do the programs they start and libraries in C; hence the file descriptor and not `sys.stdout`
-    alone.
+    Tools print, and so do the programs that they start and libraries in C. So the file descriptor is redirected too,
+    not `sys.stdout` alone.
     """
     sys.stdout.flush()
     kept = os.dup(1)

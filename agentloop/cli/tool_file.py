@@ -1,4 +1,4 @@
-"""`FILE.py[:NAME]`: the tools in a user's file."""
+"""Loads the tools in a user's file, written as `FILE.py[:NAME]`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def load_tools(spec: str) -> list[Tool]:
     """Return the tools that `FILE.py` or `FILE.py:NAME` names.
 
     Raises:
-        ConfigurationError: there is no such file, it can't be imported, or it holds no such tool.
+        ConfigurationError: the file does not exist, can't be imported, or has no such tool.
         ToolDefinitionError: a function can't become a tool.
-        DuplicateToolError: two tools bear one name.
+        DuplicateToolError: two tools have the same name.
     """
     file, colon, name = spec.rpartition(":")
     named = bool(colon) and name.isidentifier()
@@ -32,7 +32,7 @@ def load_tools(spec: str) -> list[Tool]:
         functions = _functions(module)
         raise ConfigurationError(
             f"{path.name} defines no tool; it defines {_listed(functions)}",
-            hint=f"put @tool (from agentloop import tool) above a function, or name a plain one: {path.name}:NAME",
+            hint=f"put @tool (from agentloop import tool) above a function, or name a plain function: {path.name}:NAME",
         )
     return tools
 
@@ -41,9 +41,9 @@ def _pick(module: ModuleType, file: str, name: str) -> list[Tool]:
     thing = getattr(module, name, None)
     if not isinstance(thing, ToolRegistry) and not callable(thing):
         tools = [key for key, value in vars(module).items() if isinstance(value, (Tool, ToolRegistry))]
-        what = f"{name!r} in {file} is no function" if hasattr(module, name) else f"{file} has no {name!r}"
+        what = f"{name!r} in {file} is not a function" if hasattr(module, name) else f"{file} has no {name!r}"
         raise ConfigurationError(
-            f"{what}; it defines {_listed([*tools, *_functions(module)])}", hint="name one of these"
+            f"{what}; the file defines {_listed([*tools, *_functions(module)])}", hint="name one of these"
         )
     return list(collect_tools([thing]).values())
 

@@ -1,1 +1,6 @@
-"""What needs an extra, one room an extra: reached by an import string in a table, never imported by the core."""
+"""Contains what needs an extra: one module or folder for each, which the core reaches by an import string only.
+
+- `local`: the embedded model (llama.cpp).
+- `aiohttp`: the HTTP client that goes through aiohttp.
+- `mcp/`: MCP servers as packs, and packs as an MCP server.
+"""

@@ -1,4 +1,4 @@
-"""What a pack is configured with: a pydantic model, imported with the first pack and not before."""
+"""Defines PackConfig, the pydantic model of a pack's configuration. It is imported with the first pack, not before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agentloop.errors import ConfigurationError
 
 
 class PackConfig(BaseModel):
-    """The configuration of a pack: its fields, with their defaults and descriptions. Secrets are `SecretStr`."""
+    """The configuration of a pack: fields with defaults and descriptions. Use `SecretStr` for secrets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -22,17 +22,17 @@ C = TypeVar("C", bound=PackConfig)
 
 
 def read_config(kind: type[C], pack: str, values: Mapping[str, object]) -> C:
-    """Return a configuration from values by field name, text included.
+    """Return a configuration from values by field name; a value may be text in place of another type.
 
     Raises:
-        ConfigurationError: they don't fit; each fault is named, and so are the fields.
+        ConfigurationError: a value is not valid; the error lists each fault and all fields.
     """
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'all of it'}: {fault['msg']}" for fault in error.errors()]
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'all fields'}: {fault['msg']}" for fault in error.errors()]
         raise ConfigurationError(
-            f"the pack {pack!r} can't be configured so: {'; '.join(faults)}", hint=describe_config(kind)
+            f"the configuration of the pack {pack!r} is not valid: {'; '.join(faults)}", hint=describe_config(kind)
         ) from None
 
 
@@ -47,7 +47,7 @@ def describe_config(kind: type[PackConfig]) -> str:
 
 
 def write_value(value: object) -> str:
-    """Return the value of a field as a person writes it; a secret stays one."""
+    """Return the value of a field as a person writes it; a secret is not shown."""
     return str(value) if isinstance(value, PurePath) else repr(value)
 
 

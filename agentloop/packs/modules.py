@@ -1,4 +1,4 @@
-"""Imports the files of users: tools and packs that are not installed."""
+"""Imports Python files of users, which have tools and packs that are not installed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from agentloop.errors import ConfigurationError, UserError
 
 
 def find_file(given: str) -> Path:
-    """Return the path of a file that is there.
+    """Return the path of a file that exists.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: there is no such file.
     """
     path = Path(given).expanduser().resolve()
     if not path.is_file():
@@ -29,12 +29,12 @@ def find_file(given: str) -> Path:
 
 
 def import_file(path: Path) -> ModuleType:
-    """Import a file once, by its path, under a name that no other module has.
+    """Import a file by its path under a unique module name; a second import returns the same module.
 
     Raises:
-        ConfigurationError: it can't be imported, whatever it raises.
-        ToolDefinitionError: a function in it can't become a tool.
-        DuplicateToolError: two of its tools bear one name.
+        ConfigurationError: the import fails with any other exception.
+        ToolDefinitionError: a function in the file can't become a tool.
+        DuplicateToolError: two tools in the file have the same name.
     """
     name = f"{path.stem.replace('.', '_')}_{crc32(bytes(path)):08x}"
     if name in sys.modules:
@@ -42,13 +42,13 @@ def import_file(path: Path) -> ModuleType:
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = str(path)
     try:
-        with _beside(path):
+        with _import_from_folder(path):
             SourceFileLoader(name, str(path)).exec_module(module)
     except UserError as error:
         del sys.modules[name]
-        error.add_note(f"the import of {path.name} stopped there; what follows in it was not looked at")
+        error.add_note(f"the import of {path.name} stopped there; the rest of the file was not checked")
         raise
-    except BaseException as error:  # whatever a user's file may raise: SystemExit, what is a panic in Rust
+    except BaseException as error:  # a user's file may raise anything, such as SystemExit or a panic from Rust
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -57,15 +57,16 @@ def import_file(path: Path) -> ModuleType:
 
 
 @contextmanager
-def _beside(path: Path) -> Generator[None]:
-    """Let a file import its neighbours, as a script may."""
+def _import_from_folder(path: Path) -> Generator[None]:
+    """Let a file import other files of its folder, as a script can."""
     folder = str(path.parent)
     sys.path.insert(0, folder)
     try:
         yield
     finally:
         sys.path.remove(folder)
-        # Functions import when they run, too; but a neighbour must not hide what agentloop itself has yet to import.
+        # The folder stays at the end of the path, because functions may import later. It is not at the front, because
+        # its files must not hide modules that agentloop itself imports later.
         sys.path.append(folder)
 
 
@@ -76,5 +77,5 @@ def _explain(error: BaseException, path: Path) -> ConfigurationError:
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return ConfigurationError(
         f"{path.name} raised {what} in line {lines[-1]} when it was imported",
-        hint='mend that line, or put what only a script should do below `if __name__ == "__main__":`',
+        hint='fix that line, or put code that only a script should run below `if __name__ == "__main__":`',
     )

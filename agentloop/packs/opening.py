@@ -1,4 +1,4 @@
-"""Opens the packs of a run and gives their tools the names that a model sees."""
+"""Opens the packs of a run, and gives their tools the names that the model sees."""
 
 from __future__ import annotations
 
@@ -29,48 +29,52 @@ _HASH = 8
 
 @asynccontextmanager
 async def open_packs(packs: Iterable[ToolPack[Any]], tell: Tell) -> AsyncGenerator[list[Tool]]:
-    """Open packs one after another and yield their tools, named; leave them in reverse, also on failure.
+    """Open packs in order and yield their named tools; close the packs in reverse order, also on failure.
 
     Args:
-        packs: What to open.
-        tell: Told what went wrong when one was left; nothing that a run has done is lost for it.
+        packs: The packs to open.
+        tell: Called with a message if a pack can't be closed; the run keeps its result.
 
     Raises:
-        DuplicateToolError: two packs have one name.
-        ConfigurationError: a tool has a name that no server takes.
-        PackError: one has no name, can't be opened, or yields what is no tool; those that were open have been left.
+        DuplicateToolError: two packs have the same name.
+        ConfigurationError: a tool has a name that servers don't accept.
+        PackError: a pack has no name, can't be opened, or yields something that is not a tool; the packs that were open
+            have been closed.
     """
     packs = list(packs)
     _check_names(packs)
     tools: list[Tool] = []
     async with AsyncExitStack() as stack:
         for pack in packs:
-            with _blaming(pack):
-                context = _begin(pack)
+            with _converting_errors(pack):
+                context = _call_open(pack)
                 opened = await context.__aenter__()
-                stack.push_async_exit(partial(_leave, pack.name, context, tell))
-                tools += [_name_checked(pack, thing) for thing in opened]
+                stack.push_async_exit(partial(_close, pack.name, context, tell))
+                tools += [_check_and_name(pack, thing) for thing in opened]
         yield tools
 
 
 @contextmanager
-def _blaming(pack: ToolPack[Any]) -> Generator[None]:
-    """Tell whatever a pack's own code raises as an error of the pack; `sys.exit` in it does not end the program."""
+def _converting_errors(pack: ToolPack[Any]) -> Generator[None]:
+    """Convert any exception of the pack's own code to PackError; so `sys.exit` in it does not end the program."""
     try:
         yield
     except AgentloopError:
         raise
-    except BaseException as error:  # sys.exit in a pack included; what is not its own goes on
+    except BaseException as error:  # includes sys.exit in a pack; exceptions that are not the pack's are raised again
         if not _is_packs_own(error):
             raise
         raise PackError(
             f"the pack {pack.name!r} can't be opened: {type(error).__name__}: {error}",
-            hint="mend its configuration, or leave it out",
+            hint="fix its configuration, or leave the pack out",
         ) from error
 
 
 def _is_packs_own(error: BaseException) -> bool:
-    """Tell what a pack has raised from a cancellation of the run and from Ctrl-C, which comes in the main thread."""
+    """Tell whether the pack's code raised the error itself.
+
+    It did not if the run was cancelled, or on Ctrl-C, which raises KeyboardInterrupt in the main thread.
+    """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and not task.cancelling()
@@ -78,32 +82,32 @@ def _is_packs_own(error: BaseException) -> bool:
     return not (isinstance(error, KeyboardInterrupt) and in_main) and not isinstance(error, GeneratorExit)
 
 
-def _begin(pack: ToolPack[Any]) -> AbstractAsyncContextManager[Iterable[object]]:
+def _call_open(pack: ToolPack[Any]) -> AbstractAsyncContextManager[Iterable[object]]:
     context: Any = pack.open()
     if not isinstance(context, AbstractAsyncContextManager):
         raise PackError(
-            f"open() of the pack {pack.name!r} gives a {type(context).__name__}, which is no async context manager",
+            f"open() of the pack {pack.name!r} returns a {type(context).__name__}, not an async context manager",
             hint="put @asynccontextmanager above it, and yield the tools",
         )
     return cast("AbstractAsyncContextManager[Iterable[object]]", context)
 
 
-def _name_checked(pack: ToolPack[Any], thing: object) -> Tool:
+def _check_and_name(pack: ToolPack[Any], thing: object) -> Tool:
     if not _is_tool(thing):
         raise PackError(
-            f"the pack {pack.name!r} yields a {type(thing).__name__}, which is no tool",
+            f"the pack {pack.name!r} yields a {type(thing).__name__}, which is not a tool",
             hint="mark the function with @tool",
         )
     named = name_tool(thing, pack.prefix or pack.name)
     if not thing.name or not _NAME.fullmatch(named.name):
         raise ConfigurationError(
-            f"{named.label!r} is no name for a tool: servers take letters, digits, `_` and `-`",
+            f"{named.label!r} can't be a tool's name: servers accept letters, digits, `_` and `-`",
             hint="give the pack another name with .prefixed(...), or the tool with .renamed(...)",
         )
     return named
 
 
-async def _leave(
+async def _close(
     name: str,
     context: AbstractAsyncContextManager[object],
     tell: Tell,
@@ -111,15 +115,15 @@ async def _leave(
     error: BaseException | None,
     traceback: TracebackType | None,
 ) -> None:
-    """Leave a pack, which has no say in how the run ended."""
+    """Close a pack; an error while closing is reported, and does not change how the run ended."""
     try:
         async with asyncio.timeout(LEAVE_SECONDS):
             await context.__aexit__(kind, error, traceback)
-    except BaseException as trouble:  # as above
-        if not _is_packs_own(trouble):
+    except BaseException as close_error:  # as above
+        if not _is_packs_own(close_error):
             raise
-        if trouble is not error:
-            what = f"{type(trouble).__name__}: {trouble}".rstrip(": ")
+        if close_error is not error:
+            what = f"{type(close_error).__name__}: {close_error}".rstrip(": ")
             await tell(f"the pack {name!r} could not be closed: {what}")
 
 
@@ -127,7 +131,9 @@ def _check_names(packs: Sequence[ToolPack[Any]]) -> None:
     seen: dict[str, ToolPack[Any]] = {}
     for pack in packs:
         prefix = pack.prefix or pack.name
-        if not prefix:  # its tools would be taken for plain functions, which may do what they don't declare
+        if (
+            not prefix
+        ):  # the policy would treat its tools as plain functions, which are allowed without declared effects
             raise PackError(f"the pack {_origin(pack)} has no name", hint='write name = "..." in its class')
         other = seen.setdefault(prefix, pack)
         if other is not pack:
@@ -149,21 +155,21 @@ ToolSource: TypeAlias = Tool | ToolRegistry | ToolPack[Any] | str | Callable[...
 
 
 def part_packs(sources: Iterable[ToolSource]) -> tuple[list[Any], list[ToolPack[Any]]]:
-    """Return what is no pack, and the packs; those named by text are loaded.
+    """Return the sources that are not packs, and the packs; packs that are named by text are loaded.
 
     Raises:
-        ConfigurationError: there is no such pack, or it can't be configured so.
-        PackError: it can't be imported.
+        ConfigurationError: a pack does not exist, or its configuration is not valid.
+        PackError: a pack can't be imported.
     """
-    own, packs = list[Any](), list[ToolPack[Any]]()
+    others, packs = list[Any](), list[ToolPack[Any]]()
     for source in sources:
         if _is_pack(source):
             packs.append(source)
         elif isinstance(source, str):
             packs.append(load_pack(source))
         else:
-            own.append(source)
-    return own, packs
+            others.append(source)
+    return others, packs
 
 
 def _is_tool(thing: object) -> TypeGuard[Tool]:

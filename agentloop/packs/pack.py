@@ -1,4 +1,4 @@
-"""ToolPack: tools that belong together, with a configuration and a life; and views, which are packs made from packs."""
+"""Defines ToolPack, tools with a configuration and a lifetime, and its views, which are packs made from packs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ API = 1
 
 
 class ToolPack(Generic[ConfigT]):
-    """Tools that belong together: methods marked `@tool`, a configuration, and a life of one run.
+    """Tools that belong together: methods marked with `@tool`, a configuration, and a lifetime of one run.
 
     ```python
     class Greetings(ToolPack[GreetingsConfig]):
@@ -37,17 +37,21 @@ class ToolPack(Generic[ConfigT]):
     ```
 
     Args:
-        config: What the pack is configured with; without it, the defaults of its fields.
+        config: The configuration of the pack; by default, every field has its default value.
 
     Attributes:
-        name: What the pack is called; a model sees its tools as `name_tool`, policies as `name.tool`.
-        version: The pack's own version.
-        api: The version of this contract that it was written for.
+        name: The name of the pack; its tools are `name_tool` for the model and `name.tool` for policies.
+        version: The version of the pack.
+        api: The version of the interface between agentloop and packs that the pack was written for.
         Config: The type of `config`, taken from `ToolPack[...]`.
-        prefix: What tools are named after in place of `name`, or "".
+        prefix: The prefix of the tools' names in place of `name`, or "".
+        imports: The modules that the tools import when they are first used, such as `("numpy",)`. `agentloop packs
+            --check` imports them too, and reports those that are missing or broken.
+        extra: The extra of the pack's distribution that installs these modules, or "". The report says how to install
+            it.
 
     Raises:
-        ConfigurationError: a field that is required has no value.
+        ConfigurationError: a required field has no value.
     """
 
     name: str = ""
@@ -55,6 +59,8 @@ class ToolPack(Generic[ConfigT]):
     api: ClassVar[int] = API
     Config: ClassVar[type[Any]]
     prefix: str = ""
+    imports: tuple[str, ...] = ()
+    extra: str = ""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -68,10 +74,10 @@ class ToolPack(Generic[ConfigT]):
 
     @classmethod
     def from_options(cls, options: Mapping[str, object]) -> Self:
-        """Return the pack with a configuration from values by field name, text included.
+        """Return the pack, configured with values by field name; a value may be text in place of another type.
 
         Raises:
-            ConfigurationError: they don't fit; the fields are listed.
+            ConfigurationError: a value is not valid; the error lists the fields.
         """
         return cls(cls._read_config(options))
 
@@ -83,15 +89,16 @@ class ToolPack(Generic[ConfigT]):
         return cast("ConfigT", read_config(kind, cls.name, options))
 
     def tools(self) -> list[Tool]:
-        """Return the tools of its own class, in the order in which they are written."""
+        """Return the tools that the pack's classes define, in the order of their definition."""
         return bound_tools(self)
 
     def open(self) -> AbstractAsyncContextManager[Iterable[Tool]]:
-        """Return a context that is entered once a run and yields that run's tools; by default `tools()`.
+        """Return a context manager that is entered once per run and yields the run's tools; by default `tools()`.
 
-        Runs of one agent go on at the same time: what belongs to one run is kept in what is yielded, not on the pack.
+        Several runs of one agent may be active at the same time, so keep the state of a run in the yielded tools, not
+        on the pack.
         """
-        return _at_once(self.tools)
+        return _open_without_setup(self.tools)
 
     @classmethod
     def from_registry(cls, name: str, registry: ToolRegistry, *, version: str = "0") -> ToolPack:
@@ -101,38 +108,38 @@ class ToolPack(Generic[ConfigT]):
     # --- views ---
 
     def only(self, *names: str) -> ToolPack:
-        """Return this pack with these tools alone; `read`, not `files_read`."""
-        return self._view(lambda tools: [tool for tool in _named(self, tools, names) if tool.name in names])
+        """Return this pack with only these tools; write `read`, not `files_read`."""
+        return self._view(lambda tools: [tool for tool in _check_names(self, tools, names) if tool.name in names])
 
     def without(self, *names: str) -> ToolPack:
         """Return this pack without these tools."""
-        return self._view(lambda tools: [tool for tool in _named(self, tools, names) if tool.name not in names])
+        return self._view(lambda tools: [tool for tool in _check_names(self, tools, names) if tool.name not in names])
 
     def prefixed(self, prefix: str) -> ToolPack:
-        """Return this pack with its tools named after `prefix` in place of its name."""
+        """Return this pack with `prefix` in place of its name in the names of its tools."""
         return self._view(list, prefix=prefix)
 
     def renamed(self, names: Mapping[str, str]) -> ToolPack:
         """Return this pack with other names for some tools: `{"read": "cat"}`."""
         return self._view(
-            lambda tools: [replace(t, name=names.get(t.name, t.name)) for t in _named(self, tools, names)]
+            lambda tools: [replace(t, name=names.get(t.name, t.name)) for t in _check_names(self, tools, names)]
         )
 
     def limited(
         self, *, calls: int | None = None, timeout: float | None = None, max_output: int | None = None
     ) -> ToolPack:
-        """Return this pack with tighter limits; those that its tools have already still hold.
+        """Return this pack with additional limits; the limits that its tools already have stay in force.
 
         Args:
-            calls: How many calls all of its tools together may have in a run.
+            calls: How many calls all of its tools may have together in a run.
             timeout: Seconds that a call may take.
-            max_output: Characters of a result that the model is given.
+            max_output: How many characters of a result the model gets at most.
 
         Raises:
-            ConfigurationError: a limit leaves no room.
+            ConfigurationError: a limit is too small.
         """
         _check_limits(calls, timeout, max_output)
-        # Numbered, so that packs and views of one name do not share what each was given for itself.
+        # The number makes each quota unique, so that packs and views with the same name do not share a quota.
         quotas = () if calls is None else (Quota(f"{self.name}#{next(_NUMBERS)}", calls),)
 
         def limit(tool: Tool) -> Tool:
@@ -146,35 +153,36 @@ class ToolPack(Generic[ConfigT]):
         return self._view(lambda tools: [limit(tool) for tool in tools])
 
     def with_policy(self, policy: Policy) -> ToolPack:
-        """Return this pack with rules of its own, besides those that it has; the stricter of all counts.
+        """Return this pack with additional rules; the strictest of all rules applies.
 
         Args:
-            policy: Rules and hosts; the rest is for the agent's policy to say. The rules stay with the tools that are
-                named so now, whatever names these are given later.
+            policy: The rules and hosts; its other fields have no effect. The rules use the present names of the tools
+                and stay valid if the tools get other names later.
         """
 
-        def hold(tools: Sequence[Tool]) -> list[Tool]:
+        def add_policy(tools: Sequence[Tool]) -> list[Tool]:
             return [
                 replace(
                     tool,
                     policy=tool.policy.join(policy) if tool.policy else policy,
-                    known_as=(*tool.known_as, tool.name, *(f"{prefix}{mark}{tool.name}" for mark in "._")),
+                    former_names=(*tool.former_names, tool.name, *(f"{prefix}{mark}{tool.name}" for mark in "._")),
                 )
                 for tool in tools
             ]
 
         prefix = self.prefix or self.name
-        return self._view(hold)
+        return self._view(add_policy)
 
     def _view(self, change: Change, prefix: str = "") -> ToolPack:
         return _View(self, change, prefix)
 
 
 class _View(ToolPack):
-    """A pack whose tools are those of another one, changed."""
+    """A pack with the changed tools of another pack."""
 
     def __init__(self, inner: ToolPack[Any], change: Change, prefix: str) -> None:
         self.name, self.version, self.config = inner.name, inner.version, inner.config
+        self.imports, self.extra = inner.imports, inner.extra
         self.prefix = prefix or inner.prefix
         self._inner, self._change = inner, change
 
@@ -185,7 +193,7 @@ class _View(ToolPack):
 
 
 class _RegistryPack(ToolPack):
-    """A registry that is published as it is."""
+    """A pack with the tools of a registry."""
 
     def __init__(self, name: str, registry: ToolRegistry, version: str) -> None:
         super().__init__()
@@ -202,24 +210,26 @@ _NUMBERS = count()
 def _check_limits(calls: int | None, timeout: float | None, max_output: int | None) -> None:
     for name, value, least in (("calls", calls, 0), ("max_output", max_output, LEAST_OUTPUT)):
         if value is not None and value < least:
-            raise ConfigurationError(f"limited({name}={value!r}) leaves no room", hint=f"give at least {least}")
+            raise ConfigurationError(f"limited({name}={value!r}) is too small", hint=f"give at least {least}")
     if timeout is not None and not timeout > 0:
-        raise ConfigurationError(f"limited(timeout={timeout!r}) is no time", hint="give seconds above 0")
+        raise ConfigurationError(
+            f"limited(timeout={timeout!r}) is not a number of seconds above 0", hint="give seconds above 0"
+        )
 
 
 def bound_tools(thing: object) -> list[Tool]:
-    """Return the `@tool` methods of an object, bound to it, in the order in which its classes define them."""
+    """Return the `@tool` methods of an object, bound to it, in the order of their definition in its classes."""
     names = {name: None for kind in reversed(type(thing).__mro__) for name in vars(kind)}
     return [getattr(thing, name) for name in names if isinstance(getattr(type(thing), name, None), Tool)]
 
 
 @asynccontextmanager
-async def _at_once(tools: Callable[[], Iterable[Tool]]) -> AsyncGenerator[Iterable[Tool]]:
+async def _open_without_setup(tools: Callable[[], Iterable[Tool]]) -> AsyncGenerator[Iterable[Tool]]:
     yield tools()
 
 
-def _named(pack: ToolPack[Any], tools: Sequence[Tool], names: Iterable[str]) -> Sequence[Tool]:
-    """Return the tools, if all of the names are theirs."""
+def _check_names(pack: ToolPack[Any], tools: Sequence[Tool], names: Iterable[str]) -> Sequence[Tool]:
+    """Return the tools, or raise an error if one of the names is not a tool's."""
     known = [tool.name for tool in tools]
     for name in names:
         if name not in known:

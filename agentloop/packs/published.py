@@ -1,4 +1,4 @@
-"""What may be published as a pack, and the pack that it becomes: a ToolPack or its class, a registry, a function."""
+"""Reads published objects (a ToolPack or its class, a registry, a function) and makes packs from them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Published = type[ToolPack[Any]] | ToolPack[Any] | ToolRegistry
 
 
 def read_published(thing: object, origin: str) -> Published:
-    """Return what was published, of a function what it returns.
+    """Return a published object if it is a pack; if it is a function, call it and return its result.
 
     Args:
-        thing: What stands in the module.
-        origin: Where it was found, for what is said about it.
+        thing: The object in the module.
+        origin: Where it was found, for error messages.
 
     Raises:
-        PackError: it is no pack, or one for a later agentloop.
+        PackError: it is not a pack, or it is a pack for a later version of agentloop.
     """
     if _is_function(thing):
         thing = attempt(thing, f"{origin} can't be made")
@@ -35,36 +35,36 @@ def read_published(thing: object, origin: str) -> Published:
     if published is None:
         what = "a tool" if isinstance(thing, Tool) else f"a {type(thing).__name__}"
         raise PackError(
-            f"{origin} is no pack but {what}",
+            f"{origin} is not a pack but {what}",
             hint="publish a ToolPack, a ToolRegistry, or a function without parameters that returns one",
         )
     api = cast("object", published.api)
     if not isinstance(api, int) or api > API:
         raise PackError(
-            f"{origin} was written for version {api!r} of what packs rely on; this agentloop has version {API}",
+            f"{origin} was written for version {api!r} of the pack interface; this agentloop has version {API}",
             hint="upgrade agentloop, or install an earlier version of the pack",
         )
     return published
 
 
 def make_pack(published: Published, name: str, options: Mapping[str, object], origin: str) -> ToolPack[Any]:
-    """Return the pack, configured.
+    """Return the configured pack.
 
     Args:
-        published: What `read_published` returned.
-        name: What it is called where it has no name of its own.
-        options: Its configuration by field name.
-        origin: Where it was found.
+        published: The object that `read_published` returned.
+        name: The name for a pack that has none.
+        options: The configuration by field name.
+        origin: Where the object was found.
 
     Raises:
-        ConfigurationError: the options don't fit.
-        PackError: it can't be made, or its name is none.
+        ConfigurationError: the options are not valid.
+        PackError: the pack can't be made, or its name is not valid.
     """
     if isinstance(published, type):
         pack = attempt(lambda: published.from_options(options), f"{origin} can't be made")
     elif options:
         raise ConfigurationError(
-            f"{origin} takes no configuration: it is published as it is", hint="leave out what follows its name"
+            f"{origin} takes no configuration: it is a finished pack", hint="leave out the text after its name"
         )
     else:
         pack = published if isinstance(published, ToolPack) else ToolPack.from_registry(name, published)
@@ -72,16 +72,17 @@ def make_pack(published: Published, name: str, options: Mapping[str, object], or
         raise PackError(f"{origin} has no configuration", hint="call super().__init__(config) in its __init__")
     if not isinstance(cast("object", pack.name), str) or (pack.name and not PREFIX.fullmatch(pack.name)):
         raise PackError(
-            f"{origin} has {pack.name!r} for its name", hint="give it letters, digits, `_` or `-`, 40 at the most"
+            f"{origin} has the name {pack.name!r}", hint="use a letter, then letters, digits, `_` or `-`, at most 40"
         )
     return pack if pack.name else pack.prefixed(name)
 
 
 def find_published(module: ModuleType, thing: str, origin: str) -> object:
-    """Return what a module publishes: what is called so, or else the only pack or registry in it.
+    """Return the object of a module with the given name, or without a name the module's only pack or registry.
 
     Raises:
-        ConfigurationError: there is none, or several.
+        ConfigurationError: the module has no pack, or several.
+        PackError: the module has no object of that name.
     """
     if thing:
         return attempt(lambda: _follow(module, thing), f"{origin} can't be found")
@@ -103,10 +104,11 @@ def find_published(module: ModuleType, thing: str, origin: str) -> object:
 
 
 def attempt(work: Callable[[], T], failure: str) -> T:
-    """Return what the work returns.
+    """Return the result of a function that runs a pack's code.
 
     Raises:
-        PackError: it raised something; whatever that was, it is the pack's and not the program's.
+        ConfigurationError: the function raised it.
+        PackError: the function raised any other exception except KeyboardInterrupt.
     """
     try:
         return work()
@@ -116,26 +118,26 @@ def attempt(work: Callable[[], T], failure: str) -> T:
         raise PackError(f"{failure}: {error.message}", hint=error.hint) from error
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # whatever a stranger's code may raise: SystemExit, what is a panic in Rust
+    except BaseException as error:  # other people's code may raise anything, such as SystemExit or a panic from Rust
         raise PackError(f"{failure}: {_describe(error)}", hint=_advise(error)) from error
 
 
 def _describe(error: BaseException) -> str:
-    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     last = traceback.extract_tb(error.__traceback__)[-1]
-    ours = last.filename == __file__ or "importlib" in last.filename
-    # A SyntaxError says where it is itself, and what was not found is nowhere.
+    is_ours = last.filename == __file__ or "importlib" in last.filename
+    # A SyntaxError names its own line. If our code or importlib raised the error, no line of the pack is to blame.
     return (
-        words
-        if ours or isinstance(error, SyntaxError)
-        else f"{words} ({PurePath(last.filename).name}, line {last.lineno})"
+        text
+        if is_ours or isinstance(error, SyntaxError)
+        else f"{text} ({PurePath(last.filename).name}, line {last.lineno})"
     )
 
 
 def _advise(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
         return f"install {error.name!r}, perhaps with one of the extras of the pack's distribution"
-    return "mend it or do without it; other packs are not concerned"
+    return "fix the pack or leave it out; other packs are not affected"
 
 
 def _follow(module: ModuleType, path: str) -> object:

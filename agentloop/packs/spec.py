@@ -1,13 +1,13 @@
-r"""How a pack is named in text, as on a command line: which one, under what name, configured how. Pure.
+r"""Reads the text that names a pack, such as on a command line: which pack, its prefix and its configuration. Pure.
 
-    files                               one that is installed, by its name
-    files:root=.,write=true             configured; a comma in a value is written as \,
-    web:hosts=["a.example","b.example"] a value that begins like JSON is JSON
+    files                               an installed pack, by its name
+    files:root=.,write=true             with a configuration; a comma in a value is written as \,
+    web:hosts=["a.example","b.example"] a value that begins like JSON is read as JSON
     files:{"root": "a,b"}               the whole configuration as JSON
-    docs=files:root=docs                under another name
-    ./greetings.py:Greetings:loud=true  from a file, or from a module: my.module:Greetings
+    docs=files:root=docs                with another prefix
+    ./greetings.py:Greetings:loud=true  from a file; from a module: my.module:Greetings
 
-What the fields of a configuration mean is the pack's business.
+The fields of the configuration are not checked here; the pack checks them.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _JSON = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class PackSpec:
-    """What such a text says.
+    """The content of a text that names a pack.
 
     Attributes:
-        kind: What `target` is: the name of an installed pack, the path of a file, or a module.
+        kind: The kind of `target`: the name of an installed pack, the path of a file, or a module.
         target: The pack's name, path or module.
-        thing: What in the file or module is meant, or "".
-        prefix: The name it is to have in place of its own, or "".
-        options: Its configuration by field name.
+        thing: The name of the object in the file or module, or "".
+        prefix: The prefix for the tools in place of the pack's name, or "".
+        options: The configuration by field name.
     """
 
     kind: Literal["name", "file", "module"]
@@ -52,10 +52,10 @@ class PackSpec:
 
 
 def read_spec(text: str) -> PackSpec:
-    """Return what a pack's spec says.
+    """Return the content of a text that names a pack.
 
     Raises:
-        ConfigurationError: it can't be read so; values are not repeated, as they may be secrets.
+        ConfigurationError: the text can't be read; the message has no values, as they may be secrets.
     """
     renamed = _RENAMED.fullmatch(text)
     prefix, text = cast("tuple[str, str]", renamed.groups()) if renamed else ("", text)
@@ -67,7 +67,7 @@ def read_spec(text: str) -> PackSpec:
         thing, rest = (named[1], named[2] or "") if named else ("", rest)
         return PackSpec("file" if is_file else "module", target, thing, prefix, _read_options(target, rest))
     if not _NAME.fullmatch(target):
-        raise _fault(target, "that is neither a pack's name nor a module, nor a file that ends in .py")
+        raise _fault(target, "it is not the name of a pack, a module, or a file that ends in .py")
     return PackSpec("name", target, "", prefix, _read_options(target, rest))
 
 
@@ -75,7 +75,7 @@ def _read_options(target: str, text: str) -> dict[str, object]:
     if text.lstrip().startswith("{"):
         whole, end = _read_json(target, text, len(text) - len(text.lstrip()), "its configuration")
         if text[end:].strip():
-            raise _fault(target, "something follows after its configuration in JSON")
+            raise _fault(target, "there is text after its JSON configuration")
         return cast("dict[str, object]", whole)
     options: dict[str, object] = {}
     for key, value in _pairs(target, text) if text.strip() else ():
@@ -90,8 +90,9 @@ def _pairs(target: str, text: str) -> Iterator[tuple[str, object]]:
     while True:
         matched = _KEY.match(text, at)
         if matched is None:
-            told = f"what follows on {text[:at].rstrip(',').rpartition(',')[2].partition('=')[0]!r}" if at else "it"
-            raise _fault(target, f"{told} is not of the form key=value")
+            before = text[:at].rstrip(",").rpartition(",")[2].partition("=")[0]
+            where = f"the text after {before!r}" if at else "it"
+            raise _fault(target, f"{where} is not of the form key=value")
         key, at = matched[1], matched.end()
         value: object
         if text[at : at + 1] in {"{", "[", '"'}:
@@ -103,7 +104,7 @@ def _pairs(target: str, text: str) -> Iterator[tuple[str, object]]:
         if at >= len(text):
             return
         if text[at] != ",":
-            raise _fault(target, f"something follows after the value of {key!r} in JSON")
+            raise _fault(target, f"there is text after the JSON value of {key!r}")
         at += 1
 
 
@@ -111,7 +112,7 @@ def _read_json(target: str, text: str, at: int, what: str) -> tuple[Any, int]:
     try:
         return _JSON.raw_decode(text, at)
     except (ValueError, RecursionError):
-        raise _fault(target, f"{what} begins like JSON and is none") from None
+        raise _fault(target, f"{what} begins like JSON but is not valid JSON") from None
 
 
 def _fault(target: str, why: str) -> ConfigurationError:

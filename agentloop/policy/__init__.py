@@ -1,6 +1,11 @@
-"""Which calls run: rules over tools, arguments and hosts; what a run may do without a yes; people's decisions. Pure.
+"""Decides which tool calls may run: allow, ask or deny. Pure.
 
-Who is asked, and how a verdict is carried out, is the driver's business.
+`runtime` asks a person and carries out the verdict.
+
+- `rules`: Policy; `patterns`: which calls a rule applies to; `normalize`: the forms of a value that a rule compares.
+- `hosts`: reads the host of a URL.
+- `judgement`: the verdict on one call.
+- `requests`: ApprovalRequest; `decisions`: a person's decisions, and what a run remembers of them.
 """
 
 from agentloop.policy.decisions import (
@@ -13,7 +18,7 @@ from agentloop.policy.decisions import (
     Trust,
     check_decision,
 )
-from agentloop.policy.judgement import Given, Judgement, is_denied, judge, names_of
+from agentloop.policy.judgement import CallArguments, Judgement, is_denied, judge, names_of
 from agentloop.policy.patterns import CallPattern
 from agentloop.policy.requests import ApprovalRequest, Approver, approve_matching
 from agentloop.policy.rules import Policy
@@ -22,9 +27,9 @@ __all__ = [
     "ApprovalRequest",
     "Approve",
     "Approver",
+    "CallArguments",
     "CallPattern",
     "Decision",
-    "Given",
     "Grant",
     "Judgement",
     "Policy",

@@ -1,4 +1,4 @@
-"""What a person decides, and what a run remembers of it. Values only."""
+"""Defines a person's decisions on calls, and what a run remembers of them. Values only."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ Scope: TypeAlias = Literal["once", "arguments", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Yes.
+    """Approves a call.
 
     Attributes:
-        arguments: The text of a JSON object to run the call with in place of the model's, which is told.
-        scope: What the yes is for: this call, this tool whenever it has these arguments, or this tool for the run.
+        arguments: JSON text of an object that replaces the model's arguments, or None. The model is told about it.
+        scope: What is approved: `once` is this call, `arguments` is this tool with these arguments for the rest of the
+            run, `tool` is this tool for the rest of the run.
     """
 
     arguments: str | None = None
@@ -28,7 +29,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """No; the model is told the reason."""
+    """Rejects a call; the model is told the reason."""
 
     reason: str = ""
     kind: Literal["reject"] = "reject"
@@ -36,7 +37,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Substitute:
-    """The tool does not run; the model is given this text as its result."""
+    """Replaces a call: the tool does not run, and the model gets this text as the result."""
 
     content: str
     kind: Literal["substitute"] = "substitute"
@@ -46,10 +47,10 @@ Decision: TypeAlias = Approve | Reject | Substitute
 
 
 def check_decision(request_id: str, decision: object) -> None:
-    """Raise an error for what is no decision.
+    """Raise an error if a value is not a valid decision.
 
     Raises:
-        RunStateError: it is something else, a yes of no known scope, or holds no text where one is meant.
+        RunStateError: it is not a decision, its scope does not exist, or a field that takes text has another type.
     """
     if not isinstance(decision, (Approve, Reject, Substitute)):
         raise RunStateError(
@@ -58,13 +59,13 @@ def check_decision(request_id: str, decision: object) -> None:
         )
     if isinstance(decision, Approve) and decision.scope not in get_args(Scope):
         raise RunStateError(
-            f"the decision on {request_id} has no scope {decision.scope!r}",
+            f"the decision on {request_id} has the scope {decision.scope!r}, which does not exist",
             hint=f"use one of: {', '.join(get_args(Scope))}",
         )
     text = _text_of(decision)
     if not isinstance(text, str):
         raise RunStateError(
-            f"the decision on {request_id} holds a {type(text).__name__} where a text is meant",
+            f"the decision on {request_id} has a {type(text).__name__} in place of a text",
             hint="give Approve(arguments=json.dumps({...})), Reject('why not') or Substitute('a result')",
         )
 
@@ -81,12 +82,12 @@ def _text_of(decision: Decision) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A yes that holds for the rest of a run.
+    """An approval that is valid for the rest of a run.
 
     Attributes:
         tool: The label of the tool.
-        arguments: A digest of the arguments that it is for, or None for any.
-        tainted: Whether it was given when the run had read what strangers wrote.
+        arguments: A digest of the arguments that are approved, or None for any arguments.
+        tainted: Whether the run had read untrusted text when the approval was given.
     """
 
     tool: str
@@ -99,9 +100,9 @@ class Trust:
     """What a run remembers for judging its next calls.
 
     Attributes:
-        tainted: Whether the model has read what strangers wrote.
-        grants: What a person has said yes to for longer than one call.
-        hosts: The hosts of calls that a person has said yes to.
+        tainted: Whether the model has read untrusted text.
+        grants: A person's approvals that are valid for more than one call.
+        hosts: The hosts of calls that a person has approved.
     """
 
     tainted: bool = False
@@ -111,15 +112,15 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person is asked about a call that waits.
+    """What a person is asked about a call that needs approval.
 
     Attributes:
         tool: The label of the tool.
-        reason: Why it needs a yes, in a sentence.
-        effects: What a call does, as far as that is known.
-        received: What the tool will receive, as JSON, or None if the arguments can't be read.
-        preview: What the tool shows of the call beforehand.
-        tainted: Whether the run had read what strangers wrote when it was asked.
+        reason: Why the call needs approval, in words.
+        effects: The declared effects of the tool, or None.
+        received: The arguments that the tool will receive, as JSON, or None if they can't be read.
+        preview: The tool's preview of the call, or "".
+        tainted: Whether the run had read untrusted text when the question was made.
     """
 
     tool: str
@@ -131,5 +132,5 @@ class Question:
 
 
 def digest(text: str) -> str:
-    """Return a short name for a text that no other text has."""
+    """Return a short hash of a text, which in practice no other text has."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

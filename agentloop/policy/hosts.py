@@ -1,6 +1,7 @@
-"""Hosts: with whom a URL talks, in one spelling, or that this can't be told for certain.
+"""Reads the host of a URL in one normal form, or reports that the host can't be determined.
 
-Programs read odd URLs in different ways. Where they might, the host is unknown, and what is unknown needs a yes.
+Programs read unusual URLs in different ways. The host of such a URL is unknown here, and a call with an unknown host
+needs approval.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, cast
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _START = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<authority>[^/?#]*)", re.IGNORECASE)
-_PLACE = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:\[\]\s\\]+)(?::(?P<port>\d{0,5}))?", re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:\[\]\s\\]+)(?::(?P<port>\d{0,5}))?", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|\d+)\Z")
 _PATTERN = re.compile(r"(?:[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?")
@@ -22,53 +23,54 @@ _LONGEST_NAME = 253
 
 
 def read_hosts(value: object) -> tuple[str, ...] | None:
-    """Return the hosts of a URL or host, or of a list of them; None if one can't be told for certain."""
+    """Return the hosts of a URL or host, or of a list of them; None if one of them can't be determined."""
     texts = cast("Sequence[Any]", value) if isinstance(value, list) else (value,)
     hosts = tuple(read_host(text) if isinstance(text, str) else "" for text in texts)
     return hosts if hosts and all(hosts) else None
 
 
 def read_host(text: str) -> str:
-    """Return the host of a URL, or of `host` or `host:port`; "" if it can't be told for certain.
+    """Return the host of a URL, of `host` or of `host:port`; "" if it can't be determined.
 
-    It is in lower case, as ASCII, without a trailing dot or user, and with its port where that is not the scheme's own.
+    The host is in lower case, as ASCII, without a user or a trailing dot. Its port is added unless it is the scheme's
+    default port.
     """
     text = text.strip(" ")
     if _CONTROL.search(text):
         return ""
     start = cast("re.Match[str]", _START.match(text))
     scheme = (start["scheme"] or "").lower()
-    place = _PLACE.fullmatch(start["authority"].rpartition("@")[2])
-    if place is None or "\\" in start["authority"]:
+    matched = _HOST_AND_PORT.fullmatch(start["authority"].rpartition("@")[2])
+    if matched is None or "\\" in start["authority"]:
         return ""
-    host, port = _respell(place["host"]), int(place["port"] or 0)
-    # `https:/host` is taken by some for `https://host`.
+    host, port = _normalize_host(matched["host"]), int(matched["port"] or 0)
+    # Some programs read `https:/host` as `https://host`.
     if not host or (not scheme and (host in _DEFAULT_PORTS or host == "file")):
         return ""
     return host if port in {0, _DEFAULT_PORTS.get(scheme)} else f"{host}:{port}"
 
 
 def matches_host(host: str, patterns: Iterable[str]) -> bool:
-    """Tell whether a host is one of these; `*` in a pattern is any text."""
+    """Tell whether a host matches one of the patterns; `*` in a pattern matches any text."""
     return any(_compile(pattern).fullmatch(host) for pattern in patterns)
 
 
 def is_host_pattern(pattern: str) -> bool:
-    """Tell whether a text can be a pattern for hosts."""
-    return _PATTERN.fullmatch(_respell_pattern(pattern)) is not None
+    """Tell whether a text is a valid pattern for hosts."""
+    return _PATTERN.fullmatch(_normalize_pattern(pattern)) is not None
 
 
 @lru_cache(maxsize=1_000)
 def _compile(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, _respell_pattern(pattern).split("*"))))
+    return re.compile(".*".join(map(re.escape, _normalize_pattern(pattern).split("*"))))
 
 
-def _respell_pattern(pattern: str) -> str:
+def _normalize_pattern(pattern: str) -> str:
     name, colon, port = pattern.rpartition(":") if re.search(r":(\d+|\*)\Z", pattern) else (pattern, "", "")
     return (_to_ascii(name.lower().removesuffix(".")) or name) + colon + port
 
 
-def _respell(host: str) -> str:
+def _normalize_host(host: str) -> str:
     if host.startswith("["):
         try:
             return f"[{IPv6Address(host[1:-1]).compressed}]"
@@ -78,7 +80,7 @@ def _respell(host: str) -> str:
     if not _NAME.fullmatch(host):
         return ""
     if _NUMBER.match(host.rpartition(".")[2]):
-        # `127.1` and `0x7f.1` are addresses to some and names to others.
+        # Some programs read `127.1` and `0x7f.1` as addresses, others as names.
         try:
             return str(IPv4Address(host))
         except AddressValueError:
@@ -87,7 +89,7 @@ def _respell(host: str) -> str:
 
 
 def _to_ascii(name: str) -> str:
-    """Return a name as it is looked up, or "" where that depends on who looks: `ß` may stay or become `ss`."""
+    """Return a host name as ASCII, or "" if programs encode it differently: `ß` may stay or become `ss`."""
     if name.isascii():
         return name
     if len(name) > _LONGEST_NAME:

@@ -1,4 +1,4 @@
-"""What becomes of one call: allow, ask or deny, and why; by rules, effects, and what the run was allowed before."""
+"""Judges one call: allow, ask or deny, and why. It depends on rules, effects, and the run's earlier approvals."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from agentloop.tools.effects import UNKNOWN
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What becomes of a call.
+    """The verdict on a call.
 
     Attributes:
-        verdict: Whether it runs, waits for a yes, or is refused.
-        question: What a person is asked, for `ask`.
-        refusal: What the model is told, for `deny`.
+        verdict: Whether the call runs, needs approval, or is refused.
+        question: For `ask`, what a person is asked; otherwise None.
+        refusal: For `deny`, what the model is told; otherwise "".
     """
 
     verdict: Verdict
@@ -32,8 +32,8 @@ class Judgement:
     refusal: str = ""
 
 
-class Given:
-    """The arguments of a call as its tool will receive them, read when somebody asks for them."""
+class CallArguments:
+    """The arguments of a call as its tool will receive them; they are read when they are first needed."""
 
     def __init__(self, tool: Tool, text: str) -> None:
         self.tool = tool
@@ -41,7 +41,7 @@ class Given:
 
     @cached_property
     def values(self) -> JsonObject | None:
-        """They by parameter name, as JSON, or None if they can't be read."""
+        """The arguments by parameter name, as JSON values, or None if they can't be read."""
         try:
             return self.tool.read_arguments(self._text)
         except ArgumentsError:
@@ -49,17 +49,17 @@ class Given:
 
     @property
     def text(self) -> str | None:
-        """They as JSON text."""
+        """The arguments as JSON text, or None if they can't be read."""
         return None if self.values is None else json.dumps(self.values)
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts that they name; none where the tool has no argument for that, or it can't be told for certain."""
+        """The hosts in the arguments; empty if the tool has no argument for hosts, or one can't be determined."""
         return read_hosts(self._host) or ()
 
     @property
     def names_no_host(self) -> bool:
-        """Whether the argument that may name a host was left out."""
+        """Whether the arguments can be read and the one that may name a host was left out."""
         return self.values is not None and self._host is None
 
     @property
@@ -72,7 +72,7 @@ class Given:
         return Grant(self.tool.label, self._digest, tainted)
 
     def is_covered_by(self, grant: Grant) -> bool:
-        """Tell whether a grant is for the tool and these arguments."""
+        """Tell whether a grant approves the tool with these arguments."""
         return grant.tool == self.tool.label and (grant.arguments is None or grant.arguments == self._digest)
 
     @cached_property
@@ -81,43 +81,44 @@ class Given:
 
 
 def is_denied(policy: Policy, tool: Tool) -> bool:
-    """Tell whether a tool is denied whatever its arguments are."""
+    """Tell whether a tool is denied with any arguments."""
     return any(not rule.arguments for rule in _find_rules(policy, tool).get("deny", ()))
 
 
 def names_of(tool: Tool, policy: Policy) -> tuple[str, ...]:
-    """Return the names by which rules know a tool.
+    """Return the names that a rule may use for a tool.
 
-    Those that came with its pack may leave the pack's name out, and hold on when the tool is given another name.
+    Rules that came with the tool's pack may leave out the pack's name, and stay valid when the tool gets another name.
     """
     names = (tool.name, tool.label)
-    return (*names, tool.label.removeprefix(f"{tool.pack}."), *tool.known_as) if policy is tool.policy else names
+    return (*names, tool.label.removeprefix(f"{tool.pack}."), *tool.former_names) if policy is tool.policy else names
 
 
 def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement:
-    """Return what becomes of a call.
+    """Return the verdict on a call.
 
-    The rules of the policy and those of the tool's own, which came with its pack, count together: `deny` beats `ask`,
-    `ask` beats `allow`, wherever they are written. Whether taint counts is for the agent's policy to say.
+    The rules of the agent's policy and of the tool's own policy, which came with its pack, apply together: `deny` beats
+    `ask` and `ask` beats `allow`, in whichever policy they are. Only the agent's policy decides whether taint counts.
 
     Args:
-        policy: The agent's.
+        policy: The agent's policy.
         tool: The tool that is called.
-        arguments: JSON text, as the model wrote it.
+        arguments: The JSON text as the model wrote it.
         trust: What the run remembers.
     """
     rules = _find_rules(policy, tool)
     if not rules and tool.presumed_effects is None:
         return _ALLOWED
-    given = Given(tool, arguments)
-    if denying := _find_touching(rules.get("deny", ()), given):
+    given = CallArguments(tool, arguments)
+    if denying := _find_matching(rules.get("deny", ()), given):
         return Judgement("deny", refusal=_refuse(tool, denying))
-    acts = _describe_acts(tool)
-    tainted = policy.taint and trust.tainted and bool(acts)
-    asking = _find_touching(rules.get("ask", ()), given)
-    reason = f"the policy asks about {asking.text}" if asking else acts if tainted else ""
-    if not reason and not _is_let_through(rules.get("allow", ()), given):
-        reason = acts or _describe_new_hosts(policy, given, trust)
+    actions = _describe_actions(tool)
+    tainted = policy.taint and trust.tainted and bool(actions)
+    asking = _find_matching(rules.get("ask", ()), given)
+    # Taint asks even where a rule allows the call; a grant that was given after the taint still counts.
+    reason = f"the policy asks about {asking.text}" if asking else actions if tainted else ""
+    if not reason and not _is_allowed(rules.get("allow", ()), given):
+        reason = actions or _describe_new_hosts(policy, given, trust)
     if not reason or _is_granted(given, trust, tainted=tainted):
         return _ALLOWED
     if tainted:
@@ -128,21 +129,21 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement
 _ALLOWED = Judgement("allow")
 
 
-def _is_let_through(rules: Iterable[CallPattern], given: Given) -> bool:
-    return any(not rule.arguments or rule.covers(given.values) for rule in rules)
+def _is_allowed(rules: Iterable[CallPattern], given: CallArguments) -> bool:
+    return any(not rule.arguments or rule.matches_fully(given.values) for rule in rules)
 
 
-def _is_granted(given: Given, trust: Trust, *, tainted: bool) -> bool:
-    # What was granted before strangers had their say was not granted to them.
+def _is_granted(given: CallArguments, trust: Trust, *, tainted: bool) -> bool:
+    # A grant that was given before the run read untrusted text does not count after it.
     return any(given.is_covered_by(grant) for grant in trust.grants if grant.tainted or not tainted)
 
 
-def _find_touching(rules: Iterable[CallPattern], given: Given) -> CallPattern | None:
-    return next((rule for rule in rules if not rule.arguments or rule.touches(given.values)), None)
+def _find_matching(rules: Iterable[CallPattern], given: CallArguments) -> CallPattern | None:
+    return next((rule for rule in rules if not rule.arguments or rule.matches_partly(given.values)), None)
 
 
 def _find_rules(policy: Policy, tool: Tool) -> Found:
-    """Return the rules about a tool, the agent's and its pack's, by what they lead to."""
+    """Return the rules of the agent and of the pack that apply to a tool, by verdict."""
     found = policy.find_rules(names_of(tool, policy))
     if tool.policy is None or tool.policy is policy:
         return found
@@ -150,33 +151,33 @@ def _find_rules(policy: Policy, tool: Tool) -> Found:
     return {verdict: (*found.get(verdict, ()), *own.get(verdict, ())) for verdict in (found or own)}
 
 
-def _describe_acts(tool: Tool) -> str:
-    """Return in words what a call does that needs a yes; "" for nothing."""
+def _describe_actions(tool: Tool) -> str:
+    """Return in words which of the tool's effects need approval; "" if none does."""
     effects = tool.presumed_effects
     if effects is None:
         return ""
     if effects == UNKNOWN and tool.effects is None:
-        return "nobody has said what it does"
+        return "its effects are not declared"
     writes = effects.write and not effects.own_store
-    acts = ("writes" if writes else "", "runs programs or code" if effects.execute else "")
-    said = " and ".join(filter(None, acts))
-    return said and f"it {said}"
+    actions = ("writes" if writes else "", "runs programs or code" if effects.execute else "")
+    joined = " and ".join(filter(None, actions))
+    return joined and f"it {joined}"
 
 
-def _describe_new_hosts(policy: Policy, given: Given, trust: Trust) -> str:
-    """Return in words with which hosts a call talks that nobody has allowed; "" for none."""
+def _describe_new_hosts(policy: Policy, given: CallArguments, trust: Trust) -> str:
+    """Return in words which hosts a call connects to that are not allowed yet; "" if there are none."""
     tool, effects = given.tool, given.tool.presumed_effects
     allowed = (*policy.hosts, *(tool.policy.hosts if tool.policy else ()))
     if effects is None or not effects.network or "*" in allowed:
         return ""
     if not effects.host_argument or given.names_no_host:
-        return "" if effects.hosts else "it talks to hosts that are not known beforehand"
+        return "" if effects.hosts else "it connects to hosts that are not known before the call"
     if not given.hosts:
-        return "it can't be told for certain with which host it talks"
-    # A pack may say with whom it talks, but not that it may talk to everybody.
+        return "the host that it connects to can't be determined"
+    # A pack may declare the hosts that it connects to, but `*` in that declaration allows nothing.
     known = (*allowed, *(host for host in effects.hosts if host != "*"))
     new = [host for host in given.hosts if host not in trust.hosts and not matches_host(host, known)]
-    return f"it talks to a new host, {' and '.join(new)}" if new else ""
+    return f"it connects to a new host, {' and '.join(new)}" if new else ""
 
 
 def _refuse(tool: Tool, rule: CallPattern) -> str:

@@ -1,6 +1,7 @@
-"""CallPattern: which calls a rule is about, by tool and by arguments: `files_*`, `files.write(path=docs/*)`.
+"""Defines CallPattern: which calls a rule applies to, by tool and arguments: `files_*`, `files.write(path=docs/*)`.
 
-What is held back is held back in any spelling, what is let through only in all of them.
+A value can be written in several forms. A rule that asks or denies applies if any form matches; a rule that allows
+applies only if all forms match.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NoReturn, cast
 
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
-from agentloop.policy.spelling import respell, spell
+from agentloop.policy.normalize import normalize_text, normalize_value
 
 _CALL = re.compile(r"(?P<tool>[\w.*?\[\]!-]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
 _ARGUMENT = re.compile(
@@ -23,17 +24,18 @@ _ARGUMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ArgumentPattern:
-    """A shell pattern for one argument; `*` is any text, slashes too, and any value at all when it stands alone.
+    """A shell pattern for one argument; `*` matches any text with slashes, and `*` alone matches any value.
 
-    To let a list through, such as a command, it is taken word by word: a `*` that stands alone is any number of words,
-    every other word of the pattern is one of the list's; and a pattern of one word has to fit every one. To hold a list
-    back it is enough to fit one of its words, or its words in a row. What is neither text nor list is taken as JSON.
+    A rule that allows a list, such as a command, compares it word by word: a `*` that stands alone matches any number
+    of words, and any other word of the pattern matches one word of the list. A pattern of one word must match every
+    word. A rule that asks or denies applies if the pattern matches one word of the list or the joined words. A value
+    that is neither a text nor a list is compared as JSON.
 
     Attributes:
-        name: The parameter.
+        name: The name of the parameter.
         text: The pattern as it was written.
-        regexes: The pattern, as it was written and as the path or URL that it is.
-        words: The pattern's words; None is any number of any words.
+        regexes: The pattern as it was written, and as a normalized path or URL.
+        words: The words of the pattern; None matches any number of words.
     """
 
     name: str
@@ -45,36 +47,36 @@ class ArgumentPattern:
     def of(cls, name: str, text: str) -> ArgumentPattern:
         """Return the pattern for this parameter."""
         words = (None if word == "*" else re.compile(translate(word)) for word in text.split())
-        spellings = (re.compile(translate(each)) for each in (text, respell(text)))
-        return cls(name, text, tuple(spellings), tuple(words))
+        regexes = (re.compile(translate(form)) for form in (text, normalize_text(text)))
+        return cls(name, text, tuple(regexes), tuple(words))
 
-    def covers(self, arguments: JsonObject) -> bool:
-        """Tell whether the argument fits in every spelling."""
+    def matches_fully(self, arguments: JsonObject) -> bool:
+        """Tell whether every form of the argument matches."""
         if self.text == "*" or self.name not in arguments:
             return self.text == "*"
-        spelled = spell(arguments[self.name])
-        if spelled.words is None:
-            return _fits(self.regexes[0], spelled.whole)
+        value = normalize_value(arguments[self.name])
+        if value.words is None:
+            return _match_all(self.regexes[0], value.whole)
         if len(self.words) > 1:
-            return _fit_words(self.words, spelled.words)
-        return bool(spelled.words) and all(_fits(self.regexes[0], word) for word in spelled.words)
+            return _match_words(self.words, value.words)
+        return bool(value.words) and all(_match_all(self.regexes[0], word) for word in value.words)
 
-    def touches(self, arguments: JsonObject) -> bool:
-        """Tell whether the argument, or a part of it, fits in any spelling."""
+    def matches_partly(self, arguments: JsonObject) -> bool:
+        """Tell whether any form of the argument, or of a part of it, matches."""
         if self.text == "*" or self.name not in arguments:
             return self.text == "*"
-        spelled = spell(arguments[self.name])
-        return any(regex.match(text) for regex in self.regexes for text in (*spelled.whole, *spelled.parts))
+        value = normalize_value(arguments[self.name])
+        return any(regex.match(text) for regex in self.regexes for text in (*value.whole, *value.parts))
 
 
 @dataclass(frozen=True, slots=True)
 class CallPattern:
-    """Which calls a rule is about.
+    """The calls that a rule applies to.
 
     Attributes:
         text: The rule as it was written.
         tool: A shell pattern for the tool's name on the wire or its label.
-        arguments: Patterns that all have to fit; none for every call of the tool.
+        arguments: Patterns that must all match; empty for every call of the tool.
     """
 
     text: str
@@ -82,55 +84,55 @@ class CallPattern:
     arguments: tuple[ArgumentPattern, ...] = ()
 
     def names(self, names: Iterable[str]) -> bool:
-        """Tell whether it is about a tool that goes by these names."""
+        """Tell whether the rule applies to a tool with these names."""
         return any(map(self.tool.match, names))
 
-    def covers(self, arguments: JsonObject | None) -> bool:
-        """Tell whether it lets these arguments through; None are arguments that can't be read."""
+    def matches_fully(self, arguments: JsonObject | None) -> bool:
+        """Tell whether a rule that allows applies to these arguments; None means that they can't be read."""
         if arguments is None:
             return not self.arguments
-        return all(each.covers(arguments) for each in self.arguments)
+        return all(each.matches_fully(arguments) for each in self.arguments)
 
-    def touches(self, arguments: JsonObject | None) -> bool:
-        """Tell whether it holds these arguments back; None are arguments that can't be read."""
-        return arguments is None or all(each.touches(arguments) for each in self.arguments)
+    def matches_partly(self, arguments: JsonObject | None) -> bool:
+        """Tell whether a rule that asks or denies applies to these arguments; None means that they can't be read."""
+        return arguments is None or all(each.matches_partly(arguments) for each in self.arguments)
 
 
 def parse_patterns(where: str, patterns: object) -> tuple[CallPattern, ...]:
-    """Return the rules of these texts.
+    """Return the patterns that the texts describe.
 
     Args:
-        where: What they were given as, for errors.
+        where: The name of the option, for error messages.
         patterns: Texts such as `delete_*` and `shell.run(argv=git *)`.
 
     Raises:
-        ConfigurationError: one of them can't be read.
+        ConfigurationError: a text is not a pattern.
     """
     return tuple(_parse(where, pattern) for pattern in check_texts(where, patterns))
 
 
 def check_texts(where: str, texts: object) -> tuple[str, ...]:
-    """Return what was given, if it is a collection of texts.
+    """Return the texts as a tuple, if they are a collection of texts.
 
     Raises:
-        ConfigurationError: it is something else.
+        ConfigurationError: they are something else.
     """
-    # Taken letter by letter, a lone string would let through what it was to hold back.
+    # A single string would be read letter by letter, and so deny nothing that it should deny.
     if isinstance(texts, str):
         raise ConfigurationError(
-            f"{where}={texts!r} is one string where several patterns are meant", hint=f"write {where}=({texts!r},)"
+            f"{where}={texts!r} is one string in place of a collection of patterns", hint=f"write {where}=({texts!r},)"
         )
     given = tuple(cast("Iterable[object]", texts)) if isinstance(texts, Iterable) else (texts,)
     for text in given:
         if not isinstance(text, str):
-            raise ConfigurationError(f"{where} holds {text!r}, which is no text", hint='write it as ("delete_*",)')
+            raise ConfigurationError(f"{where} holds {text!r}, which is not a text", hint='write it as ("delete_*",)')
     return cast("tuple[str, ...]", given)
 
 
 def _parse(where: str, text: str) -> CallPattern:
     call = _CALL.fullmatch(text.strip())
     if call is None:
-        _complain(where, text)
+        _raise_unreadable(where, text)
     if call["arguments"] is None:
         return CallPattern(text, re.compile(translate(call["tool"])))
     return CallPattern(
@@ -143,40 +145,45 @@ def _parse_arguments(where: str, text: str, arguments: str) -> Iterable[Argument
     while more:
         found = _ARGUMENT.match(arguments, position)
         if found is None:
-            _complain(where, text)
+            _raise_unreadable(where, text)
         quoted = found["double"] if found["double"] is not None else found["single"]
         yield ArgumentPattern.of(found["name"], found["bare"].strip() if quoted is None else quoted)
         position, more = found.end(), found["end"] == ","
 
 
-def _complain(where: str, text: str) -> NoReturn:
+def _raise_unreadable(where: str, text: str) -> NoReturn:
     raise ConfigurationError(
-        f"{where}: {text!r} is no pattern of calls",
+        f"{where}: {text!r} is not a pattern for calls",
         hint="write delete_*, files.write, or files.write(path=docs/*); a text with a comma or quote goes in quotes",
     )
 
 
-def _fits(regex: re.Pattern[str], spellings: Sequence[str]) -> bool:
-    return all(map(regex.match, spellings))
+def _match_all(regex: re.Pattern[str], forms: Sequence[str]) -> bool:
+    return all(map(regex.match, forms))
 
 
-def _fit_words(pattern: Sequence[re.Pattern[str] | None], words: Sequence[Sequence[str]]) -> bool:
-    """Tell whether the words fit, by going on from all places of the pattern that have been reached at once."""
-    places = _skip_gaps(pattern, {0})
+def _match_words(pattern: Sequence[re.Pattern[str] | None], words: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the words match the pattern.
+
+    `positions` holds every position of the pattern that the words so far can have reached. So the time is at most
+    the length of the pattern times the number of words, without backtracking.
+    """
+    positions = _skip_wildcards(pattern, {0})
     for word in words:
-        places = _skip_gaps(
+        positions = _skip_wildcards(
             pattern,
             {
-                place if part is None else place + 1
-                for place in places
-                if place < len(pattern) and ((part := pattern[place]) is None or _fits(part, word))
+                position if part is None else position + 1
+                for position in positions
+                if position < len(pattern) and ((part := pattern[position]) is None or _match_all(part, word))
             },
         )
-    return len(pattern) in places
+    return len(pattern) in positions
 
 
-def _skip_gaps(pattern: Sequence[re.Pattern[str] | None], places: set[int]) -> set[int]:
-    for place in range(len(pattern)):
-        if place in places and pattern[place] is None:
-            places.add(place + 1)
-    return places
+def _skip_wildcards(pattern: Sequence[re.Pattern[str] | None], positions: set[int]) -> set[int]:
+    """Add the positions that are reached when a wildcard matches no word."""
+    for position in range(len(pattern)):
+        if position in positions and pattern[position] is None:
+            positions.add(position + 1)
+    return positions

@@ -1,4 +1,4 @@
-"""ApprovalRequest: what an approver gets, and an approver for where nobody can be asked."""
+"""Defines ApprovalRequest, which an approver gets, and an approver for programs in which nobody can be asked."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from agentloop.tools import Effects
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequest:
-    """A call that needs a person's yes.
+    """A call that needs a person's approval.
 
     Attributes:
-        run_id: The run.
+        run_id: The id of the run.
         call: The call, with its arguments as the model wrote them.
-        tool: What policies call the tool: `pack.tool`, or its name.
-        reason: Why it needs a yes, in a sentence.
-        effects: What a call does, or None if nobody has said.
-        received: What the tool will receive, as JSON: mended, with defaults. None if the arguments can't be read.
-        preview: What the tool shows of the call beforehand, such as a diff, or "".
+        tool: The tool's name in policies: `pack.tool`, or the plain name.
+        reason: Why the call needs approval, in words.
+        effects: The declared effects of the tool, or None.
+        received: The arguments that the tool will receive, as JSON, repaired and with defaults; None if they can't be
+            read.
+        preview: The tool's preview of the call, such as a diff, or "".
     """
 
     run_id: str
@@ -38,13 +39,13 @@ class ApprovalRequest:
 
     @property
     def id(self) -> str:
-        """Names the request in `decisions`: another run, call, tool or other arguments have another id."""
-        bound = (self.run_id, self.call.call_id, self.tool, canonical(self.call.arguments))
-        return digest(json.dumps(bound))
+        """The key of the request in `decisions`; it differs for another run, call, tool or other arguments."""
+        parts = (self.run_id, self.call.call_id, self.tool, canonical(self.call.arguments))
+        return digest(json.dumps(parts))
 
     @property
     def arguments(self) -> JsonObject | None:
-        """What the tool will receive, by parameter name, or None if the arguments can't be read."""
+        """The arguments that the tool will receive, by parameter name, or None if they can't be read."""
         return None if self.received is None else json.loads(self.received)
 
 
@@ -52,20 +53,20 @@ Approver: TypeAlias = Callable[[ApprovalRequest], Awaitable[Decision]]
 
 
 def approve_matching(*patterns: str) -> Approver:
-    """Return an approver that says yes to calls of these patterns, for this call only, and no to all others.
+    """Return an approver that approves calls that match a pattern, each call once, and rejects all others.
 
     Args:
-        patterns: As for `Policy(allow=...)`: `"files.write"`, `"files.write(path=docs/*)"`.
+        patterns: Patterns as for `Policy(allow=...)`: `"files.write"`, `"files.write(path=docs/*)"`.
 
     Raises:
-        ConfigurationError: a pattern can't be read.
+        ConfigurationError: a text is not a pattern.
     """
     rules = parse_patterns("approve_matching", patterns)
 
     async def approve(request: ApprovalRequest) -> Decision:
         names = (request.tool, request.call.name)
-        if any(rule.names(names) and rule.covers(request.arguments) for rule in rules):
+        if any(rule.names(names) and rule.matches_fully(request.arguments) for rule in rules):
             return Approve()
-        return Reject(f"nobody is there to say yes to {request.tool}; --yes {request.tool!r} would allow it")
+        return Reject(f"nobody can be asked to approve {request.tool}; --yes {request.tool!r} would allow it")
 
     return approve

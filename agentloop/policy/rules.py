@@ -1,4 +1,4 @@
-"""Policy: what the user has said about which calls run. What follows from it for one call is in `judgement`."""
+"""Defines Policy, the user's rules for which calls run. `judgement` applies them to one call."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ _NONE: Found = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Which calls run, which need a person's yes, and what a failing tool does to the run.
+    """Which calls run, which need a person's approval, and what happens when a tool fails.
 
-    Rules are shell patterns over tools, `delete_*` or `files.write`, which may say with which arguments:
-    `files.write(path=docs/*)`, `shell.run(argv=git *)`. They are about what the tool will receive. `deny` beats `ask`,
-    and `ask` beats `allow`; where no rule says anything, a tool's declared effects do: what writes or executes needs a
-    yes, and so does talking to a new host. A function that declares none is allowed.
+    Rules are shell patterns for tools, such as `delete_*` or `files.write`. They may have patterns for arguments:
+    `files.write(path=docs/*)`, `shell.run(argv=git *)`, which are compared with what the tool will receive. `deny`
+    beats `ask`, and `ask` beats `allow`. If no rule applies, the tool's declared effects decide: a call that writes,
+    executes or connects to a new host needs approval. A function that declares no effects is allowed.
 
-    Paths and URLs are judged in every spelling (`docs/../x` is not in `docs`), but a rule does not know a tool's root,
-    nor what links lead where: it is the tool that keeps to its folder.
+    Rules compare paths and URLs in every form (`docs/../x` is not in `docs`). But a rule can't see the root folder of a
+    tool, nor where a link leads: the tool itself must stay inside its folder.
 
     Attributes:
-        allow: Calls that run without a yes.
-        ask: Calls that need a yes before they run.
-        deny: Tools that are not offered, and refused if called all the same; or calls that are refused.
-        hosts: Hosts that tools may talk to without a yes: `example.com`, `*.example.com`, `localhost:8080`, `*`.
-        taint: Whether tools that write or execute ask once the run has read what strangers wrote, `allow` or not.
-        approver: Asked for each call that needs a yes; without one the run pauses with
-            `stop_reason="approval"`, and `agent.resume(run, decisions=...)` goes on.
-        on_tool_error: `model` tells the model the exception's type and message and goes on; `raise` ends the run
-            with ToolFailedError.
+        allow: Calls that run without approval.
+        ask: Calls that need approval before they run.
+        deny: Tools that the model is not offered and whose calls are refused, or single calls that are refused.
+        hosts: Hosts that tools may connect to without approval: `example.com`, `*.example.com`, `localhost:8080`, `*`.
+        taint: Whether tools that write or execute need approval, even if `allow` has them, once the run has read
+            untrusted text.
+        approver: Called for each call that needs approval. Without one the run pauses with
+            `stop_reason="approval"`, and `agent.resume(run, decisions=...)` continues it.
+        on_tool_error: `model` tells the model the exception's type and message, and the run continues; `raise` ends
+            the run with ToolFailedError.
 
     Raises:
-        ConfigurationError: a rule or a host can't be read.
+        ConfigurationError: a rule or a host is not valid.
     """
 
     allow: tuple[str, ...] = ()
@@ -63,22 +64,22 @@ class Policy:
         for host in check_texts("Policy: hosts", self.hosts):
             if not is_host_pattern(host):
                 raise ConfigurationError(
-                    f"Policy: hosts: {host!r} is no host",
-                    hint="write a host alone: example.com, *.example.com or [::1]:80",
+                    f"Policy: hosts: {host!r} is not a host",
+                    hint="write only a host: example.com, *.example.com or [::1]:80",
                 )
 
     def find_rules(self, names: tuple[str, ...]) -> Found:
-        """Return the rules about a tool that goes by these names, by what they lead to; empty where there are none."""
+        """Return the rules that apply to a tool with these names, by verdict; empty if there are none."""
         found = self._found.get(names)
-        if found is None:  # looked for once a tool, and not with every call
-            about: Found = {
+        if found is None:  # cached, so that the search happens once per tool and not with every call
+            applying: Found = {
                 verdict: tuple(rule for rule in self._rules[verdict] if rule.names(names)) for verdict in _VERDICTS
             }
-            found = self._found[names] = about if any(about.values()) else _NONE
+            found = self._found[names] = applying if any(applying.values()) else _NONE
         return found
 
     def join(self, other: Policy) -> Policy:
-        """Return a policy with the rules and hosts of both; the rest is this one's."""
+        """Return a policy with the rules and hosts of both policies, and the other fields of this one."""
         return replace(
             self,
             allow=(*self.allow, *other.allow),

@@ -1,17 +1,24 @@
-"""Python types and JSON schemas: from a signature to a strict schema, and from a model's text back to values.
+"""Turns Python types into strict JSON schemas, and a model's text back into values.
 
-Tools, calls and results of a conversation are not known here; `tools` puts these parts together.
+This package has no code about tools and conversations.
+
+- `parameters/`: makes a strict schema from a function's signature.
+- `arguments/`: reads the arguments of a function from a model's text.
+- `output`: the type of an agent's answer.
+- `result`: writes a tool's result as text for the model.
+- `json_types`: the types of JSON.
+- `invisible_characters`: removes characters that people can't see, or shows them as escapes.
 """
 
-from agentloop.schema.arguments import ArgumentsError, canonical, parse_arguments
-from agentloop.schema.checked_arguments import CheckedArguments
-from agentloop.schema.docstring import Docstring, parse_docstring
-from agentloop.schema.keywords import move_references, restrict
+from agentloop.schema.arguments.checked_arguments import CheckedArguments
+from agentloop.schema.arguments.parsing import ArgumentsError, canonical, parse_arguments
+from agentloop.schema.arguments.typed_arguments import TypedArguments, order_arguments
+from agentloop.schema.invisible_characters import show_invisible, strip_invisible
 from agentloop.schema.output import OutputSchema
+from agentloop.schema.parameters.docstring import Docstring, parse_docstring
+from agentloop.schema.parameters.keywords import move_references, restrict
+from agentloop.schema.parameters.signature import Signature, read_signature
 from agentloop.schema.result import render, take_images
-from agentloop.schema.signature import Signature, read_signature
-from agentloop.schema.typed_arguments import TypedArguments, order_arguments
-from agentloop.schema.visible import show_invisible, strip_invisible
 
 __all__ = [
     "ArgumentsError",

@@ -1,4 +1,4 @@
-"""The types of JSON, as type checkers and as models know them."""
+"""Tells the JSON types of values, for type checkers and for JSON Schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 from agentloop.items import JsonObject
 
-# `bool` is an `int` to Python, so a value's own type is looked up and nothing else.
+# In Python, `bool` is a subclass of `int`, so the exact type of a value is looked up.
 _NAMES: dict[Any, str] = {
     str: "string",
     bool: "boolean",
@@ -19,15 +19,15 @@ _NAMES: dict[Any, str] = {
 
 
 def is_object(value: Any) -> TypeGuard[JsonObject]:
-    """Tell whether a value is an object of JSON."""
+    """Tell whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_array(value: Any) -> TypeGuard[list[Any]]:
-    """Tell whether a value is an array of JSON."""
+    """Tell whether a value is a JSON array."""
     return isinstance(value, list)
 
 
 def name_type(value: Any) -> str:
-    """Return what JSON Schema calls the type of a value, or "" for what JSON does not have."""
+    """Return the name of a value's type in JSON Schema, or "" if JSON has no such type."""
     return _NAMES.get(type(value), "")

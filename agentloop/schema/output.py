@@ -1,6 +1,6 @@
-"""What an agent's answer has to be: the schema that asks for it, and reading the text that came.
+"""Defines OutputSchema: the schema of an agent's answer, and the code that reads an answer from a model's text.
 
-How a schema is written into a request is known by `wire`; whether an answer is asked for again, by `loop`.
+`wire` writes the schema into requests; `loop` decides whether to ask for an answer again.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
-from agentloop.schema.arguments import ArgumentsError, echo, read_json
-from agentloop.schema.checked_arguments import CheckedArguments
-from agentloop.schema.complaint import explain
+from agentloop.schema.arguments.argument_errors import explain
+from agentloop.schema.arguments.checked_arguments import CheckedArguments
+from agentloop.schema.arguments.parsing import ArgumentsError, echo, read_json
+from agentloop.schema.arguments.typed_arguments import TypedArguments
 from agentloop.schema.json_types import is_object
-from agentloop.schema.keywords import move_references
-from agentloop.schema.signature import Parameter, Signature
-from agentloop.schema.strict import find_faults, prune
-from agentloop.schema.typed_arguments import TypedArguments
+from agentloop.schema.parameters.keywords import move_references
+from agentloop.schema.parameters.signature import Parameter, Signature
+from agentloop.schema.parameters.strict import find_faults, prune
 
 _VALUE = "value"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
@@ -31,17 +31,18 @@ _SCHEMA_CHARACTERS = 4_000
 class OutputSchema:
     """The type of an answer.
 
-    The root of a schema must be an object: what is none is held by one, as its `value`, on the wire only.
+    The root of a schema must be an object. Any other type is wrapped in an object with the property `value`, in
+    requests and replies only.
 
     Args:
         wanted: A type, or a JSON schema as a dict.
 
     Attributes:
         schema: The JSON schema of an object.
-        form: The same as requests say it: with a name, and whether it is `strict`.
+        form: The schema as requests have it: with `name`, `strict` and `schema`.
 
     Raises:
-        ConfigurationError: there is no JSON of this type, or the schema is none.
+        ConfigurationError: the type can't be written as JSON, or the schema is not valid.
     """
 
     def __init__(self, wanted: object) -> None:
@@ -49,27 +50,27 @@ class OutputSchema:
         self.schema: JsonObject = self._kind.schema
         self.form: JsonObject = {
             "name": _name(self.schema.get("title") if is_object(wanted) else getattr(wanted, "__name__", None)),
-            # Definitions are known to the strict subset at the root alone.
+            # The strict subset allows definitions only at the root.
             "strict": not find_faults(self.schema) and "$defs" not in self.schema["properties"].get(_VALUE, {}),
             "schema": self.schema,
         }
 
     def read(self, text: str) -> tuple[Any, tuple[str, ...]]:
-        """Return the value in a model's answer, and in words what had to be mended.
+        """Return the value in a model's answer, and descriptions of the repairs.
 
         Raises:
-            ArgumentsError: there is none that fits; its text tells the model why, and what fits.
+            ArgumentsError: the answer has no valid value; the error's text tells the model why, and gives the schema.
         """
         try:
             return self._read(text)
         except (ArgumentsError, RecursionError) as error:
             reason = error.reason if isinstance(error, ArgumentsError) else "it is nested too deeply"
             schema = echo(json.dumps(self.schema, ensure_ascii=False), _SCHEMA_CHARACTERS)
-            told = f"Your answer does not fit: {reason}\nAnswer again with one JSON object of this schema, and "
-            raise ArgumentsError(f"{told}nothing else: {schema}", reason) from None
+            text = f"Your answer does not fit: {reason}\nAnswer again with one JSON object of this schema, and "
+            raise ArgumentsError(f"{text}nothing else: {schema}", reason) from None
 
     def check(self, text: str) -> str | None:
-        """Return what the model is to be told about its answer, or None when it fits."""
+        """Return the error text for the model, or None if the answer is valid."""
         try:
             self.read(text)
         except ArgumentsError as error:
@@ -84,31 +85,31 @@ class OutputSchema:
             data = read_json(text, repairs)
         except ArgumentsError as unreadable:
             return self._read_inside(text, unreadable)
-        return self._fit(data, repairs)
+        return self._validate(data, repairs)
 
     def _read_inside(self, text: str, unreadable: ArgumentsError) -> tuple[Any, tuple[str, ...]]:
-        """Return the value of JSON that stands in the middle of prose, or of a text that needs no JSON around it."""
+        """Return the value of JSON that is surrounded by other text, or of a plain text that is the value itself."""
         found = list(_find_inside(text))
         if self._kind.is_wrapped:
             found = [data for data in found if is_object(data) and _VALUE in data] + [text.strip()] + found
-        told: ArgumentsError | None = None
+        first_error: ArgumentsError | None = None
         for data in found:
             is_bare = data == text.strip()
             try:
-                return self._fit(data, [] if is_bare else ["took the answer out of the text around it"])
+                return self._validate(data, [] if is_bare else ["took the answer out of the text around it"])
             except ArgumentsError as error:
-                told = told or (None if is_bare else error)
-        raise told or unreadable
+                first_error = first_error or (None if is_bare else error)
+        raise first_error or unreadable
 
-    def _fit(self, data: Any, repairs: list[str]) -> tuple[Any, tuple[str, ...]]:
+    def _validate(self, data: Any, repairs: list[str]) -> tuple[Any, tuple[str, ...]]:
         if isinstance(data, str) and (decoded := self._decode_again(data)):
             repairs.append("decoded JSON that was encoded twice")
             data = decoded
         if self._kind.is_wrapped and not (is_object(data) and _VALUE in data):
-            repairs.append(f"took the answer for its `{_VALUE}`")
+            repairs.append(f"used the answer as its `{_VALUE}`")
             data = {_VALUE: data}
-        value, mended = self._kind.fit(data)
-        return value, (*repairs, *mended)
+        value, more_repairs = self._kind.validate(data)
+        return value, (*repairs, *more_repairs)
 
     def _decode_again(self, text: str) -> JsonObject | None:
         try:
@@ -119,7 +120,7 @@ class OutputSchema:
 
 
 class _TypedKind:
-    """An answer by a Python type: the arguments of a function that takes it as its only one."""
+    """An answer of a Python type; it is read as the argument of a function with a single parameter."""
 
     def __init__(self, wanted: Any) -> None:
         signature = Signature((Parameter(_VALUE, wanted),))
@@ -129,12 +130,12 @@ class _TypedKind:
             self._arguments = TypedArguments(signature, {}, strict=False)
         for fault in self._arguments.faults:
             raise _unusable(wanted, fault.removeprefix(f"parameter `{_VALUE}` "))
-        lifted = _lift(self._arguments.schema)
-        self.is_wrapped = lifted is None
-        self.schema = self._arguments.schema if lifted is None else lifted
+        unwrapped = _unwrap(self._arguments.schema)
+        self.is_wrapped = unwrapped is None
+        self.schema = self._arguments.schema if unwrapped is None else unwrapped
 
-    def fit(self, data: Any) -> tuple[Any, tuple[str, ...]]:
-        values, repairs = self._arguments.fit(data if self.is_wrapped else {_VALUE: data}, self._explain)
+    def validate(self, data: Any) -> tuple[Any, tuple[str, ...]]:
+        values, repairs = self._arguments.validate(data if self.is_wrapped else {_VALUE: data}, self._explain)
         return values[_VALUE], repairs
 
     def _explain(self, data: JsonObject, errors: Sequence[Any]) -> ArgumentsError:
@@ -144,13 +145,13 @@ class _TypedKind:
 
 
 class _RawKind:
-    """An answer by a JSON schema."""
+    """An answer that a JSON schema describes."""
 
     def __init__(self, wanted: JsonObject) -> None:
         try:
             wanted = json.loads(json.dumps(wanted, allow_nan=False))
         except (TypeError, ValueError) as error:
-            raise _unusable("the schema", f"is no JSON: {error}") from None
+            raise _unusable("the schema", f"it is not JSON: {error}") from None
         self.is_wrapped = wanted.get("type") != "object"
         self.schema: JsonObject = {"properties": {}, **wanted}
         if self.is_wrapped:
@@ -167,15 +168,15 @@ class _RawKind:
         for fault in self._arguments.faults or _find_dangling(self.schema):
             raise _unusable("the schema", fault)
 
-    def fit(self, data: Any) -> tuple[Any, tuple[str, ...]]:
+    def validate(self, data: Any) -> tuple[Any, tuple[str, ...]]:
         if not is_object(data):
             raise ArgumentsError("", "it must be one JSON object")
-        fitting = self._arguments.fit(data)
-        return (fitting[_VALUE] if self.is_wrapped else fitting), ()
+        values = self._arguments.validate(data)
+        return (values[_VALUE] if self.is_wrapped else values), ()
 
 
 def _find_dangling(schema: JsonObject) -> Iterator[str]:
-    """Yield a fault for every reference that leads nowhere: no answer could ever be checked."""
+    """Yield a fault for every reference without a target; with one, no answer could be checked."""
     from referencing import Registry, Resource  # noqa: PLC0415 - loaded already, with the validator
     from referencing.exceptions import Unresolvable  # noqa: PLC0415 - as above
     from referencing.jsonschema import DRAFT202012  # noqa: PLC0415 - as above
@@ -193,8 +194,8 @@ def _find_dangling(schema: JsonObject) -> Iterator[str]:
             yield f"it refers to {reference}, which is not in it"
 
 
-def _lift(schema: JsonObject) -> JsonObject | None:
-    """Return the schema of the value in place of that which holds it, or None where it is no object."""
+def _unwrap(schema: JsonObject) -> JsonObject | None:
+    """Return the schema of `value` without the object around it, or None if `value` is not an object."""
     definitions: JsonObject = schema.get("$defs", {})
     value: JsonObject = schema["properties"][_VALUE]
     while "$ref" in value:
@@ -213,11 +214,11 @@ def _find_inside(text: str) -> Iterator[Any]:
 
 
 def _check_type(wanted: Any) -> None:
-    """Raise for what no JSON can become; what only the strict subset can't say passes."""
+    """Raise an error for a type that JSON can't express; a type that is only not strict is allowed."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - takes 0.1 s
 
-    from agentloop.schema.typed import UNREADABLE  # noqa: PLC0415 - as above
-    from agentloop.schema.typed_dicts import modernize  # noqa: PLC0415 - as above
+    from agentloop.schema.parameters.typed import UNREADABLE  # noqa: PLC0415 - as above
+    from agentloop.schema.parameters.typed_dicts import modernize  # noqa: PLC0415 - as above
 
     if isroutine(wanted):  # pydantic would call it
         raise _unusable(wanted, "it is a function")

@@ -1,4 +1,4 @@
-"""A tool's result as the model is given it: true text no longer than it may be, and images apart from it."""
+"""Writes a tool's result for the model: as text of limited length, with the images separate."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pydantic_core import PydanticSerializationError, to_json, to_jsonable_pytho
 
 from agentloop.errors import ToolError
 from agentloop.items import Image, Text
-from agentloop.schema.visible import show_invisible
+from agentloop.schema.invisible_characters import show_invisible
 
 _HEAD_SHARE = 2 / 3
 _MOST_BYTES = 1_000_000
 
 
 def take_images(value: Any) -> tuple[Any, tuple[Image, ...]]:
-    """Return a result without its images, and the images: it is one, or a list or tuple that holds some.
+    """Return a result without its images, and the images, if it is an image or a list or tuple that contains some.
 
-    What stands beside the images becomes one text, which says where each of them stood.
+    The other entries of the list become one text, with a note in the place of each image.
     """
     if isinstance(value, Image):
         return "", (value,)
@@ -38,23 +38,23 @@ def take_images(value: Any) -> tuple[Any, tuple[Image, ...]]:
 
 
 def render(value: Any, max_characters: int) -> str:
-    """Return a result as text: a string as it is, bytes as base64, everything else as JSON.
+    """Return a result as text: a string unchanged, bytes as base64, any other value as JSON.
 
     Raises:
-        ToolError: the value can't be written as JSON; its text says so to the model.
+        ToolError: the value can't be written as JSON; the error's text tells the model so.
     """
-    # Escapes are longer than what they stand for.
+    # The text is cut twice, because escapes are longer than the characters that they replace.
     return cut(show_invisible(cut(_write(value), max_characters)), max_characters)
 
 
 def _write(value: Any) -> str:
     if isinstance(value, str):
-        # An enum member that is a string has a `str()` of its own; the model is to see the value.
+        # A string enum member may have its own `__str__`; the model gets the member's value.
         return str.__str__(value)
     if isinstance(value, Text):
         return value.text
     if isinstance(value, bytes | bytearray):
-        head = memoryview(value)[:_MOST_BYTES]  # of a gigabyte, nobody wants to see more
+        head = memoryview(value)[:_MOST_BYTES]  # so that a gigabyte is not encoded only to be cut out
         which = "" if len(head) == len(value) else f", of which the first {len(head):,} follow,"
         return f"{len(value):,} bytes{which} in base64: {b64encode(head).decode()}"
     return _to_json(value)
@@ -66,7 +66,7 @@ def _to_json(value: Any) -> str:
     except PydanticSerializationError:
         pass
     try:
-        # Lone surrogates have no UTF-8, but they have an escape in JSON.
+        # Lone surrogates can't be encoded as UTF-8, but JSON has escapes for them.
         return json.dumps(to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings"))
     except (PydanticSerializationError, ValueError, TypeError) as error:
         raise ToolError(
@@ -75,10 +75,10 @@ def _to_json(value: Any) -> str:
 
 
 def cut(text: str, max_characters: int) -> str:
-    """Return the text, or its head and tail and how much was cut out between them."""
+    """Return the text, or its head and tail with a note on how much was cut out between them."""
     if len(text) <= max_characters:
         return text
-    # The longest that the note can be is what is reserved for it.
+    # The note is longest if the whole text is cut out, so this much is reserved for it.
     reserved = len(_note(len(text)))
     room = max(max_characters - reserved, 0)
     head = round(room * _HEAD_SHARE)

@@ -1,4 +1,4 @@
-"""Looks at a pack, in a process in which nothing of it has been imported before."""
+"""Checks a pack in a process that has not imported any part of it before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import pickle
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from agentloop.packs.pack import API
 from agentloop.packs.spec import PREFIX
 from agentloop.testing.rehearsal import rehearse
 from agentloop.testing.source import PackSource
-from agentloop.testing.watch import Watch
+from agentloop.testing.watch import AuditRecorder, recording_threads
 from agentloop.tools import Tool, near_names
 
 Calls: TypeAlias = Mapping[str, list[JsonObject]]
@@ -30,24 +29,24 @@ def inspect_pack(request: bytes) -> bytes:
     """Return the faults of a pack as JSON.
 
     Args:
-        request: The pickled `PackSource`, and the calls by the tool's name, or None.
+        request: The pickled pair of the `PackSource` and the calls by the tool's name; the latter may be None.
     """
     source, calls = pickle.loads(request)  # noqa: S301 - written by our own process
     return json.dumps(list(dict.fromkeys(_find_faults(source, calls)))).encode()
 
 
 def _find_faults(source: PackSource, calls: Calls | None) -> Iterator[str]:
-    watch = Watch()
+    watch = AuditRecorder()
     environment = dict(os.environ)
-    with watch.noting(importing=True) as deeds:
+    with watch.recording(importing=True) as effects, recording_threads() as threads:
         try:
             pack = source.load()
         except AgentloopError as error:
             yield f"it can't be loaded: {error}"
             return
-    for deed, shown in deeds.items():
-        yield f"its import has effects ({deed}: {shown}): do that in open() or in the tool"
-    if threading.active_count() > 1:
+    for effect, shown in effects.items():
+        yield f"its import has effects ({effect}: {shown}): do that in open() or in the tool"
+    if threads:
         yield "its import starts a thread: do that in open() or in the tool"
     if dict(os.environ) != environment:
         yield "its import changes the environment: leave that to the user"
@@ -57,19 +56,19 @@ def _find_faults(source: PackSource, calls: Calls | None) -> Iterator[str]:
 
 def _check_pack(pack: ToolPack[Any]) -> Iterator[str]:
     if not PREFIX.fullmatch(pack.name):
-        yield f"its name {pack.name!r} is none: give letters, digits, `_` and `-`, at most 40, beginning with a letter"
+        yield f"its name {pack.name!r} is not valid: use letters, digits, `_` and `-`, at most 40, a letter first"
     if not 1 <= pack.api <= API:
-        yield f"its api {pack.api!r} is not known here: this agentloop knows 1 to {API}"
+        yield f"its api {pack.api!r} is not supported: this version of agentloop supports 1 to {API}"
     kind = type(pack)
     config = getattr(kind, "Config", None)
     if config is None:
         return
     for name, described in config.model_fields.items():
         if not described.description:
-            yield f"the field {name!r} of its configuration says nothing: give Field(description=...)"
+            yield f"the field {name!r} of its configuration has no description: give Field(description=...)"
     values = dict(pack.config)
     if kind.from_options(values).config != pack.config:
-        yield "its configuration, made anew from its own values, is another: let validators leave their results alone"
+        yield "its configuration, made again from its own values, differs: validators must accept their own results"
     texts = {name: str(value) for name, value in values.items() if isinstance(value, str | int | float | Path)}
     try:
         same = kind.from_options({**values, **texts}).config == pack.config
@@ -79,7 +78,7 @@ def _check_pack(pack: ToolPack[Any]) -> Iterator[str]:
         yield "its configuration can't be given as text, as on a command line: let fields take strings"
 
 
-async def _check_opened(pack: ToolPack[Any], calls: Calls | None, watch: Watch) -> list[str]:
+async def _check_opened(pack: ToolPack[Any], calls: Calls | None, watch: AuditRecorder) -> list[str]:
     faults: list[str] = []
     try:
         async with pack.open() as opened:
@@ -90,10 +89,10 @@ async def _check_opened(pack: ToolPack[Any], calls: Calls | None, watch: Watch) 
             for name, given in (calls or {}).items():
                 for tool in (tool for tool in tools if tool.name == name):
                     faults += [fault async for fault in rehearse(name_tool(tool, pack.name), given, watch)]
-    except Exception as error:  # noqa: BLE001 - whatever a pack's own code raises
-        faults.append(f"it can't be opened and left: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - a pack's own code may raise anything
+        faults.append(f"it can't be opened and closed: {type(error).__name__}: {error}")
     if asyncio.all_tasks() - {asyncio.current_task()}:
-        faults.append("it leaves tasks running when it is left: cancel and await them in open(), after the yield")
+        faults.append("it leaves tasks running when it is closed: cancel and await them in open(), after the yield")
     return faults
 
 
@@ -117,7 +116,7 @@ def _check_names(pack: ToolPack[Any], tools: list[Tool], calls: Calls | None) ->
         yield "it has no tools: mark its methods with @tool"
     for name, count in Counter(name_tool(tool, pack.name).name for tool in tools).items():
         if count > 1:
-            yield f"{count} of its tools are named {name}: name them apart"
+            yield f"{count} of its tools are named {name}: give them different names"
     own = [tool.name for tool in tools]
     for name in [] if calls is None else own:
         if name not in (calls or {}):
@@ -125,6 +124,6 @@ def _check_names(pack: ToolPack[Any], tools: list[Tool], calls: Calls | None) ->
     for name in calls or {}:
         if name not in own:
             near = near_names(name, own)
-            yield f"there is an example for {name!r}, which is no tool: " + (
+            yield f"there is an example for {name!r}, which is not a tool: " + (
                 f"did you mean {near[0]!r}?" if near else f"its tools are {', '.join(own)}"
             )

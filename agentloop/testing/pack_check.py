@@ -1,12 +1,12 @@
-"""`check_pack`: what the author of a pack runs in a test.
+"""Defines `check_pack`, which the author of a pack calls in a test.
 
     def test_my_pack(tmp_path):
         (tmp_path / "a.txt").write_text("hello")
         check_pack(f"my_pack.files:Files:root={tmp_path}", examples={"read": {"path": "a.txt"}})
 
-All of it happens in a process of its own, where nothing of the pack has been imported yet: what an import does can be
-seen only once, and what watches a process can't be taken away again. So a pack gets there as it would on a command
-line, by its spec; or, given as an object, by its class and its configuration, from which it is made anew.
+The check runs in a process of its own that has not imported the pack yet, because the effects of an import can be seen
+only once, and an audit hook can't be removed. So the pack is named by its spec, as on a command line, or given as an
+object, from whose class and configuration the other process creates a new one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Examples: TypeAlias = Mapping[str, JsonObject | Sequence[JsonObject]]
 
 SECONDS = 60.0
 
-# What the pack prints does not mix with the verdict.
+# Standard output is redirected to standard error, so that what the pack prints does not mix with the faults.
 _PROGRAM = """
 import os, sys
 verdict = os.fdopen(os.dup(1), "wb")
@@ -41,10 +41,10 @@ verdict.close()
 
 
 class PackCheckError(AssertionError):
-    """A pack does not keep its word.
+    """A pack has faults.
 
     Attributes:
-        faults: One sentence a fault, each with its remedy.
+        faults: One sentence per fault, each with its remedy.
     """
 
     def __init__(self, name: str, faults: Sequence[str]) -> None:
@@ -53,20 +53,20 @@ class PackCheckError(AssertionError):
 
 
 def check_pack(pack: ToolPack[Any] | str, examples: Examples | None = None, *, seconds: float = SECONDS) -> None:
-    """Check that a pack is what it says it is.
+    """Check that a pack keeps the rules for packs, and that its tools have only the effects that they declare.
 
-    Names, schemas, descriptions, declared effects and the configuration are looked at. Then each tool is called with
-    its example, twice: what it does the second time has to be within its effects, when what it needs has been loaded.
+    Names, schemas, descriptions, declared effects and the configuration are checked. Then each tool is called with its
+    example, twice. The first call loads what the tool needs; the effects of the second call must all be declared.
 
     Args:
-        pack: Its spec, as on a command line; or the pack, whose class stands at the top of a module.
-        examples: Arguments by the tool's own name, such as `{"read": {"path": "a.txt"}}`, in the order in which they
-            are tried; two of them, where the same call can't be made again. Without any, no tool is called.
-        seconds: How long all of it may take.
+        pack: The pack's spec, as on a command line; or the pack, whose class is at the top level of a module.
+        examples: Arguments by the tool's own name, such as `{"read": {"path": "a.txt"}}`, in the order of the calls.
+            Give two for a tool whose call can't be repeated. If None, no tool is called.
+        seconds: The time limit for the whole check.
 
     Raises:
-        PackCheckError: it is not; every fault is listed with its remedy.
-        ConfigurationError: the pack can't be made anew elsewhere.
+        PackCheckError: the pack has faults; each is listed with its remedy.
+        ConfigurationError: the pack can't be created in another process.
     """
     source = PackSource(spec=pack) if isinstance(pack, str) else find_source(pack)
     tried = None if examples is None else {name: _list_calls(example) for name, example in examples.items()}
@@ -76,13 +76,13 @@ def check_pack(pack: ToolPack[Any] | str, examples: Examples | None = None, *, s
 
 
 def _list_calls(example: JsonObject | Sequence[JsonObject]) -> list[JsonObject]:
-    """Return the arguments of the call that loads what is needed, and of the one that is watched."""
+    """Return the arguments of the call that loads what is needed, and of the call whose effects are recorded."""
     calls = [example] if isinstance(example, Mapping) else list(example)
     return [calls[0], calls[-1]]
 
 
 def _inspect(request: bytes, seconds: float) -> list[str]:
-    """Return the faults that are found in another process."""
+    """Return the faults that another process finds."""
     process = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-P", "-c", _PROGRAM],
         stdin=subprocess.PIPE,
@@ -93,21 +93,21 @@ def _inspect(request: bytes, seconds: float) -> list[str]:
     )
     late: list[str] = []
     try:
-        verdict, told = process.communicate(request, timeout=seconds)
+        verdict, errors = process.communicate(request, timeout=seconds)
     except subprocess.TimeoutExpired:
         _kill(process)
-        verdict, told = process.communicate()
-        late = [f"the process did not end within {seconds:g} s: let imports, tools and threads come to an end"]
+        verdict, errors = process.communicate()
+        late = [f"the process did not end within {seconds:g} s: make sure that imports, tools and threads end"]
     finally:
         _kill(process)
     if verdict:
         faults: list[str] = json.loads(verdict)
         return faults + late
-    last = told.decode(errors="replace").strip().rpartition("\n")[2]
+    last = errors.decode(errors="replace").strip().rpartition("\n")[2]
     return late or [f"it ended the process with status {process.returncode}: a tool must return or raise ({last})"]
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process and those that it has started."""
+    """End a process and all processes that it has started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()

@@ -1,10 +1,10 @@
-"""An endpoint that answers from a script, with no network and no model.
+"""Defines an endpoint that answers from a script, without a network and a model.
 
     endpoint = ScriptedEndpoint([call("add", {"a": 1, "b": 2}), "1 and 2 is 3"])
     result = Agent("scripted", endpoint=endpoint, tools=[add]).run_sync("What is 1 and 2?")
     assert endpoint.requests[1]["input"][-1]["output"] == "3"
 
-The whole of agentloop runs as it would against a server; only the bytes' way is short.
+All of agentloop runs as with a real server; only the transport of the bytes is replaced.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def call(name: str, arguments: JsonObject | str = "{}", call_id: str = "") -> To
     Args:
         name: The tool's name, as the model wrote it.
         arguments: An object, or the text as the model wrote it.
-        call_id: The model's id for it; "" for a server that gave none.
+        call_id: The call's id; "" for a server that gives none.
     """
     return ToolCall(call_id, name, arguments if isinstance(arguments, str) else json.dumps(arguments))
 
@@ -40,8 +40,8 @@ class ScriptedEndpoint:
     """A transport that answers `/v1/responses` from a script.
 
     Args:
-        script: One reply a request: text, one or more calls, a whole body as a dict, or an EndpointError to raise. Or a
-            function from the request's body to the reply.
+        script: One reply per request: text, one or more calls, a whole body as a dict, or an EndpointError to raise. Or
+            a function that takes the request's body and returns the reply.
         profile: What the endpoint can and can't do.
 
     Attributes:
@@ -51,15 +51,15 @@ class ScriptedEndpoint:
     def __init__(self, script: Script, *, profile: Profile = Profile()) -> None:
         self.requests: list[JsonObject] = []
         self._script = script if callable(script) else _in_turn(script)
-        # A host of its own: what agentloop learns about one endpoint must not be taken for true of another.
+        # Each endpoint has a host of its own, because lessons about one endpoint must not apply to another.
         self._endpoint = Endpoint(f"http://scripted-{next(_NUMBERS)}.invalid/v1", profile=profile, retries=0)
 
     @property
     def endpoint(self) -> Endpoint:
-        """What the agent takes this for."""
+        """The endpoint that the agent sees."""
         return self._endpoint
 
-    async def send(self, path: str, body: bytes) -> bytes:  # noqa: ARG002 - the protocol's
+    async def send(self, path: str, body: bytes) -> bytes:  # noqa: ARG002 - a parameter of the Transport protocol
         """Return the next reply's body."""
         return json.dumps(self._next(body)).encode()
 

@@ -1,4 +1,4 @@
-"""Where a pack can be made anew in another process."""
+"""Describes how another process can load and create a pack."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from agentloop.packs import ToolPack
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackSource:
-    """How to come by a pack.
+    """How to create a pack: by its spec, or by its class and its configuration.
 
     Attributes:
-        spec: As on a command line, or "".
-        module: The module of its class, or "" for a file.
+        spec: The spec, as on a command line, or "".
+        module: The module of its class, or "" if the class is loaded from the file.
         file: The file of its class.
-        kind: The class in there.
+        kind: The qualified name of the class.
         options: The values of its configuration.
     """
 
@@ -34,13 +34,13 @@ class PackSource:
 
     @property
     def name(self) -> str:
-        """What a person calls it; without its configuration, which may hold secrets."""
+        """The name of the pack in messages, without its configuration, which may hold secrets."""
         return repr(self.kind or self.spec.partition(":")[0])
 
     def load(self) -> ToolPack[Any]:
-        """Import it and return it, made anew."""
-        from agentloop.packs.discovery import load_pack  # noqa: PLC0415 - as below, for the other process
-        from agentloop.packs.modules import import_file  # noqa: PLC0415 - only the other process needs it
+        """Import the pack's class and return a new pack."""
+        from agentloop.packs.discovery import load_pack  # noqa: PLC0415 - only the other process needs it
+        from agentloop.packs.modules import import_file  # noqa: PLC0415 - as above
 
         if self.spec:
             return load_pack(self.spec)
@@ -50,18 +50,18 @@ class PackSource:
 
 
 def find_source(pack: ToolPack[Any]) -> PackSource:
-    """Return where a pack of that class and configuration can be had.
+    """Return how another process can create a pack of the same class and configuration.
 
     Raises:
-        ConfigurationError: it is a view or a registry, or its class was made in a function.
+        ConfigurationError: the pack is a view or a registry, or its class is defined in a function.
     """
     kind = type(pack)
     if "<locals>" in kind.__qualname__ or kind.__module__.startswith(ToolPack.__module__.rpartition(".")[0] + "."):
         raise ConfigurationError(
-            f"the pack {pack.name!r} can't be made anew in another process",
-            hint="check the pack itself, not a view of it, with its class at the top of a module; or name it: "
+            f"the pack {pack.name!r} can't be created in another process",
+            hint="check the pack itself, not a view of it, with its class at the top level of a module; or name it: "
             'check_pack("my_module:registry")',
         )
-    # A module in no package may be a test or a script, which goes by another name elsewhere.
+    # A module outside a package may be a test or a script, which has another name in another process.
     module = kind.__module__ if sys.modules[kind.__module__].__package__ else ""
     return PackSource(module=module, file=inspect.getfile(kind), kind=kind.__qualname__, options=dict(pack.config))

@@ -1,4 +1,9 @@
-"""Tools: functions that a model can call."""
+"""Defines tools: functions that a model can call.
+
+- `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
+- `effects`: Effects, which a tool declares.
+- `naming`: finds the tool that a model means if the name is slightly wrong.
+"""
 
 from agentloop.tools.decorator import tool
 from agentloop.tools.definition import BoundCall, CallTool, Quota, Tool, ToolContext, collect_faults

@@ -1,4 +1,4 @@
-"""`@tool`: from a function to a tool, by its signature and its docstring."""
+"""Defines `@tool`, which makes a tool from a function's signature and docstring."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def tool(
     max_output: int = MAX_OUTPUT,
     effects: Effects | None = None,
 ) -> Any:
-    """Make a function a tool; as `@tool`, or with options as `@tool(...)`.
+    """Make a tool from a function: use it as `@tool`, or with options as `@tool(...)`.
 
     Args:
-        function: Any callable, sync or async; nothing, where options are given.
-        name: What the model calls it; the function's name by default.
-        description: What the model is told about it; the docstring by default, without the parts about parameters.
-        strict: Whether the schema has to keep to OpenAI's strict subset. Without it, any type goes.
-        timeout: Seconds that a call may take, or None.
-        parallel: Whether it may run beside other calls of the same turn.
-        repeatable: Whether the same call again is no repetition, as when polling.
-        max_output: Characters of a result that the model is given; what is over is cut out of the middle.
-        effects: What a call does to the world, such as `Effects(write=True)`; policies go by it.
+        function: Any callable, sync or async; left out if options are given.
+        name: The tool's name for the model; the function's name by default.
+        description: The tool's description for the model; by default the docstring without its sections on parameters.
+        strict: Whether the schema must follow OpenAI's strict subset. If False, any type is allowed.
+        timeout: Seconds that a call may take, or None for no limit.
+        parallel: Whether a call may run at the same time as other calls of its turn.
+        repeatable: Whether the same call may come again without counting as a repeated call, as in polling.
+        max_output: How many characters of a result the model gets at most; the middle of a longer result is cut out.
+        effects: The effects of a call, such as `Effects(write=True)`; policies use them.
 
     Raises:
-        ToolDefinitionError: the function can't become a tool; every fault is listed with its remedy.
+        ToolDefinitionError: the function can't become a tool; the error lists every fault with its remedy.
     """
 
     def define(function: Callable[..., Any]) -> Tool:
@@ -63,7 +63,7 @@ def tool(
 
 
 def _read_function(function: Callable[..., Any], name: str | None, description: str | None, *, strict: bool) -> Tool:
-    """Return the tool that a function is by itself, not yet checked."""
+    """Return the tool for a function without options; it is not checked yet."""
     signature = read_signature(function, _is_context)
     docstring = parse_docstring(getattr(function, "__doc__", None) if _has_own_docstring(function) else None)
     return Tool(
@@ -84,5 +84,5 @@ def _is_context(annotation: Any) -> bool:
 
 
 def _has_own_docstring(function: Any) -> bool:
-    """Tell a docstring of the function from one of its class, which says nothing of the call."""
+    """Tell whether the docstring belongs to the function, not to its class, which does not describe the call."""
     return inspect.isroutine(function) or isinstance(function, type)

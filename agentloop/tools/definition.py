@@ -1,6 +1,6 @@
-"""A tool: a function, the schema that tells it to a model, and how a model's call becomes a call of it.
+"""Defines Tool: a function, its schema for the model, and the way from a model's call to a call of the function.
 
-How a function is read is in `decorator`. Whether a call may run, and running it, are no business of this package.
+`decorator` reads a function's signature. `policy` and `loop` decide whether a call may run, and `runtime` runs it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from agentloop.tools.effects import UNKNOWN, Effects
 if TYPE_CHECKING:
     from agentloop.policy import Policy
 
-# With defaults, so that `Tool` and `ToolContext` alone are whole types.
+# They have defaults, so that `Tool` and `ToolContext` without parameters are complete types.
 P = ParamSpec("P", default=...)
 R = TypeVar("R", default=Any)
 T = TypeVar("T", default=Any)
@@ -42,14 +42,14 @@ CallTool: TypeAlias = Callable[[str, JsonObject], Awaitable[ToolResult]]
 
 @dataclass(frozen=True, slots=True)
 class ToolContext(Generic[T]):
-    """What a tool may know of the run it is called in; injected as its first parameter, hidden from the model.
+    """Information about the run for a tool; it is passed as the first parameter, which the model does not see.
 
     Attributes:
-        run_id: The run.
-        call_id: This call; unique over the run.
+        run_id: The id of the run.
+        call_id: The id of this call, unique within the run.
         tally: What the run has done so far.
         value: The user's own object, as given to `run(context=...)`.
-        tools: The names of the tools on offer to the model, this one left out.
+        tools: The names of the other tools that the model is offered.
     """
 
     run_id: str
@@ -60,17 +60,17 @@ class ToolContext(Generic[T]):
     _call: CallTool | None = field(default=None, repr=False)
 
     async def call(self, name: str, arguments: JsonObject) -> ToolResult:
-        """Call another tool of the run as the model would: under the same limits and the same policy.
+        """Call another tool of the run as the model would, under the same limits and the same policy.
 
-        A call that needs a yes is refused where nobody can be asked. What became of it is in the result, whose `ok`
-        is False when it failed or was refused.
+        A call that needs approval is refused if nobody can be asked. The result has `ok=False` if the call failed or
+        was refused.
 
         Args:
             name: One of `tools`.
-            arguments: By parameter name.
+            arguments: The arguments by parameter name.
 
         Raises:
-            ToolError: the tool was not called by a run.
+            ToolError: this tool was not called by a run.
         """
         if self._call is None:
             raise ToolError(f"{name} can't be called: no agent is running")
@@ -79,7 +79,7 @@ class ToolContext(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class BoundCall:
-    """Arguments as a function takes them, and in words what had to be mended in the model's text."""
+    """Arguments as a function takes them, with one description for each repair of the model's text."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -91,17 +91,17 @@ class _Arguments(Protocol):
     faults: tuple[str, ...]
 
     def read(self, text: str) -> tuple[JsonObject, tuple[str, ...]]:
-        """Return the values by parameter name, and what had to be mended."""
+        """Return the values by parameter name, and descriptions of the repairs."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A number of calls in a run that several tools share: those with an equal quota.
+    """A number of calls per run that several tools share: all tools with an equal quota.
 
     Attributes:
-        key: Whose calls they are, such as the pack's name.
-        calls: How many.
+        key: The owner of the quota, such as the pack's name.
+        calls: How many calls the tools may have together.
     """
 
     key: str
@@ -110,27 +110,28 @@ class Quota:
 
 @dataclass(frozen=True, eq=False)
 class Tool(Generic[P, R]):
-    """A function that a model can call. It stays callable as the function it was.
+    """A function that a model can call. It can still be called like the plain function.
 
     Attributes:
-        name: What the model calls it.
-        description: What the model is told about it.
+        name: The tool's name for the model.
+        description: The tool's description for the model.
         function: The function itself.
-        strict: Whether its schema keeps to the strict subset.
-        origin: Where it was defined: `file.py:12 in module.name`.
+        strict: Whether the schema follows the strict subset.
+        origin: Where the function was defined: `file.py:12 in module.name`.
         is_async: Whether the function is awaited.
-        unbound: Whether it is a method that still lacks its instance.
-        timeout: Seconds that a call may take, or None.
-        parallel: Whether it may run beside other calls of the same turn.
-        repeatable: Whether the same call again is no repetition, as when polling.
-        max_output: Characters of a result that the model is given.
-        effects: What a call does to the world, or None when that was not said.
-        dotted: `pack.tool`, for a tool of a pack.
-        pack: The pack that it came with, or "".
-        quotas: How many calls it may have in a run, each together with all tools that have the same quota.
-        policy: What its pack's user has said about it; the stricter of this and the agent's counts.
-        known_as: The names that it had where those rules were given, if it was given others since.
-        preview: Called with the same arguments before a person is asked; returns what they should see, such as a diff.
+        unbound: Whether the function is a method without its instance.
+        timeout: Seconds that a call may take, or None for no limit.
+        parallel: Whether a call may run at the same time as other calls of its turn.
+        repeatable: Whether the same call may come again without counting as a repeated call, as in polling.
+        max_output: How many characters of a result the model gets at most.
+        effects: The declared effects of a call, or None.
+        dotted: `pack.tool` for a tool of a pack, otherwise "".
+        pack: The name of the tool's pack, or "".
+        quotas: Limits on the calls of a run; each is shared with all tools that have the same quota.
+        policy: The rules that were given with its pack, or None; the stricter of these and the agent's rules applies.
+        former_names: The names that the tool had when those rules were given, if it has other names now.
+        preview: Called with the same arguments before a person is asked; returns what the person should see, such as a
+            diff.
     """
 
     name: str
@@ -151,7 +152,7 @@ class Tool(Generic[P, R]):
     pack: str = ""
     quotas: tuple[Quota, ...] = ()
     policy: Policy | None = None
-    known_as: tuple[str, ...] = ()
+    former_names: tuple[str, ...] = ()
     preview: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
@@ -167,26 +168,26 @@ class Tool(Generic[P, R]):
 
     @property
     def label(self) -> str:
-        """What policies and logs call it: `pack.tool` for a tool of a pack, else its name."""
+        """The tool's name in policies and logs: `pack.tool` for a tool of a pack, otherwise its name."""
         return self.dotted or self.name
 
     @property
     def presumed_effects(self) -> Effects | None:
-        """Its effects; of a pack's tool that does not say, the most dangerous; of a plain function, None."""
+        """The declared effects; without a declaration, all effects for a pack's tool, None for a plain function."""
         return self.effects or (UNKNOWN if self.pack else None)
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is wrong with the signature or the schema; none, once a tool has been made."""
-        told = self._signature.errors + (self._signature.faults if self.strict else ())
-        return told + self._arguments.faults
+        """The faults of the signature and the schema; a tool that was made successfully has none."""
+        found = self._signature.errors + (self._signature.faults if self.strict else ())
+        return found + self._arguments.faults
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function as it is, without a model in between."""
+        """Call the function directly with Python values."""
         return self.function(*args, **kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> Tool[..., R]:
-        """Return the tool itself for a class, and for an instance the tool whose calls go to that instance."""
+        """Return the tool itself on a class; on an instance, return a tool that is bound to the instance."""
         if instance is None:
             return self
         return replace(self, function=MethodType(self.function, instance), unbound=False)
@@ -195,38 +196,38 @@ class Tool(Generic[P, R]):
         """Return a model's arguments as the function takes them.
 
         Args:
-            arguments: JSON text, as the model wrote it.
-            context: For a function that asks for it.
+            arguments: The JSON text as the model wrote it.
+            context: The context, for a function that takes it.
 
         Raises:
-            ArgumentsError: they can't be read or don't fit; its text tells the model why.
+            ArgumentsError: the arguments can't be read or are not valid; the error's text tells the model why.
         """
         values, repairs = self._arguments.read(arguments)
         args, kwargs = order_arguments(self._signature, values)
         return BoundCall((context, *args) if self._signature.injected else args, kwargs, repairs)
 
     def read_arguments(self, arguments: str) -> JsonObject:
-        """Return what the function would receive, by parameter name and as JSON: mended, and with its defaults.
+        """Return the arguments that the function would receive, by parameter name, repaired and with its defaults.
 
         Args:
-            arguments: JSON text, as the model wrote it.
+            arguments: The JSON text as the model wrote it.
 
         Raises:
-            ArgumentsError: they can't be read or don't fit.
+            ArgumentsError: the arguments can't be read or are not valid.
         """
         values, _ = self._arguments.read(arguments)
         defaults = {each.name: each.default for each in self._signature.parameters if each.optional}
         try:
             plain: JsonObject = to_jsonable_python({**defaults, **values}, serialize_unknown=True)
-        except ValueError as error:  # nested too deeply, or bytes that are no text
+        except ValueError as error:  # nested too deeply, or bytes that are not UTF-8
             raise ArgumentsError(f"The arguments can't be checked: {error}", str(error)) from error
         return plain
 
     def render(self, value: Any) -> str:
-        """Return a result as text for the model, with its middle cut out where it is too long.
+        """Return a result as text for the model; the middle of a text that is too long is cut out.
 
         Raises:
-            ToolError: the result can't be written as JSON; its text tells the model so.
+            ToolError: the result can't be written as JSON; the error's text tells the model so.
         """
         return render(value, self.max_output)
 
@@ -243,20 +244,20 @@ class Tool(Generic[P, R]):
         parallel: bool = True,
         max_output: int = MAX_OUTPUT,
     ) -> Tool:
-        """Return a tool whose arguments are described by a JSON schema instead of by types.
+        """Return a tool whose arguments are described by a JSON schema instead of Python types.
 
         Args:
-            name: What the model calls it.
-            description: What the model is told about it.
-            parameters: The JSON schema of an object. The function is called with its properties by name.
+            name: The tool's name for the model.
+            description: The tool's description for the model.
+            parameters: The JSON schema of an object. The function is called with its properties as keyword arguments.
             function: Any callable.
-            strict: Whether to hold the schema to the strict subset.
-            timeout: Seconds that a call may take, or None.
-            parallel: Whether it may run beside other calls of the same turn.
-            max_output: Characters of a result that the model is given.
+            strict: Whether the schema must follow the strict subset.
+            timeout: Seconds that a call may take, or None for no limit.
+            parallel: Whether a call may run at the same time as other calls of its turn.
+            max_output: How many characters of a result the model gets at most.
 
         Raises:
-            ToolDefinitionError: the schema is none, or not strict although it should be.
+            ToolDefinitionError: the schema is not valid, or not strict although it must be.
         """
         made = cls(
             name=name,
@@ -273,14 +274,14 @@ class Tool(Generic[P, R]):
 
 
 def check(made: Tool) -> Tool:
-    """Return the tool, or raise one error that lists everything that is wrong with it."""
+    """Return the tool, or raise one error that lists all of its faults."""
     faults = list(_find_faults(made))
     if not faults:
         return made
     error = ToolDefinitionError(
         f"{made.name or made.function!r} ({made.origin}) can't be a tool:",
         faults=faults,
-        hint="types that can't be strict are taken with @tool(strict=False)" if made.strict and made.faults else "",
+        hint="@tool(strict=False) allows types that can't be strict" if made.strict and made.faults else "",
     )
     faulty = _FAULTY.get()
     if faulty is None:
@@ -294,7 +295,7 @@ _FAULTY: ContextVar[dict[Tool, ToolDefinitionError] | None] = ContextVar("faulty
 
 @contextmanager
 def collect_faults() -> Generator[dict[Tool, ToolDefinitionError]]:
-    """Let faulty tools be made, and give them with their errors, so that one does not hide the next."""
+    """Collect faulty tools with their errors in place of raising at the first one, so that all can be reported."""
     faulty: dict[Tool, ToolDefinitionError] = {}
     token = _FAULTY.set(faulty)
     try:
@@ -311,18 +312,18 @@ def _find_faults(made: Tool) -> Iterator[str]:
     if made.strict and getattr(function, "__name__", "") == "<lambda>":
         yield "it is a lambda, which has neither types nor a docstring: write a def"
     elif not _NAME.fullmatch(made.name):
-        yield f"{made.name!r} is no name for a tool: give one of 1 to 64 letters, digits, `_` or `-` with name="
+        yield f"{made.name!r} can't be a tool's name: give one of 1 to 64 letters, digits, `_` or `-` with name="
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        yield "it is a generator, which has no one result: return a list"
+        yield "it is a generator, which does not return a single result: return a list"
     if made.timeout is not None and not made.timeout > 0:
-        yield f"timeout={made.timeout!r} is no time: give seconds above 0, or None"
+        yield f"timeout={made.timeout!r} is not a number of seconds above 0: give one, or None"
     if made.max_output < LEAST_OUTPUT:
-        yield f"max_output={made.max_output!r} leaves no room for a result: give at least {LEAST_OUTPUT}"
+        yield f"max_output={made.max_output!r} is too small for a result: give at least {LEAST_OUTPUT}"
     yield from made.faults
 
 
 def _innermost(function: Any) -> Any:
-    """Return what runs in the end: behind decorators, partials and callable objects."""
+    """Return the function that runs in the end, without decorators, partials and callable objects around it."""
     function = inspect.unwrap(function)
     while isinstance(function, partial):
         function = inspect.unwrap(cast("Any", function.func))
@@ -330,12 +331,12 @@ def _innermost(function: Any) -> Any:
 
 
 def is_async(function: Any) -> bool:
-    """Tell whether a call of the function has to be awaited."""
+    """Tell whether a call of the function must be awaited."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_innermost(function))
 
 
 def describe_origin(function: Any) -> str:
-    """Return where a function was defined, without the folders of the machine."""
+    """Return where a function was defined, with the file's name but without its folders."""
     innermost = _innermost(function)
     where = f"{getattr(innermost, '__module__', None) or '?'}.{getattr(innermost, '__qualname__', '?')}"
     code = getattr(innermost, "__code__", None)

@@ -1,4 +1,4 @@
-"""What a call of a tool does to the world, as its author declares it. What follows from it is the policy's to say."""
+"""Defines Effects, which the author of a tool declares. The policy decides what follows from them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """What a tool touches, and MCP's hints about it; `Effects()` is a tool that only computes.
+    """The effects of a tool's calls, with the hints that MCP has for tools; `Effects()` means that it only computes.
 
     Attributes:
         read: It reads files or data of this machine.
-        write: It changes something that outlives the call, here or elsewhere.
-        network: It talks to other hosts.
+        write: It changes something that lasts longer than the call, on this machine or elsewhere.
+        network: It connects to other hosts.
         execute: It runs programs or code.
-        destructive: What it changes can't be had back: it overwrites or deletes.
+        destructive: Its changes can't be undone: it overwrites or deletes.
         idempotent: The same call again changes nothing more.
-        open_world: What it returns was written by strangers, such as web pages; it is untrusted.
-        own_store: It writes only into a store of its pack's own, such as notes.
-        hosts: The hosts that it talks to, where they are known before a call: `("api.example.com",)`.
-        host_argument: The argument whose URL or host says with whom it talks, where the model chooses that.
+        open_world: Its output is untrusted, because other people wrote it, such as web pages.
+        own_store: It writes only into its pack's own store, such as notes.
+        hosts: The hosts that it connects to, if they are known before a call: `("api.example.com",)`.
+        host_argument: The name of the argument that holds a URL or host, if the model chooses the host.
     """
 
     read: bool = False
@@ -35,7 +35,7 @@ class Effects:
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing is changed or run by a call."""
+        """Whether a call neither writes nor executes anything."""
         return not (self.write or self.execute)
 
 

@@ -1,4 +1,4 @@
-"""Many tools: the registry that collects them by a decorator, and what an agent takes for its tools."""
+"""Defines ToolRegistry, which collects tools by a decorator, and reads the `tools` of an agent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agentloop.tools.effects import Effects
 
 
 class ToolRegistry:
-    """Tools collected by a decorator: `@registry.tool`. Two of one name are refused."""
+    """Collects tools by a decorator, `@registry.tool`. Two tools can't have the same name."""
 
     def __init__(self) -> None:
         self._tools: dict[str, Tool] = {}
@@ -45,11 +45,11 @@ class ToolRegistry:
         max_output: int = MAX_OUTPUT,
         effects: Effects | None = None,
     ) -> Any:
-        """Make a function a tool, as `agentloop.tool` does with the same options, and add it.
+        """Make a tool from a function and add it. The options are those of `agentloop.tool`.
 
         Raises:
             ToolDefinitionError: the function can't become a tool.
-            DuplicateToolError: there is a tool of this name already.
+            DuplicateToolError: the registry has a tool of this name already.
         """
         define = tool(
             name=name,
@@ -71,7 +71,7 @@ class ToolRegistry:
         """Add a tool and return it.
 
         Raises:
-            DuplicateToolError: there is a tool of this name already.
+            DuplicateToolError: the registry has a tool of this name already.
         """
         _add(self._tools, thing)
         return thing
@@ -87,11 +87,11 @@ class ToolRegistry:
 
 
 def collect_tools(things: Iterable[Tool | Callable[..., Any] | ToolRegistry]) -> dict[str, Tool]:
-    """Return tools by name, from tools, registries and plain functions, in the order given.
+    """Return the tools by name, from tools, registries and plain functions, in the given order.
 
     Raises:
-        ToolDefinitionError: something can't become a tool, or is a method without its instance.
-        DuplicateToolError: two tools have one name.
+        ToolDefinitionError: a function can't become a tool, or is a method without its instance.
+        DuplicateToolError: two tools have the same name.
     """
     collected: dict[str, Tool] = {}
     for thing in things:
@@ -103,13 +103,13 @@ def collect_tools(things: Iterable[Tool | Callable[..., Any] | ToolRegistry]) ->
 def _as_tool(thing: Any) -> Tool:
     function: Any = getattr(thing, "__func__", None)
     if isinstance(thing, MethodType) and isinstance(function, Tool):
-        # A classmethod hands its tool out like this from Python 3.13 on.
+        # From Python 3.13 on, a classmethod around a tool gives a bound method whose function is the tool.
         thing = cast("Tool", function).__get__(thing.__self__)
     made = cast("Tool", thing) if isinstance(thing, Tool) else tool(thing)
     if made.unbound:
         raise ToolDefinitionError(
             f"{made.name!r} ({made.origin}) is a method without its instance",
-            hint=f"give it bound: tools=[instance.{made.name}]",
+            hint=f"take it from an instance: tools=[instance.{made.name}]",
         )
     return made
 
@@ -119,11 +119,11 @@ def _add(tools: dict[str, Tool], new: Tool) -> None:
     if old is not new:
         of_packs = old.pack or new.pack
         raise DuplicateToolError(
-            f"two tools are named {new.name!r}: {_whence(old)} and {_whence(new)}",
+            f"two tools are named {new.name!r}: {_describe_source(old)} and {_describe_source(new)}",
             hint="give one of them another name with @tool(name=...)"
             + (f", or the pack with {of_packs}.prefixed(...) or .renamed(...)" if of_packs else ""),
         )
 
 
-def _whence(tool: Tool) -> str:
+def _describe_source(tool: Tool) -> str:
     return f"{tool.origin}, of the pack {tool.pack!r}" if tool.pack else tool.origin

@@ -1,1 +1,10 @@
-"""Pure translation between items and JSON, one room a dialect. Nothing here does I/O."""
+"""Translates between items and JSON. Nothing here does input or output.
+
+- `conversation`: the requests and replies of one run; `encoder`: writes the requests; `model_target`: the part of them
+  that stays the same.
+- `formats/`: requests, one module for each format.
+- `streams/`: replies, whole or streamed.
+- `profile/`: profiles of endpoints and models, and the lessons drawn from refused requests.
+- `leaks/`: tool calls and thinking that a server left in the text.
+- `payload`: writes and reads JSON bytes.
+"""

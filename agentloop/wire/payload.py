@@ -1,4 +1,4 @@
-"""JSON bytes out and in, and looks into JSON that nobody vouches for. Nothing here knows a wire format."""
+"""Writes and reads JSON bytes, and reads fields of JSON from untrusted sources. It contains no code about formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentloop.items import JsonObject
 
 
 def dump(value: object) -> bytes:
-    """Return a value as JSON that every server can read: infinities as null, half a surrogate pair as U+FFFD.
+    """Return a value as JSON that every server can read: infinities become null, lone surrogates U+FFFD.
 
     Raises:
         ValueError: the value is not JSON.
@@ -23,12 +23,12 @@ def dump(value: object) -> bytes:
 
 
 def load(data: bytes) -> Any:
-    """Return the value of JSON text, which may hold broken UTF-8, half a surrogate pair or raw line breaks.
+    """Return the value of JSON text, which may hold broken UTF-8, lone surrogates or raw line breaks.
 
-    Servers that cut their text between tokens send each of these when a token ends inside a character.
+    Servers that cut their text between tokens send these when a token ends inside a character.
 
     Raises:
-        ValueError: this is not JSON, or it is nested hundreds of levels deep.
+        ValueError: the data is not JSON, or it is nested hundreds of levels deep.
     """
     try:
         return from_json(data, cache_strings="keys")
@@ -37,19 +37,19 @@ def load(data: bytes) -> Any:
 
 
 def mapping(value: object) -> JsonObject:
-    """Return the value if it is a JSON object, else an empty one."""
+    """Return the value if it is a JSON object, otherwise an empty object."""
     return cast("JsonObject", value) if isinstance(value, dict) else {}
 
 
 def mappings(value: object) -> list[JsonObject]:
-    """Return the JSON objects in the value if it is an array, else none."""
+    """Return the JSON objects in the value if it is an array, otherwise an empty list."""
     if not isinstance(value, list):
         return []
     return [cast("JsonObject", entry) for entry in cast("list[object]", value) if isinstance(entry, dict)]
 
 
 def string(value: object) -> str:
-    """Return the value if it is a string, else ""."""
+    """Return the value if it is a string, otherwise ""."""
     return value if isinstance(value, str) else ""
 
 

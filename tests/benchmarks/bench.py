@@ -8,6 +8,7 @@ milliseconds or seconds they do not.
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -123,6 +124,20 @@ def program(source):
     return figures
 
 
+def command(*arguments):
+    """Run a command line and take the CPU of its process, the start of the interpreter included."""
+
+    def figures(_, rounds):
+        for _ in range(rounds):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            whole = [sys.executable, "-m", "agentloop", *arguments]
+            subprocess.run(whole, stdout=subprocess.DEVNULL, check=True, timeout=300, env=ENVIRONMENT)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            yield after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return figures
+
+
 def packs(what):
     """Run one of the measures in packs.py."""
 
@@ -175,6 +190,10 @@ ROWS = [
         program(CPU_OF.format("from agentloop import Agent, tool")),
         5,
     ),
+    ("CPU of `agentloop --help`", "s", "<=", 0.3, command("--help"), 5),
+    ("CPU of `agentloop --version`", "s", "<=", 0.5, command("--version"), 5),
+    ("CPU of `agentloop packs`", "s", "<=", 0.5, command("packs"), 5),
+    ("CPU of `agentloop packs --json`", "s", "<=", 0.5, command("packs", "--json"), 5),
     ("CPU of decorating 1,000 functions", "s", "<=", 0.7, program(DECORATE), 5),
     (
         "200 runs at once, to the hand-written loop's throughput",

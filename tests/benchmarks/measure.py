@@ -84,10 +84,11 @@ async def many_at_once(client, runs):
 async def encode_of_step(client, megabytes):
     """The median, over some steps, of milliseconds to write the request of a step after so long a history."""
     from agentloop import Message, ModelSettings, ToolCall, ToolResult  # noqa: PLC0415 - the other client must not pay for this import
-    from agentloop.wire.conversation import Conversation, Subject  # noqa: PLC0415 - as above
+    from agentloop.wire.conversation import Conversation  # noqa: PLC0415 - as above
+    from agentloop.wire.model_target import ModelTarget  # noqa: PLC0415 - as above
 
     endpoint = client.endpoint
-    subject = Subject(
+    subject = ModelTarget(
         base_url=endpoint.base_url,
         model="m",
         instructions=None,

@@ -1,6 +1,6 @@
-"""A pack's own SQLite file: a connection for one call in one thread, the tables made when they are missing.
+"""Store: a SQLite file of a pack. Each call opens its own connection, and the tables are made when they are missing.
 
-What is in the tables is the packs' business; how words are looked for in them is in `words`.
+The packs define the tables. Full-text queries are made in `words`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from tempfile import mkstemp
 
 from agentloop import ToolError
 
-_PRIMARY = 0xFF  # the lower byte of an error code is its kind
+_PRIMARY = 0xFF  # the lower byte of an error code is the primary code
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PAGE_BYTES = 4_096
 _PROGRESS_STEPS = 1_000
@@ -30,20 +30,22 @@ class Store:
     """A SQLite file that only its owner can read.
 
     Attributes:
-        path: The file; it and its folder are made when they are missing.
+        path: The file. It and its folder are made if they are missing.
         tables: The statements that make the tables.
         wait_seconds: How long to wait for another writer.
-        most_bytes: The size up to which it may grow.
+        most_bytes: The size that the file may not exceed.
+        sleep: Waits so many seconds, while another process makes the file.
     """
 
     path: Path
     tables: tuple[str, ...]
     wait_seconds: float = 5.0
     most_bytes: int = 1_000_000_000
+    sleep: Callable[[float], object] = time.sleep
 
     @contextmanager
     def open(self) -> Generator[sqlite3.Connection]:
-        """Give a connection to the thread that asks; it is closed at the end of the block.
+        """Yield a connection for this thread, which is closed at the end of the block.
 
         Raises:
             ToolError: the file can't be opened or made.
@@ -60,7 +62,7 @@ class Store:
             yield connection
 
     def remove(self) -> None:
-        """Delete the file. Whoever still has it open goes on with what nobody else can see."""
+        """Delete the file. A process that still has it open continues with its own, now invisible, copy."""
         for side in _SIDE_FILES:
             Path(f"{self.path}{side}").unlink(missing_ok=True)
 
@@ -71,11 +73,11 @@ class Store:
         return sqlite3.connect(self.path, timeout=self.wait_seconds, isolation_level=None)
 
     def _make_file(self) -> None:
-        """Make it unreadable for others, which SQLite does not; its side files take the mode of this one."""
+        """Make a file that other users can't read. SQLite does not do so, but its side files get the same mode."""
         descriptor, name = mkstemp(dir=self.path.parent)
-        # Closed before it has its name: to close a database drops the locks that this process holds on it elsewhere.
+        # Closed before it gets its name, because closing a database file drops all locks of this process on it.
         os.close(descriptor)
-        # Somebody was faster; or the disk knows no links, and then mostly no owners either.
+        # This fails if another process was faster, or if the file system has no links (and then mostly no owners).
         with suppress(OSError):
             os.link(name, self.path)
         Path(name).unlink()
@@ -83,44 +85,47 @@ class Store:
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         if _version(connection):
             return
-        self._let_readers_through(connection)
+        self._use_wal(connection)
         with writing(connection):
-            if not _version(connection):  # nobody else was faster
+            if not _version(connection):  # no other process was faster
                 for statement in self.tables:
                     connection.execute(statement)
                 connection.execute("PRAGMA user_version = 1")
 
-    def _let_readers_through(self, connection: sqlite3.Connection) -> None:
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        """Set the journal mode in which readers need not wait for a writer."""
         ends = time.monotonic() + self.wait_seconds
         while True:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as error:
-                # SQLite waits for other writers, but not where two processes switch a new file to this mode.
+                # SQLite waits for other writers, but not if two processes switch a new file to this mode.
                 if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
                     raise
-                time.sleep(_PAUSE_SECONDS)
+                self.sleep(_PAUSE_SECONDS)
             else:
                 return
 
 
 @contextmanager
 def writing(connection: sqlite3.Connection) -> Generator[None]:
-    """A block whose changes are all made or none; other writers wait meanwhile."""
+    """Run the block in a transaction: all of its changes are made, or none. Other writers wait."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
-    except BaseException:  # also one that ends the thread: all of the changes or none
-        if connection.in_transaction:  # some errors have ended it already
+    except BaseException:  # also an exception that ends the thread: it must be all of the changes or none
+        if connection.in_transaction:  # some errors end the transaction themselves
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 
 
 @contextmanager
-def limited_time(connection: sqlite3.Connection, ends: float, stop: threading.Event) -> Generator[None]:
-    """A block whose statements are interrupted at a time of `time.monotonic()`, or when the event is set."""
-    connection.set_progress_handler(lambda: time.monotonic() > ends or stop.is_set(), _PROGRESS_STEPS)
+def limited_time(
+    connection: sqlite3.Connection, ends: float, stop: threading.Event, clock: Callable[[], float]
+) -> Generator[None]:
+    """Run the block, and interrupt its statements at a time of the clock, or when the event is set."""
+    connection.set_progress_handler(lambda: clock() > ends or stop.is_set(), _PROGRESS_STEPS)
     try:
         yield
     finally:
@@ -128,7 +133,7 @@ def limited_time(connection: sqlite3.Connection, ends: float, stop: threading.Ev
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Tell a file that can't be read any more from other errors."""
+    """Return whether the error means that the file is damaged."""
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DAMAGED
 
 

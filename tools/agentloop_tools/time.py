@@ -1,7 +1,8 @@
-"""The pack `time`: the clock, and dates with zones. It only computes; the clock can be given."""
+"""The pack `time`: the clock, and dates with time zones. It only computes. Tests can pass their own clock."""
 
 from __future__ import annotations
 
+import os
 import re
 from calendar import day_name, monthrange
 from collections.abc import Callable, Generator, Iterator
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone, tzinfo
 from difflib import get_close_matches
 from functools import cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field
 
-from agentloop import ConfigurationError, Effects, PackConfig, ToolError, ToolPack, tool
+from agentloop import ConfigurationError, Effects, PackConfig, ToolError, ToolPack, describe_install, tool
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d\d))?")
 _ZONE = re.compile(r"[A-Za-z][\w+-]*(?:/[A-Za-z][\w+-]*){0,2}", re.ASCII)
@@ -28,21 +29,23 @@ _UNITS = ("year", "month", "week", "day", "hour", "minute", "second")
 
 
 class TimeConfig(PackConfig):
-    """What the time tools go by."""
+    """The configuration of the time pack."""
 
-    zone: str = Field("UTC", description="the zone that is meant where none is named, such as Europe/Berlin")
+    zone: str = Field("UTC", description="the default time zone, such as Europe/Berlin")
 
 
 class Time(ToolPack[TimeConfig]):
-    """The clock, and dates with zones.
+    """The clock, and dates with time zones.
 
     Args:
-        config: The zone that is meant where none is named.
-        clock: Returns the time, with a zone; for tests.
+        config: The default time zone.
+        clock: Returns the current time with a time zone. For tests.
     """
 
     name = "time"
     version = "1.0"
+    imports = () if any(map(os.path.isdir, TZPATH)) else ("tzdata",)  # Python does, where the system has no zones
+    extra = "time"
 
     def __init__(self, config: TimeConfig | None = None, *, clock: Callable[[], datetime] | None = None) -> None:
         super().__init__(config)
@@ -119,25 +122,24 @@ class Time(ToolPack[TimeConfig]):
         return _find_zone(name or self.config.zone)
 
     def _read(self, text: str, zone: str) -> _Moment:
-        """Return the time that a text means, in the zone unless it has an offset of its own."""
+        """Return the time in a text. It is in the zone, unless the text has its own offset."""
         try:
             value = datetime.fromisoformat(text[:_LONGEST].strip())
         except ValueError:
             raise ToolError(
-                f"{text[:_LONGEST]!r} is no time in ISO 8601, such as 2026-03-29, 2026-03-29T14:30 or 2026-03-29T14:30Z"
+                f"{text[:_LONGEST]!r} is not in ISO 8601, such as 2026-03-29, 2026-03-29T14:30 or 2026-03-29T14:30Z"
             ) from None
         is_date = len(text.strip()) <= len("2026-03-29") and "T" not in text.upper()
         if value.tzinfo is not None:
             return _Moment(value, is_date=is_date)
-        there = self._zone(zone)
         with _in_range():
-            settled, notes = _settle(value.replace(tzinfo=there))
+            settled, notes = _settle(value.replace(tzinfo=self._zone(zone)))
         return _Moment(settled, notes, is_date=is_date)
 
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """A time, what had to be assumed about it in words, and whether only a date was given."""
+    """A time, notes on what was assumed about it, and whether only a date was given."""
 
     value: datetime
     notes: tuple[str, ...] = ()
@@ -162,7 +164,7 @@ def _zone_names() -> frozenset[str]:
 
 
 def _find_zone(name: str) -> tzinfo:
-    """Return a zone of the IANA database, or a fixed offset; what can't be the name of one is not looked for."""
+    """Return a zone of the IANA database, or a fixed offset. A text that can't be a zone's name is not looked up."""
     name = name[:_LONGEST]
     if offset := _OFFSET.fullmatch(name):
         sign, hours, minutes = offset.groups(default="0")
@@ -176,30 +178,30 @@ def _find_zone(name: str) -> tzinfo:
             return ZoneInfo(name)
     names = _zone_names()
     if not names:
-        raise ToolError("this machine has no time zones; its owner can add them: pip install 'agentloop[time]'")
+        raise ToolError(f"this machine has no time zones; its owner can add them: {describe_install('time')}")
     cities = [each for each in sorted(names) if each.lower().endswith(name.lower().replace(" ", "_"))] if name else []
     near = (cities or get_close_matches(name, names))[:3]
     hint = f"did you mean {' or '.join(near)}?" if near else "write it as Europe/Berlin, UTC or +02:00"
-    raise ToolError(f"{name!r} is no time zone; {hint}")
+    raise ToolError(f"{name!r} is not a time zone; {hint}")
 
 
 def _settle(value: datetime) -> tuple[datetime, tuple[str, ...]]:
-    """Return a time of day as it is on the clocks of its zone, and in words if they skip it or show it twice."""
+    """Return a time as the clocks of its zone show it, and a note if they skip it or show it twice."""
     zone = value.tzinfo
     real = value.astimezone(UTC).astimezone(zone)
     name = getattr(zone, "key", str(zone))
     if real.replace(tzinfo=None) != value.replace(tzinfo=None):
-        said = f"{value:%H:%M} does not exist on {value:%Y-%m-%d} in {name}, where clocks go forward"
-        return real, (f"{said}; {real:%H:%M} was taken.",)
+        note = f"{value:%H:%M} does not exist on {value:%Y-%m-%d} in {name}, where clocks go forward"
+        return real, (f"{note}; {real:%H:%M} was taken.",)
     second = value.replace(fold=1)
     if not value.fold and second.utcoffset() != value.utcoffset():
-        said = f"{value:%H:%M} comes twice on {value:%Y-%m-%d} in {name}, where clocks go back"
-        return real, (f"{said}; the first was taken ({_offset(value)}), the second is {_offset(second)}.",)
+        note = f"{value:%H:%M} comes twice on {value:%Y-%m-%d} in {name}, where clocks go back"
+        return real, (f"{note}; the first was taken ({_offset(value)}), the second is {_offset(second)}.",)
     return real, ()
 
 
 def _move_months(value: datetime, months: int) -> datetime:
-    """Return the same day and time of another month, or its last day where it is shorter."""
+    """Return the same day and time of another month, or its last day if the month is shorter."""
     year, month = divmod(value.year * 12 + value.month - 1 + months, 12)
     last = monthrange(year, month + 1)[1] if 1 <= year <= MAXYEAR else 1
     return value.replace(year=year, month=month + 1, day=min(value.day, last), fold=0)
@@ -217,7 +219,7 @@ def _read_duration(text: str) -> list[int]:
         amounts[found[2]] += int(found[1])
         rest = rest[found.end() :]
     if rest or not text:
-        raise ToolError(f"{text!r} is no duration; write P1M2DT3H or 3 days 2 hours, in whole numbers")
+        raise ToolError(f"{text!r} is not a duration; write P1M2DT3H or 3 days 2 hours, in whole numbers")
     return list(amounts.values())
 
 
@@ -243,7 +245,7 @@ def _plural(unit: str, amount: float) -> str:
 
 
 def _spell(seconds: float) -> str:
-    """Return a time that passes in words."""
+    """Return a number of seconds as days, hours, minutes and seconds."""
     rest = abs(seconds)
     parts = list[str]()
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
@@ -254,7 +256,7 @@ def _spell(seconds: float) -> str:
 
 
 def _in_calendar(start: date, end: date) -> Iterator[str]:
-    """Yield a difference of dates in years, months and days, where it is a month or more."""
+    """Yield the difference of two dates in years, months and days, if it is a month or more."""
     first, last = sorted((start, end))
     months = (last.year - first.year) * 12 + last.month - first.month - (last.day < first.day)
     if months:

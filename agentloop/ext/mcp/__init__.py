@@ -1,6 +1,13 @@
-"""MCP both ways, by the extra `mcp`: a server's tools as a pack, and packs offered as a server.
+"""Implements the Model Context Protocol, as a client and as a server. It needs the extra `mcp`.
 
-The pack and its configuration are here at once; whatever imports the SDK is imported when a server is opened or served.
+The pack and its configuration are imported at once. Modules that import the SDK are imported when a server is opened
+or served.
+
+- `server_pack`: McpServer; `config`: its configuration.
+- `connection`: sends requests to a server; `process`: starts it as a program; `address`: connects to it by HTTP.
+- `definitions` and `schemas`: read the server's tools; `pins`: stores accepted definitions; `offer`: makes the tools.
+- `results`: reads the result of a call.
+- `serving`: offers packs as an MCP server.
 """
 
 from agentloop.ext.mcp.config import McpConfig

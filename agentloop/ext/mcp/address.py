@@ -1,4 +1,4 @@
-"""A server at an address: streamable HTTP to one origin, with answers no larger than they may be."""
+"""Connects to a server by streamable HTTP, to one origin only, with a limit on the size of answers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _CONNECT_SECONDS = 10.0
 
 @asynccontextmanager
 async def open_address(config: McpConfig) -> AsyncGenerator[Any]:
-    """Yield the messages from and to the server at the configured address; redirects to elsewhere are not followed.
+    """Yield the message streams of the server at the configured address; redirects to other origins are not followed.
 
     Raises:
-        ConfigurationError: the variable that should hold the token is not set, or a header is none.
+        ConfigurationError: the environment variable for the token is not set, or a header is not valid.
     """
     timeout = httpx2.Timeout(_CONNECT_SECONDS, read=config.timeout)
     transport = _Bounded(httpx2.AsyncHTTPTransport(), config.max_message)
     async with (
-        # With a transport of its own, it goes by no proxy of the environment, which the user has not declared.
+        # A client with a transport of its own ignores the proxies of the environment, which the user has not declared.
         httpx2.AsyncClient(headers=_make_headers(config), timeout=timeout, transport=transport) as http,
         streamable_http_client(config.url, http_client=http, max_sse_event_size=config.max_message) as streams,
     ):
@@ -44,16 +44,18 @@ def _make_headers(config: McpConfig) -> dict[str, str]:
             )
         headers["Authorization"] = f"Bearer {token.strip()}"
     for name, value in headers.items():
-        if not (value.isascii() and value.isprintable()):  # else it is quoted in the error of the one who sends it
+        if not (
+            value.isascii() and value.isprintable()
+        ):  # otherwise the error of the HTTP client would quote the value
             raise ConfigurationError(
-                f"the header {name} for the MCP server {config.name!r} holds what no header can",
+                f"the header {name} for the MCP server {config.name!r} holds a character that no header may have",
                 hint="give it one line of ASCII",
             )
     return headers | {"Accept-Encoding": "identity"}
 
 
 class _Bounded(httpx2.AsyncBaseTransport):
-    """Lets answers through that are no larger than they may be; streams of events have bounds of their own."""
+    """Limits the size of answers; streams of events have a limit of their own."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, most: int) -> None:
         self._inner = inner
@@ -64,7 +66,7 @@ class _Bounded(httpx2.AsyncBaseTransport):
         assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101 - what an async transport returns
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
-            raise httpx2.DecodingError("the server compresses its answer although it was told not to", request=request)
+            raise httpx2.DecodingError("the server compresses its answer, which was not requested", request=request)
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             response.stream = _BoundedStream(response.stream, self._most, request)
         return response

@@ -1,7 +1,7 @@
-"""The connection to a server: opened, asked and closed within bounds, in a task of its own.
+"""Opens, uses and closes the connection to a server within time and size limits, in a task of its own.
 
-The SDK's scopes must be left in the task that entered them, and end that task when a connection breaks; neither is
-to be felt by the run.
+The SDK's cancel scopes must be left in the task that entered them, and cancel that task when a connection breaks. A
+task of its own keeps both away from the run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agentloop.ext.mcp.config import McpConfig
 from agentloop.ext.mcp.definitions import canonize
 from agentloop.ext.mcp.process import Complaints, run_process
 from agentloop.items import JsonObject
-from agentloop.schema.visible import strip_invisible
+from agentloop.schema.invisible_characters import strip_invisible
 
 _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
     types.CallToolResult | types.InputRequiredResult
@@ -30,46 +30,48 @@ _ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAda
 _CLOSE_SECONDS = 4.0
 _MOST_PAGES = 100
 _MOST_TOOLS = 1_000
-_TOLD = 500
+_SHOWN_CHARACTERS = 500
 
-for _name in ("mcp", "client"):  # what the SDK logs of a server's nonsense is not for the terminal
+for _name in ("mcp", "client"):  # what the SDK logs about invalid messages must not appear on the terminal
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 class Connection:
-    """A server that has been greeted, and has said what it offers.
+    """An open connection to a server whose tools have been listed.
 
     Attributes:
-        told: What it says of each of its tools, as canonical text.
+        definitions: The server's definition of each of its tools, as canonical text.
     """
 
-    def __init__(self, config: McpConfig, session: ClientSession, told: Sequence[str]) -> None:
-        self.told = told
+    def __init__(self, config: McpConfig, session: ClientSession, definitions: Sequence[str]) -> None:
+        self.definitions = definitions
         self._config = config
         self._session = session
 
     async def call(self, name: str, arguments: JsonObject) -> types.CallToolResult:
-        """Return what the server answered to a call.
+        """Return the server's answer to a call.
 
         Raises:
-            ToolError: it did not answer, or with something that is no result; the text is for the model.
+            ToolError: the server did not answer, or its answer is not a result; the text is for the model.
         """
         server, seconds = f"The MCP server {self._config.name}", self._config.timeout
         request = types.CallToolRequest(params=types.CallToolRequestParams(name=name, arguments=arguments))
         try:
             async with asyncio.timeout(seconds):
-                # Not `call_tool`, which holds the result against the server's own patterns, however long they take.
+                # `call_tool` is not used, because it checks the result against the server's own patterns without limit.
                 answer = await self._session.send_request(request, _ANSWER)
         except TimeoutError:
             late = f"{server} did not answer within {seconds:g} s; what it was asked to do may still take effect."
             raise ToolError(late) from None
         except MCPError as error:
-            # Servers have the same code for errors of their own.
+            # The message is compared too, because servers use the same code for errors of their own.
             if (error.code, error.message) == (types.CONNECTION_CLOSED, "Connection closed"):
                 raise ToolError(f"{server} has ended; none of its tools can be used any more.") from None
-            raise ToolError(f"{server} refused the call: {strip_invisible(error.message)[:_TOLD]}") from None
+            raise ToolError(
+                f"{server} refused the call: {strip_invisible(error.message)[:_SHOWN_CHARACTERS]}"
+            ) from None
         except ValidationError:
-            raise ToolError(f"{server} answered with something that is no result.") from None
+            raise ToolError(f"{server} answered with something that is not a result.") from None
         if isinstance(answer, types.InputRequiredResult):
             raise ToolError(f"{server} asks for more input, which can't be given to it here.")
         return answer
@@ -77,11 +79,11 @@ class Connection:
 
 @asynccontextmanager
 async def connect(config: McpConfig) -> AsyncGenerator[Connection]:
-    """Open a connection, and close it with all that belongs to it.
+    """Open a connection, and close it together with the server's process, if it has one.
 
     Raises:
         ConfigurationError: a token is missing.
-        PackError: the server can't be started or reached, or does not answer as one.
+        PackError: the server can't be started or reached, or its answers are not those of an MCP server.
     """
     ready: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
     leave = asyncio.Event()
@@ -97,7 +99,7 @@ async def connect(config: McpConfig) -> AsyncGenerator[Connection]:
         leave.set()
         if not ready.done():
             holder.cancel()
-        for _ in range(2):  # first at its leisure, then because it must
+        for _ in range(2):  # first wait for it to end by itself, then cancel it and wait again
             await asyncio.wait({holder}, timeout=_CLOSE_SECONDS)
             holder.cancel()
 
@@ -112,19 +114,19 @@ async def _hold(
 
 
 async def _list_tools(config: McpConfig, session: ClientSession) -> list[str]:
-    """Return what a server says of its tools, of all pages."""
-    told: list[str] = []
+    """Return the server's definitions of its tools, from all pages."""
+    definitions: list[str] = []
     length = 0
     cursor: str | None = None
     for _ in range(_MOST_PAGES):
         page = await session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
-        told += [canonize(tool) for tool in page.tools]
+        definitions += [canonize(tool) for tool in page.tools]
         length += sum(len(tool.model_dump_json()) for tool in page.tools)
         cursor = page.next_cursor
-        if len(told) > _MOST_TOOLS or length > config.max_message:
+        if len(definitions) > _MOST_TOOLS or length > config.max_message:
             break
         if cursor is None:
-            return told
+            return definitions
     most = f"{_MOST_TOOLS:,} tools or {_MOST_PAGES} pages or {config.max_message:,} characters"
     raise PackError(
         f"the MCP server {config.name!r} lists more than {most}", hint="an agent can't choose among so many"
@@ -132,7 +134,7 @@ async def _list_tools(config: McpConfig, session: ClientSession) -> list[str]:
 
 
 def _explain(config: McpConfig, complaints: Complaints, error: BaseException | None) -> AgentloopError:
-    """Return in words why a server could not be opened; its own last words are for the user."""
+    """Return the exception for a server that could not be opened; the end of its standard error goes into the hint."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     if isinstance(error, AgentloopError):
@@ -140,10 +142,10 @@ def _explain(config: McpConfig, complaints: Complaints, error: BaseException | N
     if error is None or isinstance(error, TimeoutError):
         why = f"it did not answer within {config.start_timeout:g} s"
     else:
-        why = f"{type(error).__name__}: {strip_invisible(str(error))[:_TOLD]}".removesuffix(": ")
-    said = strip_invisible(str(complaints))
-    check = "does it speak streamable HTTP?" if config.url else "does it run when it is started by hand?"
+        why = f"{type(error).__name__}: {strip_invisible(str(error))[:_SHOWN_CHARACTERS]}".removesuffix(": ")
+    output = strip_invisible(str(complaints))
+    check = "does it use streamable HTTP?" if config.url else "does it run if you start it by hand?"
     return PackError(
         f"the MCP server {config.name!r} can't be opened: {why}",
-        hint=f"it said last: {said}" if said else check,
+        hint=f"its last output was: {output}" if output else check,
     )

@@ -1,7 +1,7 @@
-"""What a server says of a tool, and what of it is let through to a model.
+"""Reads a server's definition of a tool, and decides which parts of it a model sees.
 
-A definition is a stranger's text in the prompt. So invisible characters go, length is bounded, and a digest tells
-whether it is still what it was.
+A definition is untrusted text in the prompt. So invisible characters are removed, the length is limited, and a digest
+shows whether the definition has changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agentloop.errors import PackError
 from agentloop.ext.mcp.config import McpConfig
 from agentloop.ext.mcp.schemas import clean_schema, shorten
 from agentloop.items import JsonObject
-from agentloop.schema.visible import strip_invisible
+from agentloop.schema.invisible_characters import strip_invisible
 from agentloop.tools import Effects
 from agentloop.tools.effects import UNKNOWN
 
@@ -32,11 +32,11 @@ class Definition:
     """A tool as its server defines it.
 
     Attributes:
-        said: What the server says of it, as canonical JSON text.
-        original: The name that the server knows it by.
-        name: The name that a model can call it by.
-        description: What a model is told.
-        schema: The schema of its arguments, as a model is shown it.
+        said: The server's definition as canonical JSON text.
+        original: The tool's name on the server.
+        name: The tool's name for the model.
+        description: The description for the model.
+        schema: The schema of its arguments for the model.
         hints: The server's annotations.
     """
 
@@ -49,12 +49,12 @@ class Definition:
 
     @property
     def fingerprint(self) -> str:
-        """The digest of all that the server says of the tool."""
+        """The digest of the server's whole definition."""
         return digest(self.said)
 
     def bare(self) -> Definition:
-        """Return it without any of the server's words, names aside."""
-        words = "A tool that nobody has looked at yet."
+        """Return the definition without any of the server's texts except names."""
+        words = "A tool that nobody has reviewed yet."
         given = cast("JsonObject", properties) if isinstance(properties := self.schema.get("properties"), dict) else {}
         names: JsonObject = {name: {} for name in given if _WORD.fullmatch(name)}
         return Definition(self.said, self.original, self.name, words, {"type": "object", "properties": names}, {})
@@ -66,14 +66,14 @@ def digest(said: str) -> str:
 
 
 def canonize(tool: types.Tool) -> str:
-    """Return what a server says of a tool as one text, whatever the order in which it says it."""
-    told = tool.model_dump(
+    """Return the definition of a tool as canonical text, which does not depend on the order of its fields."""
+    fields = tool.model_dump(
         mode="json",
         by_alias=True,
         exclude_none=True,
         include={"name", "title", "description", "input_schema", "annotations"},
     )
-    return json.dumps(told, sort_keys=True, indent=1)
+    return json.dumps(fields, sort_keys=True, indent=1)
 
 
 def read_definition(said: str, longest: int) -> Definition:
@@ -81,29 +81,29 @@ def read_definition(said: str, longest: int) -> Definition:
 
     Args:
         said: The text, as `canonize` writes it.
-        longest: Characters that a description may have.
+        longest: The number of characters that a description may have.
 
     Raises:
-        PackError: nothing is left of its name.
+        PackError: the tool's name has no character that is allowed.
     """
-    told: JsonObject = json.loads(said)
-    original = told["name"]
+    fields: JsonObject = json.loads(said)
+    original = fields["name"]
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", strip_invisible(original)).strip("_")
     if not name:
         raise PackError(f"a tool of an MCP server is named {original!a}, which leaves no name to call it by")
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 9]}_{sha256(original.encode(errors='replace')).hexdigest()[:8]}"
-    description = shorten(told.get("description") or told.get("title") or "", longest)
+    description = shorten(fields.get("description") or fields.get("title") or "", longest)
     return Definition(
-        said, original, name, description, clean_schema(told["inputSchema"], longest), told.get("annotations", {})
+        said, original, name, description, clean_schema(fields["inputSchema"], longest), fields.get("annotations", {})
     )
 
 
 def check_names(definitions: Iterable[Definition]) -> None:
-    """Refuse two tools that would bear one name.
+    """Check that no two tools would have the same name.
 
     Raises:
-        PackError: some would; it names both.
+        PackError: two tools would; the message gives their original names.
     """
     seen: dict[str, Definition] = {}
     for each in definitions:
@@ -111,12 +111,12 @@ def check_names(definitions: Iterable[Definition]) -> None:
         if other is not each:
             raise PackError(
                 f"two tools of the MCP server would both be {each.name!r}: {other.original!a} and {each.original!a}",
-                hint="their server has to name them apart; leave it out until then",
+                hint="the server must give them different names; leave it out until then",
             )
 
 
 def presume_effects(hints: Mapping[str, Any], config: McpConfig) -> Effects:
-    """Return what a tool does: what its hints say where they are believed, with MCP's defaults, else the worst."""
+    """Return the effects of a tool: by its hints, with MCP's defaults, if the server is trusted, otherwise unknown."""
     if not config.trust_annotations:
         return UNKNOWN
     reads = hints.get("readOnlyHint") is True

@@ -1,4 +1,4 @@
-"""Which of a server's tools are offered, and how: as they are, or, where a definition has changed, not before a yes."""
+"""Makes tools from a server's definitions. A tool with a changed definition asks for approval before it is called."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from agentloop.policy import Policy
 from agentloop.tools import Tool
 from agentloop.tools.effects import UNKNOWN
 
-_AROUND = 3  # lines that are shown around a change
-_SPARE_SECONDS = 2.0  # what the tool's own limit has beyond that of a call, which tells the truth about servers
+_AROUND = 3  # lines that are shown before and after a change
+# The tool's own time limit is longer than that of the call by this, so that the call's more exact error comes first.
+_SPARE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A definition that is not the accepted one; `pin` is the accepted one, or None for a tool that is new."""
+    """A definition that differs from the accepted one, `pin`, which is None for a new tool."""
 
     now: Definition
     pin: Pin | None
 
     def describe(self) -> str:
-        """Return what has changed, for the person who is asked."""
-        since = f"what it says of this tool since {self.pin.since}" if self.pin else "this tool since it was first used"
+        """Return the change as text, for the person who is asked for approval."""
+        since = f"the definition of this tool since {self.pin.since}" if self.pin else "this tool since its first use"
         verb = "changed" if self.pin else "added"
         lines = _compare(self.pin.said.splitlines() if self.pin else [], self.now.said.splitlines())
-        return "\n".join([f"Its MCP server has {verb} {since}. A yes to the call accepts it.", *lines])
+        return "\n".join([f"Its MCP server has {verb} {since}. Approving the call accepts it.", *lines])
 
 
 def _compare(before: list[str], now: list[str]) -> Iterable[str]:
-    """Return the lines from the first that differs to the last, in a time that no server can draw out."""
+    """Return the lines from the first difference to the last, in linear time, whatever the server sends."""
     start = _count_common(before, now)
     end = _count_common(before[start:][::-1], now[start:][::-1])
     yield from (f" {line}" for line in now[max(0, start - _AROUND) : start])
@@ -56,17 +57,17 @@ def make_tools(config: McpConfig, connection: Connection) -> list[Tool]:
     """Return a server's tools.
 
     Raises:
-        ConfigurationError: what was accepted can't be read, or kept.
-        PackError: they are not those of the configured fingerprint, or two would bear one name.
+        ConfigurationError: the file of accepted definitions can't be read or written.
+        PackError: the tools do not match the configured fingerprint, or two of them would have the same name.
     """
-    listed = [read_definition(said, config.max_description) for said in connection.told]
+    listed = [read_definition(said, config.max_description) for said in connection.definitions]
     check_names(listed)
     changes = _find_changes(config, listed)
     return [_make_tool(config, connection, each, changes.get(each.original)) for each in listed]
 
 
 def fingerprint(definitions: Iterable[Definition]) -> str:
-    """Return the digest of all that a server offers."""
+    """Return the digest of all definitions of a server."""
     return digest("\n".join(sorted(each.fingerprint for each in definitions)))
 
 
@@ -75,8 +76,8 @@ def _find_changes(config: McpConfig, listed: list[Definition]) -> dict[str, _Cha
         found = fingerprint(listed)
         if found != config.pin:
             raise PackError(
-                f"the tools of the MCP server {config.name!r} are not those that its pin stands for",
-                hint=f"look at them; if they are what you want, pin={found}",
+                f"the tools of the MCP server {config.name!r} do not match its pin",
+                hint=f"review them; if you accept them, set pin={found}",
             )
         return {}
     pins = read_pins(config.identity)
@@ -98,7 +99,7 @@ def _make_tool(config: McpConfig, connection: Connection, definition: Definition
 
     if change is None:
         return replace(_shape(config, definition, _call), effects=presume_effects(definition.hints, config))
-    # Until then the model sees no word of it that nobody has seen.
+    # Until a person approves, the model sees the accepted definition, or none of the server's texts for a new tool.
     shown = read_definition(change.pin.said, config.max_description) if change.pin else definition.bare()
     tool = _shape(config, replace(shown, name=definition.name), _call)
 
@@ -112,16 +113,16 @@ def _make_tool(config: McpConfig, connection: Connection, definition: Definition
 
 
 def _accept(config: McpConfig, definition: Definition) -> None:
-    """Accept a definition; that it came to the call is a yes, to what was shown before it, maybe in another process.
+    """Accept a definition, because its call was approved. It may have been shown by another process.
 
     Raises:
-        ToolError: something else was shown; the text is for the model.
+        ToolError: the definition that was shown is another one; the text is for the model.
     """
-    with suppress(ConfigurationError):  # then it is asked again the next time
+    with suppress(ConfigurationError):  # if the pin can't be saved, the next call asks again
         if _read_pin(config, definition).shown != definition.fingerprint:
             raise ToolError(
-                f"Not run: the MCP server {config.name} has changed what it says of this tool since a person was asked."
-                " Call it again, and they are asked again."
+                f"Not run: the MCP server {config.name} has changed the definition of this tool since a person was"
+                " asked. Call it again to ask them again."
             )
         add_pins(config.identity, {definition.original: make_pin(definition.said)})
 
@@ -141,7 +142,7 @@ def _shape(config: McpConfig, definition: Definition, call: Any) -> Tool:
             timeout=seconds,
             max_output=config.max_output,
         )
-    except ToolDefinitionError:  # the server's schema is none, which is no reason to do without its other tools
+    except ToolDefinitionError:  # the server's schema is not valid; the tool is offered without it
         return Tool.from_schema(
             definition.name,
             definition.description,

@@ -1,6 +1,6 @@
-"""What servers said of their tools when they were first used, in a small file: trust on first use.
+"""Stores the tool definitions that users have accepted, in a small file: trust on first use.
 
-The file holds trust and not what can be had again, so a damaged one is an error and is left as it is.
+The content of the file can't be restored from elsewhere, so a damaged file is an error and is not changed.
 
     {"version": 1, "servers": {"files 0f3a...": {"read": {"since": "2026-11-02", "said": "{...}"}}}}
 """
@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import Any, TypeAlias
 
 import platformdirs
 
+from agentloop.endpoint.shared_file import hold_file, replace_file
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
 
@@ -28,12 +27,12 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What a person has accepted of a tool, and what they have seen of it.
+    """The definition of a tool that a person has accepted, and the one that was shown to them last.
 
     Attributes:
-        said: What its server said of it, as canonical text, or "" while nothing is accepted.
-        since: The day on which that was accepted.
-        shown: The digest of what they were shown last, so that a yes is to nothing else.
+        said: The accepted definition as canonical text, or "" if none is accepted yet.
+        since: The day on which it was accepted.
+        shown: The digest of the definition that was shown last. An approval is for this definition only.
     """
 
     said: str = ""
@@ -43,17 +42,17 @@ class Pin:
 
 Pins: TypeAlias = Mapping[str, Pin]
 
-_KEPT: dict[str, Pins] = {}  # where no file is wanted, this process remembers
+_KEPT: dict[str, Pins] = {}  # the pins of this process if the file is switched off
 _WRITING = Lock()
 
 
 def make_pin(said: str) -> Pin:
-    """Return the pin of what is accepted today."""
+    """Return a pin for a definition that is accepted today."""
     return Pin(said, f"{datetime.now(UTC):%Y-%m-%d}")
 
 
 def pins_path() -> Path | None:
-    """Return the file of pins: beside the lessons where AGENTLOOP_CACHE names them, None where it is set to nothing."""
+    """Return the path of the file of pins: in the folder of AGENTLOOP_CACHE if that is set, None if it is empty."""
     named = os.environ.get("AGENTLOOP_CACHE")
     if named is not None:
         return Path(named).with_name("mcp_pins.json") if named else None
@@ -61,7 +60,7 @@ def pins_path() -> Path | None:
 
 
 def read_pins(identity: str) -> Pins | None:
-    """Return what is pinned of a server by the names of its tools, or None when it is new.
+    """Return the pins of a server by the names of its tools, or None if the server is new.
 
     Raises:
         ConfigurationError: the file is damaged.
@@ -71,7 +70,7 @@ def read_pins(identity: str) -> Pins | None:
 
 
 def add_pins(identity: str, pins: Pins) -> None:
-    """Pin what a server says of some tools, in addition to what is pinned of it.
+    """Add pins for some tools of a server to its other pins.
 
     Raises:
         ConfigurationError: the file is damaged, or can't be written.
@@ -81,9 +80,16 @@ def add_pins(identity: str, pins: Pins) -> None:
         if path is None:
             _KEPT[identity] = {**_KEPT.get(identity, {}), **pins}
             return
-        servers = _read(path)
-        servers[identity] = {**servers.get(identity, {}), **pins}
-        _write(path, servers)
+        try:
+            with hold_file(path):
+                servers = _read(path)
+                servers[identity] = {**servers.get(identity, {}), **pins}
+                replace_file(path, _write(servers))
+        except OSError as error:
+            raise ConfigurationError(
+                f"the accepted tools of MCP servers can't be saved in {path}: {error.strerror}",
+                hint="set AGENTLOOP_CACHE to a file in a folder that can be written, or to an empty text",
+            ) from None
 
 
 def _read(path: Path) -> dict[str, Pins]:
@@ -95,24 +101,11 @@ def _read(path: Path) -> dict[str, Pins]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
-            f"{path}, which says what MCP servers may offer, can't be read: {error}",
-            hint="delete it to accept what they say now",
+            f"{path}, which holds the accepted tools of MCP servers, can't be read: {error}",
+            hint="delete it to accept the tools that the servers define now",
         ) from None
 
 
-def _write(path: Path, servers: Mapping[str, Pins]) -> None:
+def _write(servers: Mapping[str, Pins]) -> str:
     held = {identity: {name: asdict(pin) for name, pin in pins.items()} for identity, pins in servers.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump({"version": VERSION, "servers": held}, file, indent=1)
-        try:
-            Path(file.name).replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(file.name).unlink()
-    except OSError as error:
-        raise ConfigurationError(
-            f"what MCP servers may offer can't be kept in {path}: {error.strerror}",
-            hint="set AGENTLOOP_CACHE to a file in a folder that can be written, or to nothing",
-        ) from None
+    return json.dumps({"version": VERSION, "servers": held}, indent=1)

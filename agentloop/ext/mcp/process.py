@@ -1,6 +1,6 @@
-"""A server as a process: its lines in and out, and its end, which takes everything along that it has started.
+"""Runs a server as a process: carries its messages in and out, and ends it with all processes that it has started.
 
-POSIX. What the lines mean is the SDK's business.
+It works on POSIX systems. The SDK interprets the messages.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from asyncio.subprocess import Process, SubprocessStreamProtocol
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -25,18 +26,21 @@ Incoming: TypeAlias = SessionMessage | Exception
 Streams: TypeAlias = tuple[MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[SessionMessage]]
 
 MARK = "AGENTLOOP_MCP_SERVER"
-"""A variable that a server's children inherit, by which they are found again when they have left its group.
+"""An environment variable that a server's children inherit. It finds those that have left the server's process group.
 
-It holds the marks of all servers above, so that one that serves others takes theirs along. A program that leaves the
-group and clears its environment as well is not found.
+It also holds the marks of all parent servers, so that a server ends the children of the servers that it has started
+too. A program that leaves the group and clears its environment as well is not found.
 """
 
 _INHERITED = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
-_QUEUED = 1_000  # messages to a server that does not read; the courtesy of a cancellation must not wait for it
-_MOST_ASKED = 5_000  # requests of a server, each of which is a task of the SDK until it has taken the answer
+_QUEUED = 1_000  # messages to a server that does not read; sending a cancellation must not wait for the server
+_MOST_ASKED = 5_000  # requests from a server; each is a task of the SDK until the server has read the answer
 _COMPLAINTS = 2_000
 _CHUNK = 65_536
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 1.0  # after its input was closed
+_TERMINATE_SECONDS = 1.0  # after SIGTERM
+_DRAIN_SECONDS = 1.0  # after SIGKILL, to read the rest of its output
+_REAP_SECONDS = 2.0  # and then for the system to report its end
 _ROUNDS = 3
 
 
@@ -47,7 +51,7 @@ class Complaints:
         self._bytes = b""
 
     def add(self, data: bytes) -> None:
-        """Take more of it."""
+        """Add output, and keep the end of all output."""
         self._bytes = (self._bytes + data)[-_COMPLAINTS:]
 
     def __str__(self) -> str:
@@ -56,26 +60,17 @@ class Complaints:
 
 @asynccontextmanager
 async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerator[Streams]:
-    """Start a server, yield its messages in and out, and end it with all that it has started.
+    """Start a server, yield the streams of its messages, and end it with all processes that it has started.
 
     Raises:
-        OSError: it can't be started.
+        OSError: the server can't be started.
     """
     mark = uuid4().hex
-    process = await asyncio.create_subprocess_exec(
-        *config.command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=config.cwd or None,
-        env=_make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()},
-        start_new_session=True,
-        limit=config.max_message,
-    )
-    heard, incoming = anyio.create_memory_object_stream[Incoming](0)
-    outgoing, said = anyio.create_memory_object_stream[SessionMessage](_QUEUED)
+    process, transport = await _start(config, mark)
+    received, incoming = anyio.create_memory_object_stream[Incoming](0)
+    outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](_QUEUED)
     carriers: list[asyncio.Task[Any]] = [
-        asyncio.create_task(each) for each in (_hear(process, heard), _say(process, said))
+        asyncio.create_task(each) for each in (_receive(process, received), _send(process, to_send))
     ]
     carriers.append(asyncio.create_task(_collect(process, complaints)))
     end = asyncio.create_task(process.wait())
@@ -83,13 +78,34 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         yield incoming, outgoing
         await _ask_to_end(process, end)
     finally:
-        # Without a pause, so that no cancellation can come between.
+        # There is no await before this, so that a cancellation can't prevent it.
         _kill(process, mark)
-        for stream in (heard, incoming, outgoing, said):
+        for stream in (received, incoming, outgoing, to_send):
             stream.close()
-        await asyncio.wait([*carriers, end], timeout=_GRACE_SECONDS)
-        for carrier in (*carriers, end):
-            carrier.cancel()
+        try:
+            await asyncio.wait([*carriers, end], timeout=_DRAIN_SECONDS)
+        finally:
+            for carrier in (*carriers, end):
+                carrier.cancel()
+            transport.close()
+            # This waits for a new task: if the event loop is being closed, it has already cancelled the earlier tasks.
+            await asyncio.wait({asyncio.create_task(process.wait())}, timeout=_REAP_SECONDS)
+
+
+async def _start(config: McpConfig, mark: str) -> tuple[Process, asyncio.SubprocessTransport]:
+    """Start a server as `asyncio.create_subprocess_exec` does, and return its transport too, which has to be closed."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(
+        lambda: SubprocessStreamProtocol(limit=config.max_message, loop=loop),
+        *config.command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=config.cwd or None,
+        env=_make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()},
+        start_new_session=True,
+    )
+    return Process(transport, protocol, loop), transport
 
 
 def _make_environment(config: McpConfig) -> dict[str, str]:
@@ -98,16 +114,17 @@ def _make_environment(config: McpConfig) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ} | given
 
 
-async def _hear(process: asyncio.subprocess.Process, heard: MemoryObjectSendStream[Incoming]) -> None:
-    """Pass on what the server says until it ends, or says more at once, or asks more, than it may."""
-    assert process.stdout is not None  # noqa: S101 - it was asked for
-    with heard, suppress(anyio.BrokenResourceError, ValueError):  # nobody listens any more; a line that is too long
+async def _receive(process: Process, received: MemoryObjectSendStream[Incoming]) -> None:
+    """Pass on the server's messages until it ends, sends a message that is too long, or sends too many requests."""
+    assert process.stdout is not None  # noqa: S101 - run_process sets stdout=PIPE
+    # BrokenResourceError: the receiver is closed. ValueError: the line is too long.
+    with received, suppress(anyio.BrokenResourceError, ValueError):
         asked = 0
         while asked < _MOST_ASKED and (line := await process.stdout.readline()):
             message = _read(line)
             asked += isinstance(message, SessionMessage) and isinstance(message.message, types.JSONRPCRequest)
-            await heard.send(message)
-    while await process.stdout.read(_CHUNK):  # else it would wait for a reader, and never see that it is to end
+            await received.send(message)
+    while await process.stdout.read(_CHUNK):  # otherwise the server would block on a full pipe and could not end
         pass
 
 
@@ -118,33 +135,33 @@ def _read(line: bytes) -> Incoming:
         return error
 
 
-async def _say(process: asyncio.subprocess.Process, said: MemoryObjectReceiveStream[SessionMessage]) -> None:
-    assert process.stdin is not None  # noqa: S101 - it was asked for
-    with said, suppress(ConnectionError):  # it has ended, which `_hear` notices too
-        async for each in said:
+async def _send(process: Process, to_send: MemoryObjectReceiveStream[SessionMessage]) -> None:
+    assert process.stdin is not None  # noqa: S101 - run_process sets stdin=PIPE
+    with to_send, suppress(ConnectionError):  # the server has ended, which `_receive` notices too
+        async for each in to_send:
             process.stdin.write(each.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
             await process.stdin.drain()
 
 
-async def _collect(process: asyncio.subprocess.Process, complaints: Complaints) -> None:
-    assert process.stderr is not None  # noqa: S101 - it was asked for
+async def _collect(process: Process, complaints: Complaints) -> None:
+    assert process.stderr is not None  # noqa: S101 - run_process sets stderr=PIPE
     while data := await process.stderr.read(_CHUNK):
         complaints.add(data)
 
 
-async def _ask_to_end(process: asyncio.subprocess.Process, end: asyncio.Future[int]) -> None:
-    """Close its input, which a server takes as the end; signal it where it does not."""
-    assert process.stdin is not None  # noqa: S101 - it was asked for
+async def _ask_to_end(process: Process, end: asyncio.Future[int]) -> None:
+    """Close the server's input, at which it should end; send it SIGTERM if it does not."""
+    assert process.stdin is not None  # noqa: S101 - run_process sets stdin=PIPE
     process.stdin.close()
     await asyncio.wait({end}, timeout=_GRACE_SECONDS)
     if not end.done():
         _signal(process.pid, signal.SIGTERM)
-        await asyncio.wait({end}, timeout=_GRACE_SECONDS)
+        await asyncio.wait({end}, timeout=_TERMINATE_SECONDS)
 
 
-def _kill(process: asyncio.subprocess.Process, mark: str) -> None:
+def _kill(process: Process, mark: str) -> None:
     _signal(process.pid, signal.SIGKILL)
-    for _ in range(_ROUNDS):  # what forks meanwhile is found in the next one
+    for _ in range(_ROUNDS):  # a process that is forked during one round is found in the next
         for pid in _find_marked(mark):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -156,7 +173,7 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 
 def _find_marked(mark: str) -> list[int]:
-    """Return the living processes whose environment bears the mark; only Linux tells of it."""
+    """Return the ids of the running processes with the mark in their environment; on Linux only."""
     folders = Path("/proc").glob("[0-9]*")
     return [int(folder.name) for folder in folders if mark.encode() in _read_environment(folder)]
 
@@ -164,5 +181,5 @@ def _find_marked(mark: str) -> list[int]:
 def _read_environment(folder: Path) -> bytes:
     try:
         return (folder / "environ").read_bytes()
-    except OSError:  # another user's, or gone
+    except OSError:  # the process belongs to another user, or has ended
         return b""

@@ -1,4 +1,4 @@
-"""What a server answers to a call, as a tool returns it."""
+"""Turns a server's answer to a call into the value that a tool returns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MOST_IMAGES = 20
 
 
 def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
-    """Return a result as text, with its images where they stand.
+    """Return a result as text, or as a list of texts and images in their order.
 
     Raises:
-        ToolError: the server says that the tool failed.
+        ToolError: the server reports that the tool failed.
     """
     parts = _leave_out([_read_block(block) for block in answer.content])
     texts = [part for part in parts if isinstance(part, str)]
@@ -34,7 +34,7 @@ def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
 
 
 def _leave_out(parts: list[str | Image]) -> list[str | Image]:
-    """Return the parts without the images that are too many: text is cut later on, images are not."""
+    """Return the parts without the images over the limit; texts are cut later, but images are not."""
     images = [at for at, part in enumerate(parts) if isinstance(part, Image)]
     more = set(images[_MOST_IMAGES:])
     kept = [part for at, part in enumerate(parts) if at not in more]
@@ -54,7 +54,7 @@ def _read_block(block: types.ContentBlock) -> str | Image:
         case types.EmbeddedResource(resource=types.TextResourceContents() as resource):
             return f"[resource {resource.uri}]\n{resource.text}"
         case types.EmbeddedResource(resource=resource):
-            return f"[resource {resource.uri}: {resource.mime_type or 'bytes'}, which is no text]"
+            return f"[resource {resource.uri}: {resource.mime_type or 'bytes'}, which is not text]"
         case _:
             assert_never(block)
 
@@ -63,7 +63,7 @@ def _read_image(data: str, media_type: str) -> str | Image:
     try:
         return Image.from_bytes(base64.b64decode(data, validate=True))
     except (Base64Error, ValueError, ConfigurationError):
-        return f"[{media_type}, which is no picture that can be shown]"
+        return f"[{media_type}, which is not an image that can be shown]"
 
 
 def _says(text: str, value: Any) -> bool:

@@ -1,6 +1,6 @@
-"""The schema of a server's tool as it is shown to a model and held against arguments here.
+"""Cleans the schema of a server's tool before a model sees it and before arguments are checked against it.
 
-It is a stranger's: its words are a prompt, and its patterns and references are a program that this process would run.
+The schema is untrusted: its texts become part of a prompt, and this process would execute its patterns and references.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from agentloop.items import JsonObject
-from agentloop.schema.visible import strip_invisible
+from agentloop.schema.invisible_characters import strip_invisible
 
 _LONGEST = 50_000
 _MOST_PARTS = 20_000
 _WORDS = ("description", "title")
-_KEYWORDS = ("$ref", "$defs")  # of those with a dollar: others lead references elsewhere, or choose another dialect
-_VALUES = ("const", "default", "enum", "example", "examples")  # parts of a schema that are none
+_KEYWORDS = ("$ref", "$defs")  # other keywords with a dollar redirect references or choose another dialect
+_VALUES = ("const", "default", "enum", "example", "examples")  # keywords whose values are not schemas
 
 
 def clean_schema(schema: JsonObject, longest: int) -> JsonObject:
-    """Return a schema that can be shown and checked; of one that is beyond all measure, that it is of an object.
+    """Return a schema that is safe to show and to check; a schema that is too large becomes `{"type": "object"}`.
 
     Args:
         schema: What the server sent.
-        longest: Characters that each description may have.
+        longest: The number of characters that each description may have.
     """
     if len(json.dumps(schema)) > _LONGEST:
         return {"type": "object"}
@@ -34,13 +34,13 @@ def clean_schema(schema: JsonObject, longest: int) -> JsonObject:
 
 
 def shorten(text: str, longest: int) -> str:
-    """Return the text without invisible characters, and no longer than it may be."""
+    """Return the text without invisible characters, cut to the length."""
     text = strip_invisible(text)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def _strip(value: Any) -> Any:
-    """Return a value without what can't be seen, in its values and names too: a model reads all of them."""
+    """Return a value without invisible characters, in its texts and in its names, because a model reads both."""
     if isinstance(value, str):
         return strip_invisible(value)
     if isinstance(value, list):
@@ -51,9 +51,9 @@ def _strip(value: Any) -> Any:
 
 
 def _clean(schema: Any, longest: int) -> Any:
-    """Return a schema whose words are short, whose patterns are words, and whose references lead where they say.
+    """Return a schema with short texts, with patterns moved into descriptions, and without redirected references.
 
-    A pattern is a program that the server writes and this process would run: some take hours over thirty letters.
+    This process would execute a pattern that the server wrote, and some patterns take hours for thirty letters.
     """
     if isinstance(schema, list):
         return [_clean(each, longest) for each in cast("Iterable[Any]", schema)]
@@ -69,15 +69,15 @@ def _clean(schema: Any, longest: int) -> Any:
         dropped |= {"patternProperties", "additionalProperties"}
     cleaned: JsonObject = {key: shorten(text, longest) for key, text in words.items()}
     for key, value in given.items():
-        # What has a dollar and is no dictionary, as a property would be, is a keyword.
-        leads = key.startswith("$") and key not in _KEYWORDS and not isinstance(value, dict)
-        if key not in dropped and not leads:
+        # A name with a dollar is a keyword, unless its value is a dictionary, as that of a property is.
+        redirects = key.startswith("$") and key not in _KEYWORDS and not isinstance(value, dict)
+        if key not in dropped and not redirects:
             cleaned[key] = value if key in _VALUES and not isinstance(value, dict) else _clean(value, longest)
     return cleaned
 
 
 def _count_parts(schema: JsonObject) -> int:
-    """Return how many parts a check of arguments may come to, with references followed; too many if one leads away."""
+    """Return the number of parts with references followed; over the limit if a reference can't be resolved here."""
     counted: dict[str, int] = {}
 
     def follow(reference: object) -> int:
@@ -85,7 +85,7 @@ def _count_parts(schema: JsonObject) -> int:
         if not isinstance(reference, str) or not f"{reference}/".startswith("#/"):
             return _MOST_PARTS + 1
         if reference not in counted:
-            counted[reference] = 0  # a circle ends with the arguments
+            counted[reference] = 0  # a cycle adds nothing: the depth of the arguments limits it
             for key in reference[1:].split("/")[1:]:
                 target = cast("Any", target).get(key) if isinstance(target, dict) else None
             counted[reference] = _MOST_PARTS + 1 if target is None else count(target)

@@ -1,4 +1,4 @@
-"""McpServer: the tools of an MCP server as a pack, started and stopped with the run."""
+"""Defines McpServer: the tools of an MCP server as a pack. The server is started and stopped with the run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from agentloop.errors import ConfigurationError
 from agentloop.ext.mcp.config import McpConfig
+from agentloop.installation import describe_install
 from agentloop.packs import ToolPack
 from agentloop.tools import Tool
 
@@ -25,6 +26,8 @@ class McpServer(ToolPack[McpConfig]):
 
     name = "mcp"
     version = "1.0"
+    imports = ("agentloop.ext.mcp.connection", "agentloop.ext.mcp.offer")
+    extra = "mcp"
 
     def __init__(self, config: McpConfig | None = None) -> None:
         super().__init__(config)
@@ -32,11 +35,11 @@ class McpServer(ToolPack[McpConfig]):
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Start or greet the server, yield its tools, and end it with all that it has started.
+        """Start or connect to the server, yield its tools, and end it with all processes that it has started.
 
         Raises:
-            ConfigurationError: the extra is missing, or what was accepted of the server can't be read.
-            PackError: the server can't be opened, or offers something else than it should.
+            ConfigurationError: the extra is missing, or the file of accepted definitions can't be read.
+            PackError: the server can't be opened, or its tools do not match the pin.
         """
         await asyncio.to_thread(_load_sdk)
         from agentloop.ext.mcp.connection import connect
@@ -47,9 +50,7 @@ class McpServer(ToolPack[McpConfig]):
 
 
 def _load_sdk() -> None:
-    """Import the SDK, in a thread since that takes most of a second that other runs need not wait."""
+    """Import the SDK; this is called in a thread, because it takes most of a second and would block other runs."""
     if find_spec("mcp") is None:
-        raise ConfigurationError(
-            "MCP needs the extra `mcp`, which is not installed", hint="pip install 'agentloop[mcp]'"
-        )
+        raise ConfigurationError("MCP needs the extra `mcp`, which is not installed", hint=describe_install("mcp"))
     import_module("agentloop.ext.mcp.offer")

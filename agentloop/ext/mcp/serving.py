@@ -1,6 +1,6 @@
-"""Packs offered as an MCP server: the same tools, judged by the same rules, called by another program's model.
+"""Offers packs as an MCP server: another program's model calls the same tools under the same policy.
 
-A session is a run without a model: it has grants, quotas and taint, but no limits of its own, for the client has some.
+A session is a run without a model. It has grants, quotas and taint, but no limits on the run, which the client sets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -23,14 +22,15 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from agentloop.approval import ask_nested
-from agentloop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
-from agentloop.invoke import invoke
+from agentloop.installation import read_version
 from agentloop.items import Image, ToolCall, ToolResult
-from agentloop.journal import MemoryJournal
 from agentloop.limits import Limits
+from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
+from agentloop.loop.run import Pending, Run
 from agentloop.policy import Approver, Policy
-from agentloop.run import Pending, Run
+from agentloop.runtime.approval import ask_nested
+from agentloop.runtime.invoke import invoke
+from agentloop.runtime.journal import MemoryJournal
 from agentloop.tools import Tool, ToolContext
 from agentloop.tools.effects import UNKNOWN
 
@@ -40,26 +40,24 @@ _UNLIMITED = Limits(tool_calls=None, turns=None, repeats=None)
 
 
 async def serve_on_stdio(tools: Sequence[Tool], approver: Approver) -> None:
-    """Serve tools on standard input and output until the input ends; what else is printed goes to standard error.
+    """Serve tools on standard input and output until the input ends; all other output goes to standard error.
 
     Args:
-        tools: With the names that they have in a run.
-        approver: Asked for each call that needs a yes.
+        tools: The tools, with the names that they have in a run.
+        approver: Decides each call that needs approval.
     """
     server = make_server(tools, Policy(approver=approver))
     async with stdio_server(stdin=cast("Any", _read_lines(_take_stdin()))) as (incoming, outgoing):
         try:
             await server.run(incoming, outgoing, server.create_initialization_options())
         finally:
-            sys.stdout.flush()  # what was printed and is still in Python's buffer, while it leads to standard error
+            sys.stdout.flush()  # write Python's buffer now, while standard output leads to standard error
 
 
 def make_server(tools: Sequence[Tool], policy: Policy) -> Server:
-    """Return a server that offers the tools as far as the policy allows; it needs an approver."""
+    """Return a server that offers the tools as far as the policy allows; the policy needs an approver."""
     session = _Session(tools, policy)
-    return Server(
-        "agentloop", version=version("agentloop"), on_list_tools=session.list_tools, on_call_tool=session.call_tool
-    )
+    return Server("agentloop", version=read_version(), on_list_tools=session.list_tools, on_call_tool=session.call_tool)
 
 
 class _Session:
@@ -69,8 +67,8 @@ class _Session:
         self._tools = {tool.name: tool for tool in tools}
         self._rules = Rules(limits=_UNLIMITED, tools=self._tools, policy=policy)
         self._run = Run(run_id=uuid4().hex)
-        self._alone = asyncio.Lock()  # for tools that may not run beside others
-        self._judging = asyncio.Lock()  # a person is asked one thing at a time
+        self._alone = asyncio.Lock()  # for tools that may not run at the same time
+        self._judging = asyncio.Lock()  # a person is asked one question at a time
 
     async def list_tools(
         self, _context: ServerRequestContext, _params: types.PaginatedRequestParams | None
@@ -82,7 +80,7 @@ class _Session:
     async def call_tool(
         self, _context: ServerRequestContext, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        """Return what came of a call, a refusal included."""
+        """Return the result of a call, or the reason why it was refused."""
         call = ToolCall(uuid4().hex, params.name, json.dumps(params.arguments or {}))
         async with self._judging:
             pending = await self._judge(call)
@@ -99,8 +97,8 @@ class _Session:
         call = pending.call
         tool = self._tools[call.name]
         context = ToolContext(self._run.run_id, call.call_id, self._run.tally, None)
-        beside: AbstractAsyncContextManager[object] = nullcontext() if tool.parallel else self._alone
-        async with beside:
+        lock: AbstractAsyncContextManager[object] = nullcontext() if tool.parallel else self._alone
+        async with lock:
             invoked = await invoke(tool, call, context, tool.timeout, lambda _thread: None)
         result = replace(invoked.result, content=pending.note + invoked.result.content)
         if (tool.presumed_effects or UNKNOWN).open_world:
@@ -110,9 +108,9 @@ class _Session:
 
 
 def _take_stdin() -> asyncio.StreamReader:
-    """Return standard input for the protocol alone: tools, and what they start, find theirs empty.
+    """Reserve standard input for the protocol, and return a reader of it; tools and their processes get an empty one.
 
-    It is read in a daemon thread, so that Ctrl-C need not wait for the client to say something.
+    A daemon thread reads it, so that Ctrl-C need not wait for the client's next message.
     """
     kept = os.dup(0)
     with Path(os.devnull).open("rb") as nothing:
@@ -121,7 +119,7 @@ def _take_stdin() -> asyncio.StreamReader:
     loop = asyncio.get_running_loop()
 
     def read() -> None:
-        with suppress(RuntimeError):  # the loop was closed, and nobody listens any more
+        with suppress(RuntimeError):  # the event loop was closed
             while data := os.read(kept, _CHUNK):
                 loop.call_soon_threadsafe(reader.feed_data, data)
             loop.call_soon_threadsafe(reader.feed_eof)
@@ -131,7 +129,7 @@ def _take_stdin() -> asyncio.StreamReader:
 
 
 async def _read_lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Yield the lines of the input, which ends with one that is beyond all measure."""
+    """Yield the lines of the input, up to its end or to a line that is too long."""
     with suppress(ValueError):
         while line := await reader.readline():
             yield line

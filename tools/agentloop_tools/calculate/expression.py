@@ -1,4 +1,4 @@
-"""Reads an arithmetic expression and works it out as it reads. There are numbers and nothing else to get hold of."""
+"""Reads an arithmetic expression and evaluates it while reading. Numbers are its only values, so it can't do harm."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _divisor(value: Fraction) -> Fraction:
 
 
 _UNARY = 30
-# How strongly each holds on to what stands left of it, and to what stands right.
+# The binding power of each operator to the left and to the right, as in a Pratt parser.
 _OPERATORS: dict[str, tuple[int, int, Callable[[Fraction, Fraction], Fraction]]] = {
     "+": (10, 11, operator.add),
     "-": (10, 11, operator.sub),
@@ -75,10 +75,10 @@ _COMPARISONS: dict[str, Callable[[Fraction, Fraction], bool]] = {
 
 
 def evaluate(text: str) -> Fraction | bool:
-    """Return what an expression comes to: a number, or for a comparison whether it holds.
+    """Return the value of an expression: a number, or a boolean for a comparison.
 
     Raises:
-        CalculationError: it can't be read, has no value, or would take too long.
+        CalculationError: it is invalid, has no value, or would take too long.
     """
     if len(text) > _LONGEST:
         raise CalculationError(f"the expression is longer than {_LONGEST:,} characters")
@@ -86,19 +86,19 @@ def evaluate(text: str) -> Fraction | bool:
 
 
 def evaluate_number(text: str) -> Fraction:
-    """Return what an expression comes to, which has to be a number.
+    """Return the value of an expression that must be a number.
 
     Raises:
         CalculationError: as for `evaluate`, or it is a comparison.
     """
     value = evaluate(text)
     if isinstance(value, bool):
-        raise CalculationError("a comparison is no number")
+        raise CalculationError("a comparison is not a number")
     return value
 
 
 class _Reader:
-    """Goes over the tokens of an expression once, from the left."""
+    """A Pratt parser, which goes over the tokens of an expression once, from the left."""
 
     def __init__(self, text: str) -> None:
         self._tokens = [(str(match.lastgroup), match[str(match.lastgroup)]) for match in _TOKEN.finditer(text)]
@@ -115,13 +115,13 @@ class _Reader:
         self._next += 1
         right = self._sum(0)
         self._expect("")
-        # What was rounded is equal if it is equal as far as its digits are right.
+        # Rounded numbers are equal if all digits that are certain are equal.
         rounded = getcontext().flags[Inexact]
         near = rounded and abs(left - right) <= _SAME * max(abs(left), abs(right))
         return compare(left, left if near else right)
 
     def _sum(self, strength: int) -> Fraction:
-        """Read an operand and what follows, as far as it holds on more strongly than what stands to the left."""
+        """Read an operand and all following operators that bind more strongly than the operator to the left."""
         self._depth += 1
         if self._depth > _DEEPEST:
             raise CalculationError(f"the expression is nested more than {_DEEPEST} deep")

@@ -1,6 +1,6 @@
-"""The functions of the calculator, over exact fractions, each bounded in what it may cost.
+"""The functions of the calculator, over exact fractions, each with a limit on its cost.
 
-What is irrational is worked out in decimals of the current context, whose `Inexact` flag then says that it was rounded.
+Irrational results are computed in decimals of the current context. Its `Inexact` flag then says that they were rounded.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ PI = Fraction("3.141592653589793238462643383279502884197169399375105820974944592
 
 
 class CalculationError(Exception):
-    """An expression that can't be worked out; its text is for the model."""
+    """An expression can't be evaluated. The text is for the model."""
 
 
 def bounded(value: Fraction) -> Fraction:
-    """Return the number, unless it has become too long to go on with."""
+    """Return the number, or raise an error if it has too many digits."""
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MOST_BITS:
-        raise CalculationError(f"a number on the way has more than {MOST_DIGITS:,} digits")
+        raise CalculationError(f"an intermediate result has more than {MOST_DIGITS:,} digits")
     return value
 
 
@@ -37,7 +37,7 @@ def to_decimal(value: Fraction) -> Decimal:
 
 
 def power(base: Fraction, exponent: Fraction) -> Fraction:
-    """Return a power: exact for whole exponents."""
+    """Return a power, which is exact for whole exponents."""
     if base == 0 and exponent < 0:
         raise CalculationError("0 can't be raised to a negative power: that divides by zero")
     if exponent.denominator == 1:
@@ -45,11 +45,11 @@ def power(base: Fraction, exponent: Fraction) -> Fraction:
         times = exponent.numerator
         if (size - 1) * abs(times) > _MOST_BITS:
             raise CalculationError(f"the power would have more than {MOST_DIGITS:,} digits")
-        if size == 1 and times:  # 0, 1 and -1, of whose exponent only the parity counts
+        if size == 1 and times:  # for the bases 0, 1 and -1, only the parity of the exponent matters
             times = 2 - times % 2
         return base**times
     if base < 0:
-        raise CalculationError("a negative number has no real power with a broken exponent")
+        raise CalculationError("a negative number has no real power with a fractional exponent")
     return _in_decimals(Decimal.__pow__, base, exponent)
 
 
@@ -68,7 +68,7 @@ def _logarithm(value: Fraction, base: Fraction) -> Fraction:
         raise CalculationError("a logarithm needs a positive number and a positive base other than 1")
     with localcontext():
         whole = round(_in_decimals(_divide_logarithms, value, base))
-        # 1000 is exactly the third power of 10, which the division of two rounded logarithms can't know.
+        # The logarithm of 1000 is exactly 3, but the quotient of two rounded logarithms may differ from it.
         if power(base, Fraction(whole)) == value:
             return Fraction(whole)
     return _in_decimals(_divide_logarithms, value, base)
@@ -94,7 +94,7 @@ def _square_root(value: Fraction) -> Fraction:
 
 
 def _sine(angle: Decimal) -> Decimal:
-    """Return the sine by its series, which ends when a further term changes nothing."""
+    """Return the sine by its series, which is summed until a further term changes nothing."""
     term = total = angle
     index, before = 1, Decimal(0)
     while total != before:
@@ -111,7 +111,7 @@ def _turn(angle: Fraction) -> tuple[Fraction, Fraction]:
         raise CalculationError("an angle may be at most 10**20")
     within = angle - 2 * PI * round(angle / (2 * PI))
     pair = _sine(to_decimal(within)), _sine(to_decimal(PI / 2 - within))
-    # So small a number at such an angle is only what pi was rounded by.
+    # At such an angle, a number this small is only the rounding error of pi.
     sine, cosine = (Fraction(0 if abs(each) < _NOTHING and abs(angle) > 1 else each) for each in pair)
     return sine, cosine
 
@@ -124,11 +124,11 @@ def _tangent(angle: Fraction) -> Fraction:
 
 
 def _pi() -> Fraction:
-    return Fraction(to_decimal(PI))  # rounding it is what sets the flag
+    return Fraction(to_decimal(PI))  # the rounding sets the Inexact flag
 
 
 def _arc_tangent(value: Fraction) -> Fraction:
-    """Return the angle: the one that floats know, refined; each round doubles the digits that are right."""
+    """Return the arc tangent. It starts with the float's value, and each iteration doubles the correct digits."""
     if abs(value) > 1:
         return _pi() / (2 if value > 0 else -2) - _arc_tangent(1 / value)
     angle = Decimal(math.atan(value))
@@ -157,7 +157,7 @@ def _whole(value: Fraction) -> int:
 
 
 def _round(value: Fraction, digits: Fraction = Fraction(0)) -> Fraction:
-    """Round half away from zero, as people do and as Python does not."""
+    """Round half away from zero, as people do. Python rounds half to even."""
     scale = Fraction(10) ** (_count(abs(digits), MOST_DIGITS) * (1 if digits >= 0 else -1))
     whole = math.floor(abs(value) * scale + Fraction(1, 2)) / scale
     return whole if value >= 0 else -whole
@@ -213,7 +213,7 @@ def _spread(function: Callable[[tuple[Fraction, ...]], Fraction]) -> Callable[..
     return lambda *values: function(values)
 
 
-# Each with the least and the greatest number of arguments.
+# Each function with the least and the greatest number of its arguments.
 FUNCTIONS: dict[str, tuple[Callable[..., Fraction], int, int]] = (
     {"round": (_round, 1, 2)}
     | {name: (function, 1, 1) for name, function in _OF_ONE.items()}

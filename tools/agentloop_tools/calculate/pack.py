@@ -1,4 +1,4 @@
-"""Calculate: the tools, and how a number is written for a model."""
+"""Calculate: the pack and its tools. Also writes numbers for a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agentloop_tools.calculate.expression import evaluate, evaluate_number
 from agentloop_tools.calculate.functions import PRECISION, CalculationError, to_decimal
 from agentloop_tools.calculate.units import convert_units
 
-_SHOWN = 30  # half of what is computed, so that what is shown is right
+_SHOWN = 30  # digits; half of those that are computed, so that all that are shown are correct
 _LONGEST_EXACT = 60
 
 
@@ -19,6 +19,8 @@ class Calculate(ToolPack):
 
     name = "calculate"
     version = "1.0"
+    imports = ("pint",)
+    extra = "calculate"
 
     @tool(effects=Effects(), timeout=10)
     def calculate(self, expression: str) -> str:
@@ -60,7 +62,7 @@ class Calculate(ToolPack):
 
 
 def write_number(value: Fraction, *, exact: bool) -> str:
-    """Return a number in digits; whole if that is possible and it is exact, else rounded and marked."""
+    """Return a number as text. If it is not exact, or its decimals do not end, it is rounded and marked with ≈."""
     if exact and value.denominator == 1:
         return str(value.numerator)
     with localcontext(Context(prec=_LONGEST_EXACT)) as context:
@@ -71,6 +73,6 @@ def write_number(value: Fraction, *, exact: bool) -> str:
 
 
 def write_decimal(value: Decimal, digits: int) -> str:
-    """Return a number rounded to so many digits, without zeros at its end; with an exponent if need be."""
+    """Return a number rounded to so many digits, without trailing zeros, and with an exponent if it is needed."""
     rounded = value.normalize(Context(prec=digits))
     return f"{rounded:f}" if -digits <= rounded.adjusted() <= digits else f"{rounded:E}"

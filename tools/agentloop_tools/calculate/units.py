@@ -1,4 +1,4 @@
-"""Units of measurement, by pint, of whose language only products of names and small powers are let through."""
+"""Converts units of measurement with pint. Of pint's syntax only products of names and small powers are allowed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from tokenize import TokenError
 from typing import Any
 
-from agentloop import ConfigurationError
+from agentloop import ConfigurationError, describe_install
 from agentloop_tools.calculate.functions import CalculationError
 
 _LONGEST = 60
@@ -16,19 +16,19 @@ _UNIT = re.compile(r"(?:[A-Za-zµμΩ°Å%_]+[23²³]?|[*/ ()·1]|(?:\*\*|\^)[ (
 
 
 def convert_units(value: Decimal, from_unit: str, to_unit: str) -> tuple[Decimal, str]:
-    """Return an amount in another unit, and that unit's name; temperatures with their offsets.
+    """Return an amount in another unit, and that unit's name. The offsets of temperatures are applied.
 
     Raises:
-        CalculationError: a unit is not known, or they are of different kinds.
+        CalculationError: a unit is unknown, or the units are of different kinds.
     """
-    registry, told = _load_registry()
+    registry, pint_error = _load_registry()
     try:
         source, target = (registry.parse_units(_check(unit)) for unit in (from_unit, to_unit))
         quantity: Any = registry.Quantity(value, source).to(target)
         return Decimal(quantity.magnitude), str(target)
     except DecimalException:
         raise CalculationError("that amount is too large, or the unit divides by zero") from None
-    except told as error:
+    except pint_error as error:
         raise CalculationError(f"{from_unit!r} can't become {to_unit!r}: {error}") from None
     except (ValueError, TypeError, SyntaxError, AssertionError, TokenError):
         raise CalculationError(f"{from_unit!r} or {to_unit!r} can't be read as a unit") from None
@@ -37,20 +37,20 @@ def convert_units(value: Decimal, from_unit: str, to_unit: str) -> tuple[Decimal
 def _check(unit: str) -> str:
     if len(unit) > _LONGEST or "__" in unit or not _UNIT.fullmatch(unit):
         raise CalculationError(
-            f"{unit[:_LONGEST]!r} is no unit: write names with * / and ** of at most two digits, such as kg*m/s**2"
+            f"{unit[:_LONGEST]!r} is not a unit: write names with * / and ** of at most two digits, such as kg*m/s**2"
         )
     return unit
 
 
 @cache
 def _load_registry() -> tuple[Any, type[Exception]]:
-    """Return pint's units, and what it raises about others; 0.5 s, paid by the first conversion."""
+    """Return pint's unit registry, and its base class of errors. It takes 0.5 s, at the first conversion."""
     try:
-        import pint  # noqa: PLC0415 - 0.4 s, and an extra
+        import pint  # noqa: PLC0415 - an extra, and it takes 0.4 s
     except ImportError:
         raise ConfigurationError(
-            "units need pint, which is not installed", hint="pip install 'agentloop[calculate]'"
+            "units need pint, which is not installed", hint=describe_install("calculate")
         ) from None
-    make: Any = pint.UnitRegistry  # typed as if it took no type but float
+    make: Any = pint.UnitRegistry  # its type hints allow no other type than float
     registry = make(non_int_type=Decimal)
     return registry, pint.PintError

@@ -1,6 +1,6 @@
-"""Opens what lies below an open folder, without following a single link: by openat2, or name by name.
+"""Opens files below an open folder without following any link: with openat2, or name by name.
 
-Neither way can be raced: what is checked is what is opened. Following links is for `root` to do, step by step.
+Neither way has a race, because the check and the opening are one step. `root` follows links, one at a time.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ Opener: TypeAlias = Callable[[int, Sequence[str], int], int]
 
 
 def _flags(*names: str) -> int:
-    """Return flags together; without those that the system lacks, for on Windows this is imported, if not used."""
+    """Return the flags combined, without those that the system lacks. Windows imports this module without using it."""
     return sum(getattr(os, name, 0) for name in names)
 
 
-# Not to wait for a FIFO's writer, and not to be given a terminal.
+# O_NONBLOCK does not wait for the writer of a FIFO, and O_NOCTTY does not make a terminal the controlling one.
 READ = _flags("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY")
 FOLDER = _flags("O_RDONLY", "O_CLOEXEC", "O_DIRECTORY")
 NEW = _flags("O_WRONLY", "O_CLOEXEC", "O_CREAT", "O_EXCL", "O_NOFOLLOW")
 NO_FOLLOW = _flags("O_NOFOLLOW")
 
-# The same number on every architecture that is still made; linux/openat2.h has the rest.
+# The number is the same on all current architectures. The other constants are from linux/openat2.h.
 _OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
@@ -44,10 +44,10 @@ def _system_call() -> Callable[..., int]:
 
 
 def open_by_kernel(folder: int, names: Sequence[str], flags: int) -> int:
-    """Return a descriptor of what the names lead to from a folder, in one call that the kernel watches over.
+    """Open the path that the names make, below a folder, in one system call. Return the descriptor.
 
     Raises:
-        OSError: there is no such thing, a link is on the way, or the kernel has no openat2.
+        OSError: it does not exist, a link is on the path, or the kernel has no openat2.
     """
     path = os.fsencode("/".join(names) or ".")
     how = _OpenHow(flags, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS)
@@ -61,26 +61,26 @@ def open_by_kernel(folder: int, names: Sequence[str], flags: int) -> int:
 
 
 def open_by_name(folder: int, names: Sequence[str], flags: int) -> int:
-    """Return a descriptor as `open_by_kernel` does, going from folder to folder.
+    """Open the same path as `open_by_kernel`, one folder after the other. Return the descriptor.
 
     Raises:
-        OSError: there is no such thing, or a link is on the way.
+        OSError: it does not exist, or a link is on the path.
     """
-    here = folder
+    current = folder
     try:
         for name in names[:-1]:
-            inner = os.open(name, FOLDER | NO_FOLLOW, dir_fd=here)
-            if here != folder:
-                os.close(here)
-            here = inner
-        return os.open(names[-1] if names else ".", flags | NO_FOLLOW, dir_fd=here)
+            inner = os.open(name, FOLDER | NO_FOLLOW, dir_fd=current)
+            if current != folder:
+                os.close(current)
+            current = inner
+        return os.open(names[-1] if names else ".", flags | NO_FOLLOW, dir_fd=current)
     finally:
-        if here != folder:
-            os.close(here)
+        if current != folder:
+            os.close(current)
 
 
 def choose_opener(folder: int) -> Opener:
-    """Return `open_by_kernel` where it works: on Linux 5.6 or later, unless a sandbox forbids it."""
+    """Return `open_by_kernel` if it works, as on Linux 5.6 or later without a sandbox, else `open_by_name`."""
     try:
         os.close(open_by_kernel(folder, (), FOLDER))
     except (OSError, AttributeError):

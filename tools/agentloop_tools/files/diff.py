@@ -1,4 +1,4 @@
-"""What would change in a file, for a person to see: a unified diff that is never long in the making."""
+"""Shows a person what would change in a file, as a unified diff. The time and the length are limited."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _HUNK = re.compile(r"^@@ -(\d+)(.*?) \+(\d+)")
 
 
 def make_diff(path: str, old: FileText, new: FileText) -> str:
-    """Return a unified diff; of more than 1,000 changed lines, some that go and some that come.
+    """Return a unified diff. For more than 1,000 changed lines, it shows only some removed and some added lines.
 
     Args:
-        path: As it is to be named.
-        old: What the file holds.
-        new: What it would hold.
+        path: The path to show.
+        old: The text of the file.
+        new: The text that it would have.
     """
     path = escape(path)
     if old.lines == new.lines:
@@ -37,7 +37,7 @@ def _recoding(old: FileText, new: FileText) -> list[str]:
 
 
 def _show_ends(old: FileText, new: FileText) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the lines; where not all of them end alike, with the carriage returns at their ends."""
+    """Return the lines. If they have different line ends, the carriage returns are included."""
     if len(_ends(old) | _ends(new)) <= 1:
         return old.lines, new.lines
     return _raw(old), _raw(new)
@@ -58,23 +58,23 @@ def _cut(line: str) -> str:
 
 
 def _diff(path: str, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    from difflib import unified_diff  # noqa: PLC0415 - 8 ms, for a call that asks a person
+    from difflib import unified_diff  # noqa: PLC0415 - it takes 8 ms, and is only needed to ask a person
 
-    # What is alike at both ends is left out first: difflib takes time that is quadratic in what it is given.
-    before = max(0, _count_alike(old, new) - _CONTEXT)
-    alike = _count_alike(old[before:][::-1], new[before:][::-1])
-    after = max(0, alike - _CONTEXT)
-    ours, theirs = old[before : len(old) - after], new[before : len(new) - after]
-    if len(ours) + len(theirs) <= _MOST_LINES:
-        yield from (_shift(line, before) for line in unified_diff(ours, theirs, path, path, lineterm="", n=_CONTEXT))
+    # The equal lines at both ends are left out first, because difflib's time is quadratic in the number of lines.
+    before = max(0, _count_equal(old, new) - _CONTEXT)
+    equal = _count_equal(old[before:][::-1], new[before:][::-1])
+    after = max(0, equal - _CONTEXT)
+    removed, added = old[before : len(old) - after], new[before : len(new) - after]
+    if len(removed) + len(added) <= _MOST_LINES:
+        yield from (_shift(line, before) for line in unified_diff(removed, added, path, path, lineterm="", n=_CONTEXT))
         return
-    yield from (f"--- {path}", f"+++ {path}", f"({len(ours):,} lines from line {before + 1:,} on go)")
-    yield from (f"-{line}" for line in ours[: _MOST_SHOWN // 2])
-    yield f"({len(theirs):,} lines come)"
-    yield from (f"+{line}" for line in theirs)
+    yield from (f"--- {path}", f"+++ {path}", f"({len(removed):,} lines from line {before + 1:,} on would be removed)")
+    yield from (f"-{line}" for line in removed[: _MOST_SHOWN // 2])
+    yield f"({len(added):,} lines would be added)"
+    yield from (f"+{line}" for line in added)
 
 
-def _count_alike(old: Sequence[str], new: Sequence[str]) -> int:
+def _count_equal(old: Sequence[str], new: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
 
 

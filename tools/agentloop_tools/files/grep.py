@@ -1,4 +1,4 @@
-"""Searches files line by line, and says what it found and what it left out."""
+"""Searches files line by line."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Search:
     """A search through files.
 
     Attributes:
-        needle: What for.
-        walk: The way through the folders; it knows when time is up.
-        max_bytes: Larger files are left out.
-        found: The lines, as the model will read them.
+        needle: What to search for.
+        walk: The walk through the folders, with the time limit.
+        max_bytes: The size of the largest file that is searched.
+        found: The matching lines, as text for the model.
         skipped: How many files were too large or could not be read.
-        searched: How many were searched.
+        searched: How many files were searched.
     """
 
     needle: Needle
@@ -39,7 +39,7 @@ class Search:
     searched: int = 0
 
     def search_folder(self, start: Names) -> None:
-        """Search the files of a folder and of those below it until there is enough."""
+        """Search the files of a folder and of all folders below it, until there are enough matches."""
         with closing(self.walk.visits(start)) as visits:
             for visit in visits:
                 for name in visit.files:
@@ -49,7 +49,7 @@ class Search:
 
     @property
     def is_full(self) -> bool:
-        """Whether more would be too much to read."""
+        """Whether there are enough matches."""
         return len(self.found) > MOST_MATCHES
 
     def search_file(self, descriptor: int, names: Names) -> None:
@@ -84,11 +84,11 @@ class Search:
             os.close(descriptor)
 
     def _search_piece(self, names: Names, data: bytes, number: int) -> None:
-        """Search lines, of which the first has this number, as far as they are worth reading."""
+        """Search lines of a file, until there are enough matches. The first line has this number."""
         counted = start = 0
         while not self.is_full and start < len(data) and (span := self.needle.find(data, start)):
             begins = data.rfind(b"\n", 0, span[0]) + 1
-            if begins == len(data):  # behind the last line feed there is no line
+            if begins == len(data):  # after the last line feed there is no line
                 return
             ends = data.find(b"\n", span[0])
             ends = len(data) if ends < 0 else ends
@@ -98,7 +98,7 @@ class Search:
 
 
 def _split(data: bytes, size: int) -> Iterator[bytes]:
-    """Yield a file in pieces that end with a line; of a longer line, a match across two pieces is missed."""
+    """Yield a file in pieces of whole lines. In a line longer than a piece, a match across two pieces is missed."""
     start = 0
     while len(data) - start > size:
         ends = data.rfind(b"\n", start, start + size) + 1 or start + size
@@ -108,7 +108,7 @@ def _split(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def _excerpt(data: bytes, begins: int, ends: int, match: int) -> str:
-    """Return a line, or of a long one what is around the match."""
+    """Return a line, or the part around the match if the line is long."""
     first = begins if ends - begins <= _LONGEST_LINE else max(begins, match - _BEFORE)
     last = min(ends, first + _LONGEST_LINE)
     text = data[first:last].decode("utf-8", "ignore")

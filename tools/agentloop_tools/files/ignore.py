@@ -1,4 +1,4 @@
-"""What `.gitignore` files say, by pathspec, with patterns left out that could take for ever."""
+"""Applies `.gitignore` files with pathspec. Patterns that could take too long are left out."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _MOST_BYTES = 100_000
 _MOST_LINES = 1_000
 LONGEST_PATH = 1_000
-# Each run of stars is a loop within the others: for one name three take milliseconds, six take years.
+# Each run of stars is a loop inside the others. For one name, three of them take milliseconds and six take years.
 _MOST_STARS = 3
 _STARS = re.compile(r"\*+")
-# Python warns that it may read these in another way one day.
+# Python warns that a future version may read these sets differently.
 _ODD_SET = re.compile(r"\[.*(?:\[|--|&&|~~|\|\|)")
 
 
@@ -33,7 +33,7 @@ class IgnoreRules:
         return bool(self._specs)
 
     def joined_by(self, folder: int, depth: int) -> IgnoreRules:
-        """Return these rules with those of a folder so far below the root, if it has any."""
+        """Return these rules with those of a folder, if it has any. The depth is its distance from the root."""
         try:
             descriptor = os.open(".gitignore", READ | NO_FOLLOW, dir_fd=folder)
         except OSError:
@@ -47,7 +47,7 @@ class IgnoreRules:
         return IgnoreRules((*self._specs, (depth, _read(text.lines)))) if text else self
 
     def ignore(self, names: Sequence[str], *, folder: bool) -> bool:
-        """Tell whether a file or folder is ignored, given that its folder is not."""
+        """Return whether a file or folder is ignored, if the folder that it is in is not ignored."""
         for depth, spec in reversed(self._specs):
             path = "/".join(names[depth:])
             verdict = spec.check_file(path + "/" * folder).include if len(path) <= LONGEST_PATH else None
@@ -61,15 +61,15 @@ def _read(lines: Sequence[str]) -> GitIgnoreSpec:
 
 
 def make_spec(patterns: Iterable[str]) -> GitIgnoreSpec:
-    """Return what tells the paths that patterns of an ignore file mean."""
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - 60 ms, for a folder that has such a file
+    """Return a matcher for the patterns of an ignore file."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - it takes 60 ms, and is only needed if there is such a file
 
-    # Which backend is the best depends on what else is installed, and each has other errors.
+    # By default the backend would depend on what else is installed, and each raises different errors.
     return GitIgnoreSpec.from_lines(patterns, backend="simple")
 
 
 def can_be_read(pattern: str) -> bool:
-    """Tell whether a pattern has a meaning, and one that is told in time."""
+    """Return whether a pattern is valid and fast enough."""
     if _ODD_SET.search(pattern) or len(_STARS.findall(pattern)) > _MOST_STARS:
         return False
     try:

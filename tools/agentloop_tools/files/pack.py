@@ -1,4 +1,4 @@
-"""Files and its configuration: which folder, what may be done there, what is kept from the model."""
+"""Files: the pack and its configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentloop_tools.files.reading import Reading
 from agentloop_tools.files.root import Root
 from agentloop_tools.files.writing import Writing
 
-# Names of files and folders, in any case: repositories' insides, environments, and what is a key by its name.
+# Names of files and folders, in upper or lower case: internals of repositories, environments, and keys.
 DENIED = (
     ".git", ".hg", ".svn", ".env", ".env.*", ".envrc", ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker",
     ".netrc", "_netrc", ".pgpass", ".git-credentials", ".npmrc", ".pypirc", ".htpasswd",
@@ -23,15 +23,15 @@ DENIED = (
 
 
 class FilesConfig(PackConfig):
-    """Where the files are, and what may be done with them."""
+    """The configuration of the files pack."""
 
-    root: Path = Field(Path(), description="the folder outside which nothing is opened")
+    root: Path = Field(Path(), description="the root folder; no file outside of it is opened")
     write: bool = Field(default=False, description="whether there are tools that change files")
     max_bytes: int = Field(10_000_000, gt=0, description="the size of the largest file that is read or written")
     deny: tuple[str, ...] = Field(
-        DENIED, description="names of files and folders that can't be opened, as wildcards; in text with : between them"
+        DENIED, description="names of files and folders that can't be opened, as wildcards separated by colons"
     )
-    ignore: bool = Field(default=True, description="whether list, glob and grep leave out what .gitignore files name")
+    ignore: bool = Field(default=True, description="whether list, glob and grep leave out files that git ignores")
 
     @field_validator("deny", mode="before")
     @classmethod
@@ -42,23 +42,25 @@ class FilesConfig(PackConfig):
     @classmethod
     def _check_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any("/" in name for name in value):
-            raise ValueError("a name has no slash; every part of a path is compared with it")
+            raise ValueError("write names without slashes; each part of a path is compared with them")
         return value
 
 
 class Files(ToolPack[FilesConfig]):
     """Reads, searches and, with `write=True`, changes the files below one folder.
 
-    Paths are opened in a way that can't be led out of the folder, by links or by whoever swaps them meanwhile. Devices,
-    FIFOs and sockets are refused. A hard link is read like any other file; a write gives its name a file of its own.
+    Neither links nor a race can make it open a path outside of the folder. Devices, FIFOs and sockets are refused. A
+    hard link is read like any other file. A write replaces it with a new file, and leaves the other names unchanged.
     """
 
     name = "files"
     version = "1.0"
+    imports = ("pathspec", "re2")
+    extra = "files"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Give one run's tools; the root is opened once, and what the run has read is known to them alone."""
+        """Yield the tools of one run. They share the open root folder, and remember which files the run has read."""
         config = self.config
         root = Root(config.root, config.deny)
         try:

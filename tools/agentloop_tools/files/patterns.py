@@ -1,4 +1,4 @@
-"""What grep looks for: RE2's regular expressions, which no pattern can make slow, or plain text."""
+"""Reads the pattern of a grep: a regular expression of RE2, whose time is always linear, or plain text."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from agentloop import ToolError
+from agentloop import ToolError, describe_install
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-# From bytes and where to begin to where the next match begins and ends, or None.
+# Takes the bytes and the start, and returns the start and end of the next match, or None.
 Find: TypeAlias = Callable[[bytes, int], tuple[int, int] | None]
 
 _LONGEST = 1_000
 _MOST_MEMORY = 8 << 20
 _SMALL = 1_000
-_EACH_LINE = "(?m)"  # ^ and $ are those of a line
+_EACH_LINE = "(?m)"  # ^ and $ match at each line
 _SPECIAL = frozenset(r"\.^$*+?{}[]|()")
 
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """What grep looks for.
+    """What grep searches for.
 
     Attributes:
-        find: Finds it.
-        note: What the model should know about how it was understood, or "".
-        piece: How many bytes to search at once, so that time can be looked at in between.
+        find: Finds the next match.
+        note: A note for the model on how the pattern was read, or "".
+        piece: How many bytes to search at once. Between two pieces the time limit is checked.
     """
 
     find: Find
@@ -37,7 +37,7 @@ class Needle:
 
 
 def read_pattern(text: str) -> Needle:
-    """Return what a model's pattern means: a regular expression if it is one, else plain text.
+    """Read a model's pattern as a regular expression, or as plain text if it is not one.
 
     Raises:
         ToolError: it is empty, or too long.
@@ -47,23 +47,23 @@ def read_pattern(text: str) -> Needle:
     try:
         plain = text.encode()
     except UnicodeEncodeError:
-        raise ToolError("a pattern can't hold half a character") from None
+        raise ToolError("a pattern can't hold a lone surrogate character") from None
     if _SPECIAL.isdisjoint(text):
         return Needle(_find_plain(plain))
     engine = _load_engine()
     if engine is None:
-        way = "pip install 'agentloop[files]'"
+        way = describe_install("files")
         return Needle(_find_plain(plain), f"searched as plain text; for regular expressions the user needs: {way}")
     try:
         return _read_regular(engine, text)
     except engine.error as error:
         why = error.args[0].decode(errors="replace").replace(_EACH_LINE, "", 1)
-        return Needle(_find_plain(plain), f"searched as plain text, for it is no regular expression of RE2: {why}")
+        return Needle(_find_plain(plain), f"searched as plain text, as it is not a regular expression of RE2: {why}")
 
 
 def _load_engine() -> ModuleType | None:
     try:
-        import re2  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types; 10 ms, for a search by pattern
+        import re2  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no type hints; it takes 10 ms
     except ImportError:
         return None
     return cast("ModuleType", re2)
@@ -81,7 +81,7 @@ def _read_regular(engine: Any, text: str) -> Needle:
         found = search(data, start)
         return None if found is None else found.span()
 
-    # RE2 takes time in proportion to the text times the pattern, which counts in it can make a thousand times longer.
+    # RE2's time is proportional to the text times the compiled pattern, which counts such as {1000} can make very long.
     return Needle(find) if expression.programsize <= _SMALL else Needle(find, piece=1 << 12)
 
 

@@ -1,10 +1,10 @@
-"""The tools that only look: read, list, glob, grep, stat."""
+"""Reading: the tools that change nothing: read, list, glob, grep and stat."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -27,21 +27,25 @@ _LONGEST_LINE = 2_000
 
 
 class Reading:
-    """What one run reads.
+    """The tools of one run that read files.
 
     Args:
-        root: Where.
-        max_bytes: Larger files are refused.
-        ignore: Whether `.gitignore` files count.
+        root: The root folder.
+        max_bytes: The size of the largest file that is read.
+        ignore: Whether `.gitignore` files are respected.
         seconds: How long a walk through the folders may take.
+        clock: Returns the time in seconds.
     """
 
-    def __init__(self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20) -> None:
+    def __init__(
+        self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20, clock: Callable[[], float] = monotonic
+    ) -> None:
         self.root = root
         self.max_bytes = max_bytes
         self.seen: dict[Names, bytes] = {}
         self._ignore = ignore
         self._seconds = seconds
+        self._clock = clock
 
     @tool(effects=LOOKS, timeout=30)
     def read(self, path: str, start: int = 1, lines: int = 400) -> str:
@@ -61,7 +65,7 @@ class Reading:
         if not every:
             return "[the file is empty]"
         if start > len(every):
-            raise ToolError(f"{path} has {len(every)} lines; start={start} is behind its end")
+            raise ToolError(f"{path} has {len(every)} lines; start={start} is after its end")
         shown = list(_page(every, start, lines))
         last = start + len(shown) - 1
         notes = [] if text.codec == "utf-8" else [f"decoded as {text.codec}"]
@@ -91,7 +95,7 @@ class Reading:
                         f"{show([name])}  {_size(visit.descriptor, name)}" for name in visit.files[: _MOST_PATHS + 1]
                     )
                     shown += (f"{show([name])}  (link or special file)" for name in visit.others)
-        return _fit(shown or ["[nothing is in it]"], _walk_notes(walk))
+        return _fit(shown or ["[the folder is empty]"], _walk_notes(walk))
 
     @tool(name="glob", effects=LOOKS, timeout=30)
     def find_files(self, pattern: str) -> str:
@@ -104,7 +108,7 @@ class Reading:
             walk = self._walk(folder, pattern)
             with closing(_paths(walk)) as paths:
                 shown = list(islice(paths, _MOST_PATHS + 1))
-        return _fit(shown or ["[no file fits]"], _walk_notes(walk))
+        return _fit(shown or ["[no file matches]"], _walk_notes(walk))
 
     @tool(name="grep", effects=LOOKS, timeout=30)
     def search(self, pattern: str, path: str = ".", glob: str = "**") -> str:
@@ -130,7 +134,7 @@ class Reading:
         if search.skipped:
             notes.append(f"{search.skipped} files left out: unreadable, or larger than {self.max_bytes:,} bytes")
         if walk.cut:
-            notes.append(f"not all was searched: {walk.cut}")
+            notes.append(f"not everything was searched: {walk.cut}")
         return _fit(search.found or [f"[no match in {search.searched:,} files]"], notes, MOST_MATCHES)
 
     @tool(name="stat", effects=LOOKS, timeout=10)
@@ -148,7 +152,7 @@ class Reading:
         return f"{show(opened.names)}: {kind}{size}, changed {changed}, {stat.filemode(status.st_mode)}"
 
     def load(self, path: str, opened: Opened) -> tuple[bytes, FileText]:
-        """Return what an open file holds.
+        """Return the bytes and the text of an open file.
 
         Raises:
             ToolError: it is too large, or is not text.
@@ -162,14 +166,14 @@ class Reading:
         return data, text
 
     def _walk(self, folder: Folder, glob: str) -> Walk:
-        return Walk(folder, Wildcard(glob), monotonic() + self._seconds, self._ignore)
+        return Walk(folder, Wildcard(glob), self._clock() + self._seconds, self._ignore, self._clock)
 
 
 _KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"))
 
 
 def fingerprint(data: bytes) -> bytes:
-    """Return what tells one content of a file from another."""
+    """Return a digest of a file's content."""
     return blake2b(data, digest_size=16).digest()
 
 
@@ -200,11 +204,11 @@ def _size(folder: int, name: str) -> str:
 
 
 def _walk_notes(walk: Walk) -> list[str]:
-    return [f"not all was looked at: {walk.cut}"] if walk.cut else []
+    return [f"not everything was searched: {walk.cut}"] if walk.cut else []
 
 
 def _fit(lines: list[str], notes: list[str], most: int = _MOST_PATHS) -> str:
-    """Return as many lines as a model should read, with notes, one of which says so if there are more."""
+    """Return as many lines as the limits allow, with the notes and, if there are more lines, a note that says so."""
     ends = accumulate(len(line) + 1 for line in lines)
     count = sum(1 for _ in takewhile(lambda end: end <= _PAGE, islice(ends, most)))
     if count < len(lines):

@@ -1,4 +1,4 @@
-"""The root folder: which paths lead where below it, and what may not be opened at all."""
+"""Root: opens paths below the root folder, follows links inside it, and refuses denied names."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Names: TypeAlias = tuple[str, ...]
 
 _LONGEST = 4_096
 _MOST_LINKS = 20
-# What is passed by as format characters are: variation selectors and the like.
+# Characters that are ignored when names are compared, as format characters are: variation selectors and the like.
 _UNSEEN = frozenset(map(chr, (0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10))))
 _MOST_NEIGHBOURS = 1_000
 _OUT = "leads out of the root folder"
 _WHY = {
     errno.EACCES: "may not be opened",
     errno.EEXIST: "exists already",
-    errno.ELOOP: "goes through a link that changed meanwhile",
+    errno.ELOOP: "goes through a link that was changed at the same time",
     errno.ENAMETOOLONG: "is too long for a path",
     errno.ENOENT: "does not exist",
     errno.ENOSPC: "can't be written: the disk is full",
@@ -43,7 +43,7 @@ _WHY = {
 
 
 class MissingFileError(ToolError):
-    """There is no such file; `names` says where it would be, once links are followed."""
+    """There is no such file. `names` is its path below the root, after following links."""
 
     def __init__(self, message: str, names: Names) -> None:
         super().__init__(message)
@@ -52,12 +52,12 @@ class MissingFileError(ToolError):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a path led to.
+    """An open file or folder.
 
     Attributes:
-        descriptor: Open; whoever asked for it closes it.
-        names: Where it lies below the root, with no link on the way.
-        status: What the descriptor is of.
+        descriptor: The descriptor. The function that opened it closes it.
+        names: The path below the root, without links.
+        status: The status of the file.
     """
 
     descriptor: int
@@ -67,12 +67,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The root folder as one call holds it.
+    """The root folder for one call.
 
     Attributes:
-        descriptor: The call's own, so that the number can't come to mean another folder.
-        is_denied: Whether nothing of such a name may be opened.
-        is_wanted: Whether the run is still there.
+        descriptor: The call's own descriptor, so that its number can't be reused for another folder.
+        is_denied: Returns whether files of this name are denied.
+        is_wanted: Returns whether the run still goes on.
     """
 
     descriptor: int
@@ -82,7 +82,7 @@ class Folder:
 
     @contextmanager
     def open_file(self, path: str) -> Generator[Opened]:
-        """Give a regular file, open for reading; FIFOs, sockets and devices are refused without waiting for them."""
+        """Open a regular file for reading. FIFOs, sockets and devices are refused without waiting for them."""
         with self.open_any(path) as opened:
             if stat.S_ISDIR(opened.status.st_mode):
                 raise ToolError(f"{path} is a folder: list it")
@@ -92,11 +92,11 @@ class Folder:
 
     @contextmanager
     def open_any(self, path: str) -> Generator[Opened]:
-        """Give what a path leads to, open for reading.
+        """Open a file or folder for reading.
 
         Raises:
-            MissingFileError: there is nothing.
-            ToolError: it leads out of the root, or may not be opened.
+            MissingFileError: it does not exist.
+            ToolError: it is outside of the root, or may not be opened.
         """
         names = split_path(path)
         for _ in range(_MOST_LINKS):
@@ -118,7 +118,7 @@ class Folder:
 
     @contextmanager
     def open_folder(self, names: Names) -> Generator[int]:
-        """Give a folder whose names hold no link; raises OSError."""
+        """Open a folder whose path has no link. Raises OSError."""
         descriptor = self._open(self.descriptor, names, FOLDER)
         try:
             yield descriptor
@@ -126,13 +126,13 @@ class Folder:
             os.close(descriptor)
 
     def make_folders(self, names: Names) -> None:
-        """Make a folder and those above it, where they are missing; raises OSError."""
+        """Make a folder and those above it, if they are missing. Raises OSError."""
         for count in range(1, len(names) + 1):
             with self.open_folder(names[: count - 1]) as above, suppress(FileExistsError):
                 os.mkdir(names[count - 1], dir_fd=above)
 
     def _follow(self, names: Names, path: str) -> Names | None:
-        """Return the names with the first link among them replaced by what it says, or None if there is none."""
+        """Return the names with the first link replaced by its target, or None if there is no link."""
         for index, name in enumerate(names):
             try:
                 with self.open_folder(names[:index]) as above:
@@ -146,7 +146,7 @@ class Folder:
 
     def _refuse_denied(self, names: Names, path: str) -> None:
         if any(map(self.is_denied, names)):
-            raise ToolError(f"{path} may not be opened: the user keeps such files from you")
+            raise ToolError(f"{path} may not be opened: the user has denied access to such files")
 
     def _explain(self, error: OSError, path: str, names: Names) -> ToolError:
         if error.errno != errno.ENOENT:
@@ -154,7 +154,7 @@ class Folder:
         return MissingFileError(f"{path} {_WHY[errno.ENOENT]}{self._neighbours(names)}", names)
 
     def _neighbours(self, names: Names) -> str:
-        """Return what the model may have meant, as the end of a sentence."""
+        """Return similar names that the model may have meant, as the end of a sentence."""
         if not names:
             return ""
         try:
@@ -162,14 +162,14 @@ class Folder:
                 known = [entry.name for entry in islice(entries, _MOST_NEIGHBOURS) if not self.is_denied(entry.name)]
         except OSError:
             return ": its folder does not exist either"
-        from difflib import get_close_matches  # noqa: PLC0415 - 8 ms, for a path that does not exist
+        from difflib import get_close_matches  # noqa: PLC0415 - it takes 8 ms, and is only needed for missing files
 
         near = get_close_matches(names[-1], known, n=3)
         return f"; did you mean {', '.join(show((*names[:-1], name)) for name in near)}?" if near else ""
 
 
 class Root:
-    """The root folder as one run holds it."""
+    """The root folder for one run."""
 
     def __init__(self, path: Path, deny: Iterable[str], opener: Opener | None = None) -> None:
         if os.open not in os.supports_dir_fd:
@@ -184,17 +184,17 @@ class Root:
         self._opener = opener or choose_opener(self._descriptor)
 
     def close(self) -> None:
-        """Let go of it; calls that still go on have descriptors of their own, and see that they should end."""
+        """Close the root folder. Calls that still run have their own descriptors, and see that they must end."""
         with self._lock:
             self._is_open = False
             os.close(self._descriptor)
 
     @contextmanager
     def enter(self, path: str) -> Generator[Folder]:
-        """Give the folder for the time of one call, which is about a path; what the system refuses is told the model.
+        """Yield the folder for one call, which is about this path.
 
         Raises:
-            ToolError: the run is over, or the system refuses something.
+            ToolError: the run is over, or the system reports an error.
         """
         with self._lock:
             if not self._is_open:
@@ -209,13 +209,13 @@ class Root:
 
 
 def compile_denial(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Return the test whether a name is among the denied ones, however it is written."""
-    every = re.compile("|".join(translate(_plain(pattern)) for pattern in patterns) or r"(?!)")
-    return lambda name: every.match(_plain(name)) is not None
+    """Return a function that tells whether a name is denied, in any spelling."""
+    every = re.compile("|".join(translate(_normalize(pattern)) for pattern in patterns) or r"(?!)")
+    return lambda name: every.match(_normalize(name)) is not None
 
 
-def _plain(name: str) -> str:
-    """Return a name as a file system compares it that ignores case, composition and what can't be seen."""
+def _normalize(name: str) -> str:
+    """Return a name as a file system compares it if it ignores case, composition and invisible characters."""
     if name.isascii():
         return name.lower()
     seen = (each for each in name if unicodedata.category(each) != "Cf" and each not in _UNSEEN)
@@ -223,15 +223,15 @@ def _plain(name: str) -> str:
 
 
 def split_path(path: str) -> Names:
-    """Return the names of a path relative to the root; none for the root itself.
+    """Return the names in a path relative to the root. The root itself has no names.
 
     Raises:
-        ToolError: it is absolute, leads out of the root, or can't be a path.
+        ToolError: the path is absolute, leads out of the root, or is invalid.
     """
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
-        raise ToolError("a path can't hold half a character") from None
+        raise ToolError("a path can't hold a lone surrogate character") from None
     if len(path) > _LONGEST:
         raise ToolError(f"a path has at most {_LONGEST} characters")
     if "\0" in path:
@@ -254,10 +254,10 @@ def _collapse(names: Sequence[str], path: str) -> Names:
 
 
 def explain(error: OSError, path: str) -> ToolError:
-    """Return what the system said, as a sentence without folders of the machine."""
+    """Return the system's error as a sentence for the model, without the folders of the machine."""
     return ToolError(f"{path} {_WHY.get(error.errno or 0, f'can not be used: {error.strerror}')}")
 
 
 def show(names: Sequence[str]) -> str:
-    """Return a path as one line of text that can be sent, whatever bytes its names are made of."""
+    """Return a path as one line of text that can be sent, even if its names are not UTF-8."""
     return escape(os.fsencode("/".join(names) or ".").decode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""Puts a file in place at once or not at all: written beside it, then renamed."""
+"""Replaces a file in one step, or not at all: writes a temporary file beside it, then renames that."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _PERMISSIONS = 0o777
 
 
 def save(folder: int, name: str, data: bytes, expected: os.stat_result | None) -> None:
-    """Put data under a name in an open folder; permissions and, if that may be, the owner are kept.
+    """Write data to a file in an open folder. Its permissions and, if possible, its owner are kept.
 
-    Another name of the same file, a hard link, keeps the old content: nothing outside the root is reached through one.
+    Other hard links to the old file keep the old content, so that no file outside the root is changed through one.
 
     Args:
         folder: The descriptor of the folder.
-        name: The name in it.
-        data: What the file shall hold.
-        expected: The file that is there, or None where there should be none.
+        name: The file's name in the folder.
+        data: The new content.
+        expected: The status of the existing file, or None if there should be none.
 
     Raises:
-        ToolError: another is there by now.
-        OSError: the system refuses.
+        ToolError: another file is there now.
+        OSError: the system reports an error.
     """
     temporary = f".{os.urandom(8).hex()}.tmp"
-    # What only some may read is for nobody else meanwhile.
+    # Until it has the permissions of the old file, nobody else may read the temporary file.
     descriptor = os.open(temporary, NEW, 0o666 if expected is None else 0o600, dir_fd=folder)
     try:
         try:
@@ -39,16 +39,16 @@ def save(folder: int, name: str, data: bytes, expected: os.stat_result | None) -
             os.close(descriptor)
         _check_unchanged(folder, name, expected)
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:  # also one that ends the thread: no half-written file stays
+    except BaseException:  # also an exception that ends the thread: no half-written file may remain
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
-    with suppress(OSError):  # the file is in its place; some disks can't do this to a folder
+    with suppress(OSError):  # the file is written by now, and some file systems can't sync a folder
         os.fsync(folder)
 
 
 def _give(descriptor: int, like: os.stat_result) -> None:
-    """Let a file belong to whom another one does, as far as that may be done, and have its permissions."""
+    """Give a file the permissions of another one and, as far as it is allowed, its owner and group."""
     for owner, group in ((-1, like.st_gid), (like.st_uid, -1)):
         with suppress(PermissionError):
             os.fchown(descriptor, owner, group)
@@ -67,7 +67,7 @@ def _check_unchanged(folder: int, name: str, expected: os.stat_result | None) ->
     except FileNotFoundError:
         found = None
     if _identity(found) != _identity(expected):
-        raise ToolError(f"{name} has changed meanwhile: read it again")
+        raise ToolError(f"{name} was changed at the same time: read it again")
 
 
 def _identity(status: os.stat_result | None) -> object:

@@ -1,4 +1,4 @@
-"""Bytes of a file to text and back again without a loss."""
+"""Decodes the bytes of a file to text, and encodes it again without a loss."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agentloop import ToolError
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, with whose mark it begins
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, because it begins with the mark of UTF-16
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -20,12 +20,12 @@ _CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class FileText:
-    """What a text file holds.
+    """The text of a file.
 
     Attributes:
-        content: The text, its line ends as they are.
-        codec: How it is written down.
-        mark: The byte order mark before it, or nothing.
+        content: The text, with its original line ends.
+        codec: The encoding.
+        mark: The byte order mark at the beginning, or b"".
     """
 
     content: str
@@ -34,21 +34,21 @@ class FileText:
 
     @property
     def lines(self) -> list[str]:
-        """The lines without their ends; a line ends with a line feed, maybe after a carriage return."""
+        """The lines without their ends. A line ends with a line feed, or a carriage return and a line feed."""
         lines = self.content.split("\n")
         if not lines[-1]:
             lines.pop()
         return [line.removesuffix("\r") for line in lines]
 
     def with_content(self, content: str) -> FileText:
-        """Return another text for the same file."""
+        """Return another text with the same encoding."""
         return replace(self, content=content)
 
     def encode(self) -> bytes:
         """Return the bytes of the file.
 
         Raises:
-            ToolError: its codec lacks a character.
+            ToolError: its encoding lacks a character.
         """
         try:
             return self.mark + self.content.encode(self.codec)
@@ -59,10 +59,10 @@ class FileText:
 
 
 def decode(data: bytes) -> FileText | None:
-    """Return the text of a file, or None where it is not text.
+    """Return the text of a file, or None if it is not text.
 
-    What is not UTF-8 and has no byte order mark is taken for Windows-1252, or Latin-1 where that has no such byte: a
-    guess, but one that is written back byte for byte.
+    Without a byte order mark, and if it is not UTF-8, it is read as Windows-1252, or as Latin-1 if it has a byte that
+    Windows-1252 lacks. This is a guess, but encoding the text again gives the same bytes.
     """
     for mark, codec in _MARKS:
         if data.startswith(mark):
@@ -80,7 +80,7 @@ def _decode(data: bytes, mark: bytes, *names: str) -> FileText | None:
 
 
 def read_bytes(descriptor: int, most: int) -> bytes | None:
-    """Return what a file holds, or None where that is more than `most` bytes, whatever size it claims to have."""
+    """Return the content of a file, or None if it is more than `most` bytes. The file's reported size is not used."""
     chunks: list[bytes] = []
     size = 0
     while size <= most and (chunk := os.read(descriptor, _CHUNK)):
@@ -90,7 +90,7 @@ def read_bytes(descriptor: int, most: int) -> bytes | None:
 
 
 def escape(text: str) -> str:
-    """Return a line with what can't be printed, such as control characters, written as escapes."""
+    """Return a line in which characters that can't be printed, such as control characters, are escaped."""
     if text.isprintable():
         return text
     return "".join(

@@ -1,9 +1,9 @@
-"""Walks the folders below one, in order, without following links, until time is up."""
+"""Walks through a folder and those below it, in order, without following links, until the time limit."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from itertools import islice
 from time import monotonic
@@ -18,14 +18,14 @@ _LOOK_EVERY = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A folder on the way.
+    """A folder on the walk.
 
     Attributes:
-        descriptor: Of the folder, open until the next visit.
-        names: Where it lies below the root.
-        files: The names of its files that are wanted, in order.
-        folders: The names of its folders that are shown, in order.
-        others: The names of links and of what else is there, in order.
+        descriptor: The folder's descriptor, which is open until the next visit.
+        names: The folder's path below the root.
+        files: The sorted names of its files that match.
+        folders: The sorted names of its folders that are not ignored.
+        others: The sorted names of links and special files.
     """
 
     descriptor: int
@@ -37,24 +37,26 @@ class Visit:
 
 @dataclass(slots=True)
 class Walk:
-    """A way through the folders.
+    """A walk through the folders.
 
     Attributes:
-        folder: The root.
-        wildcard: Which files are wanted; from the root, wherever the walk begins.
-        ends: When to stop, by the monotonic clock.
-        ignore: Whether `.gitignore` files count.
-        cut: Why it ended too early, in words, or "".
+        folder: The root folder.
+        wildcard: The pattern of the files. It is relative to the root, wherever the walk begins.
+        ends: The time at which to stop, by the clock.
+        ignore: Whether `.gitignore` files are respected.
+        clock: Returns the time in seconds.
+        cut: Why the walk ended too early, or "".
     """
 
     folder: Folder
     wildcard: Wildcard
     ends: float
     ignore: bool
+    clock: Callable[[], float] = monotonic
     cut: str = field(default="", init=False)
 
     def visits(self, start: Names, *, deep: bool = True) -> Generator[Visit]:
-        """Yield the folder at `start` and, if asked for, those below it; what can't be opened below it is left out."""
+        """Yield the folder at `start` and, if `deep`, those below it that can be opened."""
         rules, places = self._enter(start)
         waiting = [(start, rules, places)]
         while waiting and not self.is_over():
@@ -73,14 +75,17 @@ class Walk:
                 waiting += [((*names, name), rules, reached) for name, reached in steps if reached]
 
     def is_over(self) -> bool:
-        """Tell whether to stop, and note why."""
-        if monotonic() <= self.ends and self.folder.is_wanted():
+        """Return whether to stop, and note why."""
+        if self.clock() <= self.ends and self.folder.is_wanted():
             return False
         self.cut = "time was up"
         return True
 
     def _enter(self, start: Names) -> tuple[IgnoreRules, Places]:
-        """Return what holds in a folder by what lies above it; in one that is ignored and named, nothing is ignored."""
+        """Return the rules and places for a folder, from the folders above it.
+
+        If the folder itself is ignored, the model has named it, so nothing in it is ignored.
+        """
         rules, places = IgnoreRules(), self.wildcard.start
         for depth, name in enumerate(start):
             if self.ignore and not self.is_over():
@@ -97,7 +102,7 @@ class Walk:
             for count, entry in enumerate(islice(entries, MOST_ENTRIES + 1)):
                 if count == MOST_ENTRIES:
                     self.cut = f"a folder has more than {MOST_ENTRIES:,} entries"
-                # Many rules take long for each name.
+                # With many rules each name takes long, so the time is checked for every name.
                 elif (rules or count % _LOOK_EVERY == _LOOK_EVERY - 1) and self.is_over():
                     break
                 elif not self.folder.is_denied(entry.name):
@@ -107,7 +112,7 @@ class Walk:
         return visit
 
     def _sort(self, entry: os.DirEntry[str], visit: Visit, rules: IgnoreRules, places: Places) -> None:
-        """Put an entry where it belongs, unless it is ignored or, being a file, not wanted."""
+        """Add an entry to the visit, unless it is ignored, or is a file that does not match."""
         is_folder = entry.is_dir(follow_symlinks=False)
         if rules and rules.ignore((*visit.names, entry.name), folder=is_folder):
             return

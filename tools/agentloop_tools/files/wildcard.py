@@ -1,4 +1,4 @@
-"""Wildcards such as `src/**/*.{ts,tsx}`, matched name by name, in time that is linear in the path."""
+"""Wildcard: patterns such as `src/**/*.{ts,tsx}`, matched name by name in a time that is linear in the path."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 class Wildcard:
-    """A pattern of paths. A walk carries along the places in it that a folder has led to.
+    """A pattern of paths, matched like a state machine: a place is a state, and a walk keeps the places of each folder.
 
-    `*`, `?` and `[a-z]` stay within a name, `**` is any number of folders; a pattern without `/` fits at any depth.
+    `*`, `?` and `[a-z]` match within a name, and `**` matches any number of folders. A pattern without `/` matches at
+    any depth.
 
     Attributes:
         start: The places of the root.
-        fits_all: Whether every file fits.
+        fits_all: Whether every file matches.
 
     Raises:
         ToolError: the pattern leads out of the root, or is too long.
@@ -44,13 +45,13 @@ class Wildcard:
             self._tests.append(_fit_nothing)
         self._reach: list[Places] = [frozenset([place]) for place in range(len(self._tests))]
         for place in reversed(range(len(self._tests))):
-            if self._tests[place] is None:  # which may be no folder at all
+            if self._tests[place] is None:  # `**` also matches no folder at all
                 self._reach[place] |= self._reach[place + 1]
         self._ends = frozenset(ends)
         self.start = frozenset[int]().union(*(self._reach[place] for place in starts))
 
     def step(self, places: Places, name: str) -> Places:
-        """Return the places after one more name; none, if nothing at or below it can fit."""
+        """Return the places after one more name. They are empty if nothing at or below it can match."""
         reached: Places = frozenset()
         for place in places:
             test = self._tests[place]
@@ -61,7 +62,7 @@ class Wildcard:
         return reached
 
     def fits(self, places: Places) -> bool:
-        """Tell whether a path that has led to these places fits."""
+        """Return whether a path with these places matches."""
         return not places.isdisjoint(self._ends)
 
 
@@ -70,7 +71,7 @@ def _fit_nothing(_name: str) -> bool:
 
 
 def _compile(part: str) -> Callable[[str], object]:
-    # What fnmatch makes of `*` never goes back over what it has passed.
+    # The expression that fnmatch makes from `*` does not backtrack.
     return re.compile(translate(part)).match
 
 
@@ -83,7 +84,7 @@ def _split(pattern: str) -> list[str]:
 
 
 def _expand(text: str) -> list[str]:
-    """Return the patterns that one with `{a,b}` in it stands for."""
+    """Return the patterns without braces that a pattern with `{a,b}` means."""
     done: list[str] = []
     waiting = [text]
     while waiting:
@@ -95,5 +96,5 @@ def _expand(text: str) -> list[str]:
             before, after = pattern[: braces.start()], pattern[braces.end() :]
             waiting += [f"{before}{each}{after}" for each in braces[1].split(",")]
         if len(done) + len(waiting) > _MOST_ALTERNATIVES:
-            raise ToolError(f"a pattern may stand for {_MOST_ALTERNATIVES} others; this one has more in its braces")
+            raise ToolError(f"the braces of a pattern may make {_MOST_ALTERNATIVES} patterns; these make more")
     return done

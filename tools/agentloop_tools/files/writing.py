@@ -1,10 +1,12 @@
-"""The tools that change files: write and edit. Nothing is changed that this run has not seen as it is."""
+"""Writing: the tools that change files: write and edit. The run must have read a file's current content before."""
 
 from __future__ import annotations
 
 import os
 import re
 import threading
+from collections.abc import Callable
+from time import monotonic
 
 from agentloop import Effects, ToolError, tool
 from agentloop_tools.files.diff import make_diff
@@ -21,10 +23,12 @@ _NUMBERED = re.compile(r"\s*\d+\t")
 
 
 class Writing(Reading):
-    """What one run reads and writes."""
+    """The tools of one run that read and write files."""
 
-    def __init__(self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20) -> None:
-        super().__init__(root, max_bytes, ignore=ignore, seconds=seconds)
+    def __init__(
+        self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20, clock: Callable[[], float] = monotonic
+    ) -> None:
+        super().__init__(root, max_bytes, ignore=ignore, seconds=seconds, clock=clock)
         self._lock = threading.Lock()
 
     @tool(effects=_CHANGES, timeout=30, parallel=False)
@@ -33,7 +37,7 @@ class Writing(Reading):
 
         Args:
             path: The file, relative to the root folder.
-            content: All that it shall hold.
+            content: The whole new content.
         """
         data = self._encode(FileText(content))
         with self.root.enter(path) as folder, self._lock:
@@ -84,7 +88,7 @@ class Writing(Reading):
             return f"this call will fail: {escape(error.message)}"
 
     def _load_old(self, path: str) -> FileText:
-        """Return what a write would replace: nothing, where a new file can be made."""
+        """Return the text that a write would replace. It is empty if the write would make a new file."""
         try:
             with self.root.enter(path) as folder, folder.open_file(path) as opened:
                 return self.load(path, opened)[1]
@@ -93,7 +97,7 @@ class Writing(Reading):
             return FileText("")
 
     def _check_seen(self, path: str, opened: Opened) -> FileText:
-        """Return the text of a file that this run has read as it is."""
+        """Return the text of a file, if this run has read it and it has not changed since then."""
         seen = self.seen.get(opened.names)
         if seen is None:
             raise ToolError(f"{path} exists and has not been read: read it first")
@@ -131,11 +135,11 @@ def _edit(path: str, text: FileText, old: str, new: str) -> tuple[FileText, int]
     # Models write line feeds; the file may have other line ends, even several kinds.
     ends = ("\r\n", "\n") if "\r\n" in content else ("\n",)
     for end in ends:
-        there = old.replace("\r\n", "\n").replace("\n", end)
-        lines = _find_lines(content, there)
+        old_piece = old.replace("\r\n", "\n").replace("\n", end)
+        lines = _find_lines(content, old_piece)
         if len(lines) == 1:
-            put = new.replace("\r\n", "\n").replace("\n", end)
-            return text.with_content(content.replace(there, put)), lines[0]
+            new_piece = new.replace("\r\n", "\n").replace("\n", end)
+            return text.with_content(content.replace(old_piece, new_piece)), lines[0]
         if lines:
             where = ", ".join(map(str, lines[:_MOST_PLACES]))
             raise ToolError(
@@ -146,7 +150,7 @@ def _edit(path: str, text: FileText, old: str, new: str) -> tuple[FileText, int]
 
 
 def _find_lines(content: str, piece: str) -> list[int]:
-    """Return the lines where a piece begins; overlapping places count as well."""
+    """Return the numbers of the lines where a piece begins. Overlapping occurrences count too."""
     lines: list[int] = []
     place, counted, line = content.find(piece), 0, 1
     while place >= 0 and len(lines) < _MOST_FOUND:

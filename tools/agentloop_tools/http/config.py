@@ -1,4 +1,4 @@
-"""HttpConfig: which API, what may be asked of it, and where its secrets come from. It holds none itself."""
+"""HttpConfig: the API, the allowed methods, and the names of the secrets. The secrets are in environment variables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def _split(value: Any) -> Any:
-    """Return the words of a text, as on a command line, which has no lists."""
+    """Split a text into words, because a command line has no lists."""
     return tuple(re.findall(r"\w+", value.upper())) if isinstance(value, str) else value
 
 
@@ -33,19 +33,19 @@ def _read_lines(value: Any) -> Any:
 
 def _check_base(url: str) -> str:
     parts = urlsplit(url)
-    if " " in url or not url.isprintable() or parts.port == 0:  # a port that is no number raises
-        raise ValueError("it has a character or a port that no URL has")
+    if " " in url or not url.isprintable() or parts.port == 0:  # urlsplit raises if the port is not a number
+        raise ValueError("it has a character or a port that a URL can't have")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("it is no http or https URL")
+        raise ValueError("it is not an http or https URL")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("it may hold neither a user's name nor a query: secrets go into headers, as {NAME}")
+        raise ValueError("it may not have a user name or a query: secrets go into headers, as {NAME}")
     return url.rstrip("/")
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
-            raise ValueError(f"{name!r} is no header of one line of ASCII")
+            raise ValueError(f"{name!r} is not a valid header: it must be one line of ASCII")
         if name.lower() in _OURS:
             raise ValueError(f"{name} is set by the pack itself")
     return _check_literals(headers)
@@ -59,7 +59,7 @@ def _check_literals(values: dict[str, str]) -> dict[str, str]:
 
 
 def names_in(template: str) -> list[str]:
-    """Return the names of the environment variables that a template is filled from."""
+    """Return the names of the environment variables in a template."""
     return NAMES.findall(template)
 
 
@@ -67,20 +67,22 @@ class HttpConfig(PackConfig):
     """The configuration of the http pack."""
 
     base_url: Annotated[str, AfterValidator(_check_base)] = Field(
-        description="where the API is, which nothing leads out of; it may be on a private network"
+        description="the base URL of the API, under which all requests stay; it may be on a private network"
     )
     methods: Annotated[tuple[Method, ...], BeforeValidator(_split)] = Field(
-        ("GET", "HEAD"), min_length=1, description="what may be asked of it"
+        ("GET", "HEAD"), min_length=1, description="the allowed methods"
     )
     headers: Annotated[dict[str, str], BeforeValidator(_read_lines), AfterValidator(_check_headers)] = Field(
         default_factory=dict[str, str],
-        description="sent each time; {NAME} stands for an environment variable: `Authorization: Bearer {MY_TOKEN}`",
+        description="headers of each request; {NAME} is an environment variable: `Authorization: Bearer {MY_TOKEN}`",
     )
     query: Annotated[dict[str, str], BeforeValidator(_read_lines), AfterValidator(_check_literals)] = Field(
-        default_factory=dict[str, str], description="added to each URL's query, in the same way"
+        default_factory=dict[str, str], description="query parameters of each request, written in the same way"
     )
-    about: str = Field("", description="what the API does and which paths it has, told to the model")
-    trusted: bool = Field(default=False, description="whether strangers have no part in what the API returns")
-    max_bytes: int = Field(1_000_000, ge=100, le=5_000_000, description="the largest answer, packed or unpacked")
-    seconds: float = Field(30.0, gt=0, le=300, description="how long a call may take, repetitions included")
-    retries: int = Field(2, ge=0, le=10, description="how often a request that changes nothing more is repeated")
+    about: str = Field("", description="what the API does and which paths it has, as a text for the model")
+    trusted: bool = Field(default=False, description="whether the API's answers hold no untrusted text")
+    max_bytes: int = Field(
+        1_000_000, ge=100, le=5_000_000, description="the size of the largest answer, compressed or not"
+    )
+    seconds: float = Field(30.0, gt=0, le=300, description="how long a call may take, retries included")
+    retries: int = Field(2, ge=0, le=10, description="how often an idempotent request is retried")

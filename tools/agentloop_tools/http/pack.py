@@ -1,4 +1,4 @@
-"""Http: the pack, and the API that it opens for one run."""
+"""Http: the pack, and its tools in one run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agentloop import Effects, FetchError, Tool, ToolError, ToolPack, bound_tools, tool
 from agentloop_tools.charset import decode
+from agentloop_tools.http.api_root import ApiRoot
 from agentloop_tools.http.config import HttpConfig
 from agentloop_tools.http.pick import pick as pick_part
-from agentloop_tools.http.place import Place
 from agentloop_tools.http.quiet import quiet
 from agentloop_tools.http.retry import Retry, Sleep
 from agentloop_tools.http.secrets import Secrets
@@ -34,17 +34,18 @@ _TEXT = ("text/", "json", "xml", "yaml", "javascript", "x-www-form-urlencoded", 
 
 
 class Http(ToolPack[HttpConfig]):
-    """Requests to one API.
+    """Sends requests to one API.
 
     Args:
-        config: Which API, and with what secrets.
-        environment: Where secrets are looked up when a request is sent.
-        resolve: Gives the addresses of a host, in place of the system's resolver.
+        config: The API, and the names of its secrets.
+        environment: The variables in which secrets are looked up when a request is sent.
+        resolve: Returns the addresses of a host, in place of the system's resolver.
         sleep: Waits before a request is sent again.
     """
 
     name = "http"
     version = "1.0"
+    imports = ("httpcore2", "httpx2", "tenacity")
 
     def __init__(
         self,
@@ -61,12 +62,12 @@ class Http(ToolPack[HttpConfig]):
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Yield `get`, and `send` where a method that changes something is allowed; secrets have to be there by now."""
+        """Yield `get`, `send` or both, depending on the allowed methods. The secrets must be set by then."""
         config = self.config
         api = OpenApi(config, self._environment, self._resolve, self._sleep)
         api.read_secrets()
-        common = Effects(network=True, open_world=not config.trusted, hosts=(Place(config.base_url).host,))
-        told = f"\n\nThe API is at {config.base_url}. Methods: {', '.join(config.methods)}. {config.about}".rstrip()
+        common = Effects(network=True, open_world=not config.trusted, hosts=(ApiRoot(config.base_url).host,))
+        about = f"\n\nThe API is at {config.base_url}. Methods: {', '.join(config.methods)}. {config.about}".rstrip()
         tools = {each.name: each for each in bound_tools(api)}
         opened = {
             "get": replace(tools["get"], effects=common),
@@ -74,19 +75,21 @@ class Http(ToolPack[HttpConfig]):
         }
         offered = {"get" if method in _READING else "send": None for method in config.methods}
         yield [
-            replace(opened[name], description=opened[name].description + told, timeout=config.seconds + _MARGIN_SECONDS)
+            replace(
+                opened[name], description=opened[name].description + about, timeout=config.seconds + _MARGIN_SECONDS
+            )
             for name in sorted(offered)
         ]
 
 
 class OpenApi:
-    """An API in one run.
+    """The tools of one run.
 
     Args:
-        config: Which API.
-        environment: Where its secrets are.
-        resolve: Gives the addresses of its host, or None for the system's resolver.
-        sleep: Waits.
+        config: The API.
+        environment: The variables with its secrets.
+        resolve: Returns the addresses of its host, or None for the system's resolver.
+        sleep: Waits before a request is sent again.
     """
 
     def __init__(
@@ -95,14 +98,14 @@ class OpenApi:
         self._config = config
         self._environment = environment
         self._resolve = resolve
-        self._place = Place(config.base_url)
+        self._root = ApiRoot(config.base_url)
         self._retry = Retry(config.retries, config.seconds, sleep)
 
     def read_secrets(self) -> Secrets:
-        """Return the secrets as they are now.
+        """Return the current secrets.
 
         Raises:
-            ConfigurationError: one is missing.
+            ConfigurationError: a secret is missing.
         """
         return Secrets([*self._config.headers.values(), *self._config.query.values()], self._environment)
 
@@ -114,7 +117,7 @@ class OpenApi:
         pick: str = "",
         method: Literal["GET", "HEAD", "OPTIONS"] = "GET",
     ) -> str:
-        """Ask the API for something and return its answer. Who asks is known to the API; no keys are needed.
+        """Ask the API for something and return its answer. Keys are added automatically; give none.
 
         Args:
             path: Under the API's address, such as /items/7.
@@ -133,10 +136,10 @@ class OpenApi:
         query: Query | None = None,
         pick: str = "",
     ) -> str:
-        """Have the API change something and return its answer. Who asks is known to the API; no keys are needed.
+        """Have the API change something and return its answer. Keys are added automatically; give none.
 
         Args:
-            method: What to do with what is at the path.
+            method: What to do with the resource at the path.
             path: Under the API's address, such as /items/7.
             body: What to send, as JSON; nothing without it.
             query: Parameters of the URL by name.
@@ -150,10 +153,10 @@ class OpenApi:
         path: str,
         body: Any = None,
         query: Query | None = None,
-        pick: str = "",  # noqa: ARG002 - send's own parameters
+        pick: str = "",  # noqa: ARG002 - a preview has the same parameters as its tool
     ) -> str:
-        """Return what a call of `send` would send, secrets left out."""
-        url = self._place.locate(path, _pairs(query))
+        """Return the request that a call of `send` would make, without secrets."""
+        url = self._root.locate(path, _pairs(query))
         return f"{method} {url}" + ("" if body is None else f"\n{json.dumps(body, ensure_ascii=False, indent=1)}")
 
     async def _ask(self, method: str, path: str, query: Query | None, body: Any, pick: str) -> str:
@@ -164,7 +167,7 @@ class OpenApi:
             raise ToolError(f"the body is larger than {_BODY_BYTES:,} bytes")
         secrets = self.read_secrets()
         own = {name: secrets.fill(value) for name, value in self._config.query.items()}
-        url = self._place.locate(path, _pairs(query), own)
+        url = self._root.locate(path, _pairs(query), own)
         headers = {name: secrets.fill(value) for name, value in self._config.headers.items()}
         if body is not None:
             headers = {"Content-Type": "application/json", **headers}
@@ -179,10 +182,10 @@ class OpenApi:
         except TimeoutError:
             raise ToolError(f"the API did not answer within {self._config.seconds:g} s") from None
         except FetchError as error:
-            raise ToolError(secrets.redact(error.message)) from None  # what caused it may hold a header
+            raise ToolError(secrets.redact(error.message)) from None  # the cause may hold a header with a secret
         try:
             text = secrets.redact(_write(method, answer, pick))
-        except ToolError as error:  # it tells what there is in the answer
+        except ToolError as error:  # its text quotes the answer
             raise ToolError(secrets.redact(error.message)) from None
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise ToolError(text)
@@ -190,28 +193,28 @@ class OpenApi:
 
     @cached_property
     def _fetcher(self) -> Fetcher:
-        from agentloop import Fetcher  # noqa: PLC0415 - 0.15 s that the first request pays
+        from agentloop import Fetcher  # noqa: PLC0415 - it takes 0.15 s, so only the first request imports it
 
-        _, host, port = self._place.origin
+        _, host, port = self._root.origin
         fetcher = Fetcher(
             max_bytes=self._config.max_bytes,
             seconds=self._config.seconds,
             accept="application/json, text/*;q=0.9, */*;q=0.5",
             private=frozenset({(host, port)}),
-            vet=self._place.vet,
+            vet=self._root.vet,
         )
         return fetcher if self._resolve is None else replace(fetcher, resolve=self._resolve)
 
 
 def _pairs(query: Query | None) -> list[tuple[str, str]]:
-    """Return parameters as URLs have them; true and false as JSON has them."""
+    """Return query parameters as text; booleans are written as in JSON."""
     return [
         (name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in (query or {}).items()
     ]
 
 
 def _write(method: str, answer: Fetched, pick: str) -> str:
-    """Return an answer as text: its status and kind, then what it says."""
+    """Return an answer as text: its status and content type, then its body or the picked part of it."""
     kind = answer.content_type.partition(";")[0].strip().lower()
     head = f"{answer.status} {kind}".rstrip()
     if location := answer.headers.get("location"):
@@ -219,12 +222,12 @@ def _write(method: str, answer: Fetched, pick: str) -> str:
     if method == "HEAD":
         return "\n".join([head, *(f"{name}: {value}" for name, value in answer.headers.items())])
     if kind and not any(part in kind for part in _TEXT):
-        return f"{head}\n[{len(answer.content):,} bytes, which are no text]"
+        return f"{head}\n[{len(answer.content):,} bytes, which are not text]"
     text = decode(answer.content, answer.content_type)
     if pick and text and answer.status < HTTPStatus.BAD_REQUEST:
         try:
             part = pick_part(json.loads(text), pick)
         except (ValueError, RecursionError):
-            raise ToolError("the answer is no JSON: nothing can be picked from it") from None
+            raise ToolError("the answer is not JSON: nothing can be picked from it") from None
         text = part if isinstance(part, str) else json.dumps(part, ensure_ascii=False)
     return f"{head}\n{text}".rstrip()

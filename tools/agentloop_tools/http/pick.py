@@ -1,4 +1,4 @@
-"""A part of a JSON value, by a path of names, positions and `*`."""
+"""Picks a part of a JSON value by a path of names, positions and `*`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MOST_NAMES = 30
 
 
 def pick(value: Any, path: str) -> Any:
-    """Return what is at a path such as `items.0.name`; `*` stands for each entry of a list.
+    """Return the part at a path such as `items.0.name`. `*` means each entry of a list.
 
     Raises:
-        ToolError: there is no such part; the text says which there are.
+        ToolError: there is no such part. The text says what there is.
     """
     step, _, rest = path.partition(".")
     if not step:

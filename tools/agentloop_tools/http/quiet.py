@@ -1,4 +1,4 @@
-"""Silence of the HTTP client's own log, which at its lowest level tells what headers a server answers with."""
+"""Switches off the HTTP client's own log, which at its lowest level writes the headers of an answer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 _LOGGERS = tuple(f"httpcore2.{name}" for name in ("connection", "http11", "http2", "proxy", "socks"))
 
 
-def _is_heard(_record: logging.LogRecord) -> bool:
+def _is_logged(_record: logging.LogRecord) -> bool:
     return not _QUIET.get()
 
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Keep what this task does meanwhile out of that log, and nothing that others do."""
+    """Keep the requests of this task out of that log during the block. Those of other tasks are still logged."""
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_is_heard)  # once; to add it again changes nothing
+        logging.getLogger(name).addFilter(_is_logged)  # a filter is added only once, however often this is called
     token = _QUIET.set(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""When a request is sent again: where that changes nothing more, the server may recover, and there is time."""
+"""Sends a request again if it is idempotent, the server may recover, and there is time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentloop import Fetched
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-_PASSING = frozenset({429, 502, 503, 504})
+_TEMPORARY = frozenset({429, 502, 503, 504})
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 8.0
 
@@ -26,9 +26,9 @@ class Retry:
     """How often a request is sent again.
 
     Attributes:
-        retries: How often at the most.
-        seconds: No try begins later than this after the first.
-        sleep: Waits.
+        retries: How often at most.
+        seconds: No attempt begins later than this after the first.
+        sleep: Waits between two attempts.
     """
 
     retries: int
@@ -36,11 +36,11 @@ class Retry:
     sleep: Sleep
 
     async def call(self, method: str, attempt: Callable[[], Awaitable[Fetched]]) -> Fetched:
-        """Return the answer to the last attempt, whatever it is."""
-        import tenacity  # noqa: PLC0415 - a run without requests need not pay for it
+        """Make attempts until one succeeds or no more are allowed, and return the last answer, whatever its status."""
+        import tenacity  # noqa: PLC0415 - only the first request imports it
 
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(_is_passing) | tenacity.retry_if_result(_is_busy),
+            retry=tenacity.retry_if_exception(_is_connection_failure) | tenacity.retry_if_result(_is_busy),
             wait=_wait,
             stop=tenacity.stop_after_attempt(1 + (self.retries if method in _IDEMPOTENT else 0))
             | tenacity.stop_before_delay(self.seconds),
@@ -56,31 +56,31 @@ def _last(state: RetryCallState) -> Fetched:
     return answer
 
 
-def _is_passing(error: BaseException) -> bool:
-    """Tell a connection that failed from a guard that refused one."""
+def _is_connection_failure(error: BaseException) -> bool:
+    """Return whether the connection failed, and was not refused by a check of the fetcher."""
     import httpcore2  # noqa: PLC0415 - as tenacity
 
     return isinstance(error.__cause__, OSError | httpcore2.NetworkError | httpcore2.RemoteProtocolError)
 
 
 def _is_busy(answer: Fetched) -> bool:
-    return answer.status in _PASSING
+    return answer.status in _TEMPORARY
 
 
 def _wait(state: RetryCallState) -> float:
     import tenacity  # noqa: PLC0415 - as above
 
-    asked = None
+    retry_after = None
     if state.outcome is not None and not state.outcome.failed:
-        asked = _asked_seconds(state.outcome.result())
+        retry_after = _read_retry_after(state.outcome.result())
     backoff = tenacity.wait_exponential_jitter(
         multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS, jitter=_FIRST_WAIT_SECONDS
     )
-    return backoff(state) if asked is None else asked
+    return backoff(state) if retry_after is None else retry_after
 
 
-def _asked_seconds(answer: Fetched) -> float | None:
-    """Return how long the server asks to wait: so many seconds, or until a date."""
+def _read_retry_after(answer: Fetched) -> float | None:
+    """Return the seconds of the answer's Retry-After header, which has seconds or a date, or None."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

@@ -1,4 +1,4 @@
-"""Secrets: values of environment variables, put in when a request is sent and taken out of whatever comes back."""
+"""Secrets: values of environment variables that are put into requests, and removed from answers and errors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LEAST_CHARACTERS = 6
 
 
 class Secrets:
-    """The secrets of an API, as they are at this moment. What is shown of them is their names.
+    """The current secrets of an API. Only their names are shown.
 
     Args:
-        templates: What they are put into, `Bearer {MY_TOKEN}`.
-        environment: Where they are.
+        templates: The texts that they are put into, such as `Bearer {MY_TOKEN}`.
+        environment: The variables with the secrets.
 
     Raises:
-        ConfigurationError: one is not set, or can't be one.
+        ConfigurationError: a secret is not set, or is not valid.
     """
 
     def __init__(self, templates: Iterable[str], environment: Mapping[str, str]) -> None:
@@ -31,38 +31,44 @@ class Secrets:
                 raise ConfigurationError(f"the environment variable {name} is not set", hint=f"export {name}=...")
             if len(value) < _LEAST_CHARACTERS or not value.isascii() or not value.isprintable():
                 raise ConfigurationError(
-                    f"the environment variable {name} is no secret of one line of ASCII, {_LEAST_CHARACTERS} or longer"
+                    f"the environment variable {name} is not a valid secret: it must be one line of ASCII, at least "
+                    f"{_LEAST_CHARACTERS} characters long"
                 )
         longest_first = sorted(self._values.items(), key=lambda item: -len(item[1]))
-        self._patterns = [(re.compile(_spellings(value), re.IGNORECASE), f"[{name}]") for name, value in longest_first]
+        self._patterns = [
+            (re.compile(_match_encodings(value), re.IGNORECASE), f"[{name}]") for name, value in longest_first
+        ]
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._values)})"
 
     def fill(self, template: str) -> str:
-        """Return a template with its secrets put in."""
+        """Return a template with its secrets."""
         return NAMES.sub(lambda found: self._values.get(found[1], found[0]), template)
 
     def redact(self, text: str) -> str:
-        """Return a text with names in place of secrets, also where those are escaped or in base64."""
+        """Return a text with the names of secrets in their place, also where a secret is escaped or in base64."""
         for pattern, name in self._patterns:
             text = pattern.sub(name, text)
         return text
 
 
-def _spellings(value: str) -> str:
-    """Return a pattern of a secret as JSON, URLs, HTML and base64 may spell it."""
-    return "|".join(("".join(map(_spell, value)), *(_pack(value.encode(), before) for before in range(3))))
+def _match_encodings(value: str) -> str:
+    """Return a pattern that matches a secret as it may be written in JSON, URLs, HTML and base64."""
+    return "|".join(("".join(map(_match_character, value)), *(_match_base64(value.encode(), n) for n in range(3))))
 
 
-def _pack(value: bytes, before: int) -> str:
-    """Return a pattern of base64 with so many bytes before the value; its ends depend on what stands beside it."""
+def _match_base64(value: bytes, before: int) -> str:
+    """Return a pattern of the value in base64, after so many other bytes.
+
+    The characters at its two ends are left out, because they depend on the bytes beside the value.
+    """
     first, end = -(-8 * before // 6), 8 * (before + len(value)) // 6
-    packed = base64.b64encode(bytes(before) + value).decode()[first:end]
-    return re.escape(packed).replace(r"\+", "[+-]").replace("/", "[/_]")
+    encoded = base64.b64encode(bytes(before) + value).decode()[first:end]
+    return re.escape(encoded).replace(r"\+", "[+-]").replace("/", "[/_]")
 
 
-def _spell(character: str) -> str:
+def _match_character(character: str) -> str:
     code = ord(character)
     plus = r"|\+" if character == " " else ""
     named = {"&": "|&amp;", "<": "|&lt;", ">": "|&gt;", '"': "|&quot;"}.get(character, "")

@@ -1,4 +1,4 @@
-"""One user's notes and things to do, in a SQLite file of their own. What a model is told of them is in `pack`."""
+"""Book: one user's notes and to-do list, in a SQLite file of their own. The texts for the model are in `pack`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agentloop_tools.words import TOKENIZE, split_words
 
 State: TypeAlias = Literal["open", "in_progress", "done", "dropped"]
 
-# Numbers are not given twice: one that a model remembers never comes to mean another note.
+# AUTOINCREMENT uses no number twice, so that a number that a model remembers never means another note.
 TABLES = (
     "CREATE TABLE notes (number INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, day TEXT NOT NULL)",
     f"CREATE VIRTUAL TABLE words USING fts5 (text, parts, {TOKENIZE})",
@@ -27,7 +27,7 @@ _LARGEST = 2**63 - 1
 
 
 class Note(NamedTuple):
-    """A note, and the day on which it was written or last changed."""
+    """A note, with the day on which it was last changed."""
 
     number: int
     text: str
@@ -35,7 +35,7 @@ class Note(NamedTuple):
 
 
 class Todo(NamedTuple):
-    """A thing to do."""
+    """An item of the to-do list."""
 
     number: int
     text: str
@@ -44,12 +44,12 @@ class Todo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """One user's notes and things to do.
+    """One user's notes and to-do list.
 
     Attributes:
-        store: The file they are in.
+        store: The SQLite file.
         most_notes: How many notes there may be.
-        most_todos: How many things to do that are not finished.
+        most_todos: How many unfinished items there may be on the to-do list.
     """
 
     store: Store
@@ -57,7 +57,7 @@ class Book:
     most_todos: int
 
     def add(self, text: str) -> int:
-        """Return the number of a new note."""
+        """Add a note, and return its number."""
         with self._changed() as book:
             _refuse_more(book.execute("SELECT count(*) FROM notes"), self.most_notes, 1)
             added = book.execute("INSERT INTO notes (text, day) VALUES (?, ?)", (text, _today()))
@@ -66,7 +66,7 @@ class Book:
         return number
 
     def update(self, number: int, text: str) -> None:
-        """Replace what a note says."""
+        """Replace the text of a note."""
         with self._changed() as book:
             changed = book.execute(
                 "UPDATE notes SET text = ?, day = ? WHERE number = ?", (text, _today(), _within(number))
@@ -77,7 +77,7 @@ class Book:
             )
 
     def delete(self, number: int) -> None:
-        """Delete a note for good."""
+        """Delete a note."""
         with self._changed() as book:
             _refuse_none(book.execute("DELETE FROM notes WHERE number = ?", (_within(number),)), f"note {number}")
             book.execute("DELETE FROM words WHERE rowid = ?", (_within(number),))
@@ -99,11 +99,11 @@ class Book:
             ]
 
     def find(self, expression: str, limit: int) -> list[Note]:
-        """Return the notes that fit best.
+        """Return the notes that match best.
 
         Args:
-            expression: As `match_any` makes it.
-            limit: How many.
+            expression: An expression made by `match_any`.
+            limit: How many notes at most.
         """
         with self._opened() as book:
             rows = book.execute(
@@ -114,7 +114,7 @@ class Book:
             return [Note(*row) for row in rows]
 
     def add_todos(self, texts: list[str]) -> list[int]:
-        """Return the numbers of new things to do."""
+        """Add items to the to-do list, and return their numbers."""
         with self._changed() as book:
             unfinished = book.execute("SELECT count(*) FROM todos WHERE state IN ('open', 'in_progress')")
             _refuse_more(unfinished, self.most_todos, len(texts))
@@ -124,12 +124,12 @@ class Book:
             ]
 
     def todos(self) -> list[Todo]:
-        """Return the things to do, and those that were finished last, in the order in which they came."""
+        """Return the unfinished items and the latest finished ones, in the order in which they were added."""
         with self._opened() as book:
             return [Todo(*row) for row in book.execute("SELECT number, text, state FROM todos ORDER BY number")]
 
     def set_state(self, number: int, state: State) -> list[int]:
-        """Say how far a thing is; return what is open again since only one can be in progress."""
+        """Set the state of an item, and return the numbers of those that are open again, as one can be in progress."""
         with self._changed() as book:
             others = list[tuple[int]]()
             if state == "in_progress":
@@ -138,7 +138,7 @@ class Book:
                     (_within(number),),
                 ).fetchall()
             changed = book.execute("UPDATE todos SET state = ? WHERE number = ?", (state, _within(number)))
-            _refuse_none(changed, f"thing {number} to do")
+            _refuse_none(changed, f"item {number} on the list")
             book.execute(
                 "DELETE FROM todos WHERE state IN ('done', 'dropped') AND number NOT IN (SELECT number FROM todos"
                 " WHERE state IN ('done', 'dropped') ORDER BY number DESC LIMIT ?)",
@@ -152,7 +152,7 @@ class Book:
             with self.store.open() as connection:
                 yield connection
         except sqlite3.Error as error:
-            # Notes can't be made again, so nothing is done to a damaged file.
+            # A damaged file is left as it is, because its notes could not be made again.
             why = "their file is damaged" if is_damage(error) else str(error)
             raise ToolError(f"The notes can't be used: {why}.") from error
 
@@ -167,7 +167,7 @@ def _today() -> str:
 
 
 def _within(number: int) -> int:
-    """Return a number that SQLite takes."""
+    """Return the number, or 0 if it can't be the number of a row."""
     return number if 0 < number <= _LARGEST else 0
 
 
@@ -179,4 +179,4 @@ def _refuse_none(changed: sqlite3.Cursor, what: str) -> None:
 def _refuse_more(counted: sqlite3.Cursor, most: int, more: int) -> None:
     (count,) = counted.fetchone()
     if count + more > most:
-        raise ToolError(f"There are {count} already, and {most} are the most: finish or delete some first.")
+        raise ToolError(f"There are {count} already, and at most {most} are allowed: finish or delete some first.")

@@ -1,4 +1,4 @@
-"""The pack: its configuration, and its tools as a model knows them."""
+"""Notes: the pack, its configuration and its tools."""
 
 from __future__ import annotations
 
@@ -26,38 +26,42 @@ _MOST_TODOS = 100
 
 _CHANGES = Effects(read=True, write=True, own_store=True)
 _REPLACES = replace(_CHANGES, destructive=True)
-# What a run notes after it has read strangers' text may be theirs, and so it is still when a later run reads it.
+# A run that has read untrusted output may have copied it into a note, so the note taints later runs that read it.
 _SHOWS = replace(_CHANGES, idempotent=True, open_world=True)
 
 
 class NotesConfig(PackConfig):
-    """Whose notes they are, where they are kept, and how many there may be."""
+    """The configuration of the notes pack."""
 
     user: str = Field(
-        "default", min_length=1, max_length=200, description="whose notes they are; nobody sees another's"
+        "default", min_length=1, max_length=200, description="the name of the user; each user has their own notes"
     )
-    folder: Path | None = Field(None, description="where the notes are kept; by default with the user's data")
+    folder: Path | None = Field(
+        None, description="the folder for the notes; by default in the data folder of the operating system's user"
+    )
     max_notes: int = Field(1_000, gt=0, le=100_000, description="how many notes a user may have")
     max_characters: int = Field(4_000, gt=0, le=100_000, description="the length of the longest note")
     trusted: bool = Field(
         default=False,
-        description="whether notes are trusted even though a run that had read web pages may have written them",
+        description="whether notes are trusted, although a run that had read web pages may have written them",
     )
 
 
 class Notes(ToolPack[NotesConfig]):
-    """Notes that outlast a run, and a list of things to do, for one user.
+    """Notes and a to-do list of one user, which outlast a run.
 
-    What looks like a secret is not kept. Notes that are read count as untrusted text, unless `trusted` is set.
+    Texts that look like secrets are not stored. Notes are untrusted output when they are read, unless `trusted` is
+    set.
     """
 
     name = "notes"
     version = "1.0"
+    imports = ("platformdirs",)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Yield the tools; nothing is opened before the first call."""
-        tools = bound_tools(_Desk(self.config))
+        """Yield the tools. The file is opened at the first call."""
+        tools = bound_tools(_OpenNotes(self.config))
         yield [_trust(each) for each in tools] if self.config.trusted else tools
 
 
@@ -66,7 +70,7 @@ def _trust(tool: Tool) -> Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _OpenNotes:
     """The tools of one user."""
 
     config: NotesConfig
@@ -110,7 +114,7 @@ class _Desk:
 
         Args:
             number: The note's number.
-            text: What it is to say instead.
+            text: The new text.
         """
         text, removed = self._check(text, self.config.max_characters)
         self._book().update(number, text)
@@ -137,7 +141,7 @@ class _Desk:
             raise ToolError(f"Give 1 to {_MOST_TODOS} items.")
         checked = [self._check(item, _TODO_CHARACTERS) for item in items]
         numbers = self._book().add_todos([text for text, _ in checked])
-        removed = next(filter(None, (said for _, said in checked)), "")
+        removed = next(filter(None, (note for _, note in checked)), "")
         return f"Added as {', '.join(map(str, numbers))}.{removed}"
 
     @tool(effects=_SHOWS, timeout=_SECONDS, repeatable=True, max_output=60_000)
@@ -161,22 +165,22 @@ class _Desk:
         return f"{number} is {state.replace('_', ' ')}.{open_again}"
 
     def _book(self) -> Book:
-        from platformdirs import user_data_path  # noqa: PLC0415 - 0.04 s, for the first call only
+        from platformdirs import user_data_path  # noqa: PLC0415 - it takes 0.04 s, so only the first call imports it
 
         folder = self.config.folder or user_data_path("agentloop") / "notes"
-        # A file for each user: no query can forget whose notes it may see, and a name can't be a path.
+        # One file per user, so that no query can show another user's notes. The name is hashed, so it can't be a path.
         name = sha256(self.config.user.encode("utf-8", "surrogatepass")).hexdigest()
         store = Store(folder.expanduser() / f"{name[:32]}.notes", TABLES, _WAIT_SECONDS, _STORE_BYTES)
         return Book(store, self.config.max_notes, _MOST_TODOS)
 
     def _check(self, text: str, most: int) -> tuple[str, str]:
-        """Return a text as it is kept, and what the model has to know about that."""
-        # Half a character can't be stored, and SQLite takes a NUL for the end of a text.
+        """Return a text as it is stored, and a note for the model if a part was left out."""
+        # A lone surrogate can't be stored, and SQLite takes a NUL for the end of a text.
         text = text.encode("utf-8", "replace").decode().replace("\0", "")
         if not text.strip():
             raise ToolError("There is nothing to keep: the text is empty.")
         if len(text) > most:
-            raise ToolError(f"The text has {len(text):,} characters and {most:,} are the most: keep what matters.")
+            raise ToolError(f"The text has {len(text):,} characters, and at most {most:,} are allowed: shorten it.")
         kept, count = remove_secrets(text)
         return kept, f" What looked like a secret was left out ({count})." if count else ""
 
@@ -188,5 +192,5 @@ def _preview(note: Note) -> str:
 
 
 def _indent(text: str) -> str:
-    """Keep the lines of a text from passing for other notes."""
+    """Indent the lines of a text, so that none of them looks like another note."""
     return "\n  ".join(text.splitlines())

@@ -1,4 +1,4 @@
-"""What looks like a secret is taken out of what will be kept. It finds the usual forms and is no boundary. Pure."""
+"""Removes texts that look like secrets. It finds the usual forms, and is not a security boundary. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORMS = (
     r"\bAIza[A-Za-z0-9_-]{30,}",
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?",  # JSON web tokens
 )
-# What comes after such a name is a secret, whatever it looks like; the name stays.
+# The text after such a name is a secret, whatever it looks like. The name is kept.
 _NAMED = (
     rf"(?i)(\b(?:[A-Z0-9]{{0,40}}[_-])?{_NAME}[\"']?\s{{0,5}}[:=]\s{{0,5}}[\"']?)(?!\[secret rem)[^\s\"',;]{{6,}}",
     r"(?i)(\b(?:bearer|basic)\s{1,5})[A-Za-z0-9._~+/=-]{16,}",
@@ -27,7 +27,7 @@ _AFTER_NAME = tuple(map(re.compile, _NAMED))
 
 
 def remove_secrets(text: str) -> tuple[str, int]:
-    """Return the text without what looks like a key, a token or a password, and how many of them there were."""
+    """Return the text without keys, tokens and passwords, and how many of them were found."""
     text, found = _SECRET.subn(REMOVED, text)
     for form in _AFTER_NAME:
         text, count = form.subn(rf"\g<1>{REMOVED}", text)

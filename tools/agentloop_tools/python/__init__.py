@@ -1,4 +1,9 @@
-"""The pack `python`: a model's code, run in a sandbox of its own process, with the agent's other tools as functions."""
+"""The pack `python`: runs a model's Python code in a sandbox, with the agent's other tools as functions.
+
+- `pack`: the pack, its configuration and its tool.
+- `sandbox`: runs the code in a separate process, and answers its calls of tools.
+- `values`: makes JSON and text from the values that pass between the sandbox and the host.
+"""
 
 from agentloop_tools.python.pack import Python, PythonConfig
 

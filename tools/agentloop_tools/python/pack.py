@@ -1,4 +1,4 @@
-"""The pack itself: what it is configured with, and the tool that a model sees. How code is run is in `sandbox`."""
+"""Python: the pack, its configuration and its tool. Code is run in `sandbox`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from typing import Any
 
 from pydantic import Field
 
-from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolContext, ToolPack, bound_tools, tool
+from agentloop import (
+    ConfigurationError,
+    Effects,
+    PackConfig,
+    Tool,
+    ToolContext,
+    ToolPack,
+    bound_tools,
+    describe_install,
+    tool,
+)
 from agentloop_tools.python.sandbox import Bounds, Sandbox
 
 _ALONE = """Run Python code in a sandbox and return what it prints and the value of its last expression.
@@ -25,24 +35,31 @@ values, any other as text. A call that fails or is refused raises RuntimeError."
 
 
 class PythonConfig(PackConfig):
-    """What the pack is configured with."""
+    """The configuration of the python pack."""
 
     tools: bool = Field(default=True, description="whether the agent's other tools are functions in the sandbox")
     seconds: float = Field(default=10, gt=0, le=600, description="how long code may compute")
-    timeout: float = Field(default=120, gt=0, description="seconds that a call may take in all, tools included")
+    timeout: float = Field(default=120, gt=0, description="seconds that a call may take, including the tools it calls")
     memory_mb: int = Field(default=64, ge=1, le=4096, description="how much memory code may use")
-    calls: int = Field(default=100, ge=0, le=500, description="how many calls of other tools one run of code may make")
+    calls: int = Field(
+        default=100, ge=0, le=500, description="how many calls of other tools one piece of code may make"
+    )
 
 
 class Python(ToolPack[PythonConfig]):
-    """Runs code that a model wrote, in pydantic-monty: an interpreter without a way out, in a process of its own."""
+    """Runs code that a model wrote in pydantic-monty, an interpreter without access to files, network or programs.
+
+    The interpreter runs in a separate process.
+    """
 
     name = "python"
     version = "1.0"
+    imports = ("pydantic_monty",)
+    extra = "python"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Yield the tool of one run; the sandbox's processes end with the run.
+        """Yield the tool of one run. The processes of the sandbox end with the run.
 
         Raises:
             ConfigurationError: the extra is not installed.
@@ -50,18 +67,18 @@ class Python(ToolPack[PythonConfig]):
         if find_spec("pydantic_monty") is None:
             raise ConfigurationError(
                 "the pack 'python' needs pydantic-monty, which is not installed",
-                hint="pip install 'agentloop[python]'",
+                hint=describe_install("python"),
             )
-        words = _ALONE + _WITH_TOOLS if self.config.tools else _ALONE
+        description = _ALONE + _WITH_TOOLS if self.config.tools else _ALONE
         async with AsyncExitStack() as stack:
             yield [
-                replace(each, description=words, timeout=self.config.timeout)
+                replace(each, description=description, timeout=self.config.timeout)
                 for each in bound_tools(_OpenPython(self.config, stack))
             ]
 
 
 class _OpenPython:
-    """The pack in one run. What one call defines is gone with it; runs share nothing, not even a process."""
+    """The tool of one run. A call does not see what another call defined, and two runs share no process."""
 
     def __init__(self, config: PythonConfig, stack: AsyncExitStack) -> None:
         self._sandbox = Sandbox(Bounds(config.seconds, config.memory_mb * 2**20, config.calls), stack)

@@ -1,4 +1,4 @@
-"""Runs code in pydantic-monty and answers its calls of tools. What crosses the border is in `values`."""
+"""Runs code in pydantic-monty and answers its calls of tools. `values` converts arguments and results."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 CallTool: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[ToolResult]]
 
 MAX_OUTPUT = 16_000
-# Each call of a tool stops the code at most three times: to find the function, to call it, and to wait for it.
-_STOPS_PER_CALL = 3
-_STOPS_OF_ITS_OWN = 500
+# For each call of a tool the code is suspended at most three times: to look up the function, to call it, and to wait.
+_SUSPENSIONS_PER_CALL = 3
+_OTHER_SUSPENSIONS = 500
 _WORKERS = 4
-# A thread of pydantic-monty still has a word with the interpreter after it has handed over its last answer, and aborts
-# the process where that ends meanwhile.
-_LAST_WORD_SECONDS = 0.02
+# A thread of pydantic-monty still uses the Python interpreter after its last answer, and aborts the process if the
+# interpreter ends at that time.
+_CLOSING_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What code may use.
+    """The limits of one piece of code.
 
     Attributes:
-        seconds: Of computing; the time in which tools work is not counted.
-        memory: Bytes.
-        calls: Of tools.
+        seconds: How long it may compute. The time in which tools run is not counted.
+        memory: How many bytes of memory it may use.
+        calls: How many calls of tools it may make.
     """
 
     seconds: float
@@ -50,11 +50,11 @@ class Bounds:
 
 
 class Sandbox:
-    """Runs code, each time in a fresh session of a worker process.
+    """Runs code, each time in a new session of a worker process.
 
     Args:
-        bounds: What each piece of code may use.
-        stack: What ends the worker processes; they are started with the first code.
+        bounds: The limits of each piece of code.
+        stack: Ends the worker processes, which are started for the first code.
     """
 
     def __init__(self, bounds: Bounds, stack: AsyncExitStack) -> None:
@@ -64,15 +64,15 @@ class Sandbox:
         self._pool: AsyncMonty | None = None
 
     async def run(self, code: str, tools: Collection[str], call_tool: CallTool) -> str:
-        """Return what code prints, and the value of its last expression.
+        """Run code, and return what it prints and the value of its last expression.
 
         Args:
-            code: Python.
-            tools: The names that are functions in it.
-            call_tool: Called for them.
+            code: Python code.
+            tools: The names of the tools that are functions in the code.
+            call_tool: Calls a tool.
 
         Raises:
-            ToolError: the code failed, was stopped or can't be read; with what it had printed until then.
+            ToolError: the code failed, was stopped or has a syntax error. The text includes what it printed before.
         """
         from pydantic_monty import MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError  # noqa: PLC0415 - 50 ms
 
@@ -83,19 +83,20 @@ class Sandbox:
                 pool.checkout(limits=self._limits(), os_policy={"sleep": "zero"}) as session,
                 _Calls(tools, call_tool, self._bounds.calls).open() as calls,
             ):
-                # The functions are only named here: the calls come back as snapshots and are answered one by one.
-                functions = dict.fromkeys(tools, _never_called)
+                # The functions are only declared here: their calls arrive as snapshots, and are answered in `_Calls`.
+                functions = dict.fromkeys(tools, _placeholder)
                 snapshot = await session.feed_start(code, external_lookup=functions, print_callback=printed)
                 value = await calls.answer(snapshot)
         except MontyCrashedError as error:
-            why = "took too long and was stopped" if error.timed_out else "broke down and is gone"
+            why = "took too long and was stopped" if error.timed_out else "crashed"
             raise ToolError(printed.then(f"the sandbox {why}; run less at once")) from None
         except MontyError as error:
-            told = error.display() if isinstance(error, MontySyntaxError | MontyRuntimeError) else str(error)
-            raise ToolError(printed.then(told)) from None
+            text = error.display() if isinstance(error, MontySyntaxError | MontyRuntimeError) else str(error)
+            raise ToolError(printed.then(text)) from None
         shown = "" if value is None else show(value, MAX_OUTPUT)
         return (
-            printed.then(shown, calls.forgotten()) or "The code ran. It printed nothing and its last line has no value."
+            printed.then(shown, calls.describe_unawaited())
+            or "The code ran. It printed nothing and its last line has no value."
         )
 
     async def _start(self) -> AsyncMonty:
@@ -104,7 +105,7 @@ class Sandbox:
         async with self._starting:
             if self._pool is None:
                 pool = AsyncMonty(min_processes=0, max_processes=_WORKERS)
-                self._stack.push_async_callback(asyncio.sleep, _LAST_WORD_SECONDS)  # called when the pool has closed
+                self._stack.push_async_callback(asyncio.sleep, _CLOSING_SECONDS)  # called after the pool has closed
                 self._pool = await self._stack.enter_async_context(pool)
             return self._pool
 
@@ -113,17 +114,17 @@ class Sandbox:
         return {
             "max_feed_duration_secs": bounds.seconds,
             "max_memory": bounds.memory,
-            "max_suspensions": _STOPS_OF_ITS_OWN + _STOPS_PER_CALL * bounds.calls,
+            "max_suspensions": _OTHER_SUSPENSIONS + _SUSPENSIONS_PER_CALL * bounds.calls,
         }
 
 
 class _Calls:
-    """The calls that one run of code makes; none of them outlives it."""
+    """The calls of tools that one piece of code makes. All of them end with the code."""
 
-    def __init__(self, tools: Collection[str], call_tool: CallTool, room: int) -> None:
+    def __init__(self, tools: Collection[str], call_tool: CallTool, calls_left: int) -> None:
         self._tools = tools
         self._call_tool = call_tool
-        self._room = room
+        self._calls_left = calls_left
         self._made: dict[int, AsyncFunctionSnapshot] = {}
         self._running: dict[int, asyncio.Task[ExternalSettledResult]] = {}
 
@@ -137,7 +138,7 @@ class _Calls:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def answer(self, snapshot: AsyncSnapshot) -> Any:
-        """Go on with the code from where it waits until it has ended, and return its last value."""
+        """Resume the code from a snapshot until it has ended, and return its last value."""
         from pydantic_monty import AsyncFunctionSnapshot, AsyncFutureSnapshot, MontyComplete  # noqa: PLC0415 - as above
 
         while not isinstance(snapshot, MontyComplete):
@@ -149,18 +150,18 @@ class _Calls:
                     unknown = f"name {str(snapshot.function_name)!r} is not defined"
                     snapshot = await snapshot.resume(_raising("NameError", unknown))
                 case AsyncFutureSnapshot():
-                    snapshot = await self._settle(snapshot)
-                case _:  # a name, an import, or a file, of which there are none
+                    snapshot = await self._answer_calls(snapshot)
+                case _:  # a lookup of a name, an import or a file, which the sandbox answers itself with an error
                     snapshot = await snapshot.resume_auto()
         return snapshot.output
 
-    def forgotten(self) -> str:
-        """Return a sentence about calls that were not waited for, or ""."""
+    def describe_unawaited(self) -> str:
+        """Return a sentence about the calls that the code did not await, or ""."""
         names = sorted({str(made.function_name) for made in self._made.values()})
-        return f"These calls came to nothing, as they were not awaited: {', '.join(names)}." if names else ""
+        return f"These calls had no effect, because they were not awaited: {', '.join(names)}." if names else ""
 
-    async def _settle(self, snapshot: AsyncFutureSnapshot) -> AsyncSnapshot:
-        """Start the calls that the code waits for, and answer those that end first."""
+    async def _answer_calls(self, snapshot: AsyncFutureSnapshot) -> AsyncSnapshot:
+        """Start the calls that the code awaits, and resume it with the results of those that end first."""
         for number in snapshot.pending_call_ids:
             if number not in self._running:
                 self._running[number] = asyncio.create_task(self._carry_out(self._made[number]))
@@ -174,9 +175,9 @@ class _Calls:
         name = str(made.function_name)
         if made.args:
             return _raising("TypeError", f"call {name} with keyword arguments: {name}(parameter=value)")
-        if self._room <= 0:
-            return _raising("RuntimeError", "one run of code may make no more calls of tools")
-        self._room -= 1
+        if self._calls_left <= 0:
+            return _raising("RuntimeError", "this code may make no more calls of tools")
+        self._calls_left -= 1
         try:
             arguments = read_arguments(made.kwargs)
         except ValueError as error:
@@ -189,7 +190,7 @@ class _Calls:
 
 
 class _Printed:
-    """What code prints, as far as there is room for it."""
+    """What code prints, up to a limit."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -204,7 +205,7 @@ class _Printed:
             self._parts.append(kept)
 
     def then(self, *texts: str) -> str:
-        """Return all that is to be seen: what was printed, and these texts below it."""
+        """Return what was printed, with these texts below it."""
         printed = "".join(self._parts).removesuffix("\n")
         more = f"[{self._left_out} more characters were printed]" if self._left_out else ""
         return "\n".join(cut(text, MAX_OUTPUT) for text in (printed, more, *texts) if text)
@@ -214,5 +215,5 @@ def _raising(kind: ExcType, message: str) -> ExternalSettledResult:
     return {"exc_type": kind, "message": cut(make_whole(message), MAX_OUTPUT)}
 
 
-def _never_called() -> None:
-    """Stand for a tool where code looks its name up; a call of it never gets here."""
+def _placeholder() -> None:
+    """Stand for a tool when code looks up its name. It is never called itself."""

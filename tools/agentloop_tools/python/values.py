@@ -1,6 +1,7 @@
-"""What crosses the border between the host and the sandbox: JSON in both directions, and text for the model.
+"""Converts values between the sandbox and the host: JSON in both directions, and text for the model.
 
-Values from the sandbox share their parts, so that a small one can be endless when written out: all here is bounded.
+Parts of a value from the sandbox can be shared, so that a small value is endless when it is written out. Therefore all
+functions here have limits.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from pathlib import PurePath
 from typing import Any, cast
 
 MAX_ARGUMENTS = 1_000_000
-_COST = 16  # of a value that is no text, in characters
+_COST = 16  # the length that is counted for a value other than text, in characters
 _DEEPEST = 100
 _MOST_BITS = 14_000  # Python writes no more than 4,300 digits
 
 
 def cut(text: str, most: int) -> str:
-    """Return text with its middle left out where it is longer than `most` characters."""
+    """Return text, without its middle if it is longer than `most` characters."""
     if len(text) <= most:
         return text
     half = most // 2
@@ -28,7 +29,7 @@ def cut(text: str, most: int) -> str:
 
 
 def read_result(text: str) -> Any:
-    """Return a tool's result as values where it is JSON, else as the text it is; half characters do not get through."""
+    """Return a tool's result as values if it is JSON, else as text. Lone surrogates are replaced."""
     try:
         value = json.loads(text)
         json.dumps(value, ensure_ascii=False).encode()
@@ -38,15 +39,15 @@ def read_result(text: str) -> Any:
 
 
 def make_whole(text: str) -> str:
-    """Return text without half characters, which the sandbox does not take."""
+    """Return text without lone surrogates, which the sandbox does not accept."""
     return text.encode(errors="replace").decode()
 
 
 def read_arguments(values: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments as plain JSON, so that nothing else gets into a tool.
+    """Return arguments as plain JSON values, so that a tool gets nothing else.
 
     Raises:
-        ValueError: they are no JSON, or too long; its text tells the code why.
+        ValueError: they are not JSON, or too long. The text is for the code.
     """
     plain: dict[str, Any] = _plain(values, [MAX_ARGUMENTS], 0)
     return plain
@@ -73,7 +74,7 @@ def _plain(value: Any, room: list[int], depth: int) -> Any:
 
 
 def show(value: Any, most: int) -> str:
-    """Return a value as Python writes it, in at most `most` characters and a mark that it was longer."""
+    """Return a value as Python writes it, cut after `most` characters, with a mark if it is longer."""
     kept: list[str] = []
     room = most
     for part in _write(value, most, 0):
@@ -126,5 +127,5 @@ def _write_one(value: Any, most: int) -> str:
             return f"<a whole number of {value.bit_length()} bits>"
         case None | int() | float() | complex() | date() | time() | timedelta() | tzinfo() | Decimal() | PurePath():
             return repr(value)
-        case _:  # what the sandbox defines: its class has a name, and its parts are the code's to print
+        case _:  # an object of a class that the code defines: only its name is shown, the code can print its parts
             return f"<{getattr(value, 'name', type(value).__name__)}>"

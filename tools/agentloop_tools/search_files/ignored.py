@@ -1,4 +1,4 @@
-"""Which files of a tree are left out: what versions, packages and secrets live in, and what ignore files name. Pure."""
+"""The files that are left out: internals of repositories and packages, secrets, and what ignore files name. Pure."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _is_denied = compile_denial((*DENIED, *_SECRETS, *_TOOLS))
 
 
 def is_left_out(name: str) -> bool:
-    """Tell whether a file or folder of this name is left out whatever the ignore files say."""
+    """Return whether a file or folder of this name is always left out, whatever the ignore files say."""
     return _is_denied(name) or not _is_text(name)
 
 
 def _is_text(name: str) -> bool:
-    """A name that is no UTF-8 can be neither stored nor told."""
+    """Return whether a name is UTF-8. Another name can be neither stored nor shown."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -42,10 +42,10 @@ def _is_text(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """What the ignore files on the way down to a folder name, the deepest first.
+    """The rules of all ignore files from the root down to a folder, those of the deepest first.
 
     Attributes:
-        rules: The length of each one's folder, and its patterns.
+        rules: For each ignore file the length of its folder's path, and its patterns.
     """
 
     rules: tuple[tuple[int, GitIgnoreSpec], ...] = ()
@@ -54,15 +54,15 @@ class Ignored:
         """Return these rules with those of one more ignore file.
 
         Args:
-            folder: Where it is: "" or a path that ends with a slash.
-            text: What it says.
+            folder: The file's folder: "" or a path that ends with a slash.
+            text: The content of the file.
         """
         lines = text.decode("utf-8", "replace").splitlines()[:_MOST_PATTERNS]
         patterns = [line for line in lines if can_be_read(line)]
         return Ignored(((len(folder), make_spec(patterns)), *self.rules))
 
     def covers(self, path: str) -> bool:
-        """Tell whether a path is ignored; that of a folder ends with a slash."""
+        """Return whether a path is ignored. The path of a folder ends with a slash."""
         for start, spec in self.rules:
             verdict = spec.check_file(path[start:]).include if len(path) <= LONGEST_PATH else None
             if verdict is not None:

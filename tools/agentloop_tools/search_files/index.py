@@ -1,4 +1,4 @@
-"""The index of a tree: its tables, what is put into them, and the passages that fit a query."""
+"""The index: its tables, the functions that change them, and the query for passages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TABLES = (
     f"CREATE VIRTUAL TABLE passages USING fts5 (path, text, parts, first UNINDEXED, last UNINDEXED, {TOKENIZE})",
     "INSERT INTO passages (passages, rank) VALUES ('rank', 'bm25(3.0, 1.0, 1.0)')",
 )
-# The passages of a file follow each other: a row's number is that of its file, and below it its own.
+# The passages of a file have consecutive numbers: a row's number is the file's number, then the passage's own bits.
 _OWN_BITS = 20
 _MOST_PASSAGES = 1 << _OWN_BITS
 _MOST_OF_ONE_FILE = 3
@@ -24,13 +24,13 @@ _ONLY_A_NAME = Passage(0, 0, "")
 
 
 class Entry(NamedTuple):
-    """A file as it was read.
+    """The content of a file, for the index.
 
     Attributes:
-        path: Where it is below the root.
-        stamp: What changes when the file does.
-        digest: Of its content.
-        passages: What it says; nothing, for a file that is found by its name only.
+        path: The path below the root.
+        stamp: A text that changes when the file changes.
+        digest: A digest of the content.
+        passages: The passages of the content. They are empty if the file can only be found by its name.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A passage that fits a query."""
+    """A passage that matches a query."""
 
     path: str
     passage: Passage
@@ -52,7 +52,7 @@ def load_stamps(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def put(connection: sqlite3.Connection, entry: Entry) -> None:
-    """Put a file into the index, in the place of what it was before; within a `writing` block."""
+    """Add a file to the index, or replace it there. To be called in a `writing` block."""
     known = connection.execute("SELECT id, stamp, digest FROM files WHERE path = ?", (entry.path,)).fetchone()
     if known is not None and known[2] == entry.digest:
         connection.execute("UPDATE files SET stamp = ? WHERE id = ?", (entry.stamp, known[0]))
@@ -62,7 +62,7 @@ def put(connection: sqlite3.Connection, entry: Entry) -> None:
         "INSERT INTO files (path, stamp, digest) VALUES (?, ?, ?)", (entry.path, entry.stamp, entry.digest)
     )
     start = (added.lastrowid or 0) << _OWN_BITS
-    # The path stands with the first passage only: a query for it is to find the file, not each of its passages.
+    # Only the first passage has the path, so that a query for the path finds the file once and not each passage.
     rows = (
         (
             start + own,
@@ -79,19 +79,19 @@ def put(connection: sqlite3.Connection, entry: Entry) -> None:
 
 
 def drop(connection: sqlite3.Connection, path: str) -> None:
-    """Take a file out of the index; within a `writing` block."""
+    """Remove a file from the index. To be called in a `writing` block."""
     for (number,) in connection.execute("DELETE FROM files WHERE path = ? RETURNING id", (path,)).fetchall():
         start = number << _OWN_BITS
         connection.execute("DELETE FROM passages WHERE rowid BETWEEN ? AND ?", (start, start + _MOST_PASSAGES - 1))
 
 
 def find(connection: sqlite3.Connection, expression: str, limit: int) -> list[Hit]:
-    """Return the passages that fit best, not too many of one file.
+    """Return the passages that match best, with at most a few of one file.
 
     Args:
-        connection: Of the index.
-        expression: As `match_any` makes it.
-        limit: How many.
+        connection: A connection to the index.
+        expression: An expression made by `match_any`.
+        limit: How many passages at most.
     """
     rows = connection.execute(
         "SELECT files.path, first, last, text FROM passages JOIN files ON files.id = passages.rowid >> ?"

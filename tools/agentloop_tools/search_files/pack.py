@@ -1,4 +1,4 @@
-"""The pack: its configuration, and its one tool."""
+"""SearchFiles: the pack, its configuration and its tool."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -33,41 +33,63 @@ _FIND_SECONDS = 5.0
 _WAIT_SECONDS = 5.0
 _INDEX_BYTES = 4_000_000_000
 _SUFFIX = ".agentloop-index"
-_GOES_ON = "Indexing is not finished: the same search again goes on with it and may find more."
+_UNFINISHED = "Indexing is not finished: repeat the search to continue it; it may find more."
 _CUT = "Only the first {:,} files and folders are searched."
 
 
 class SearchFilesConfig(PackConfig):
-    """What is searched, and where the index is kept."""
+    """The configuration of the search_files pack."""
 
     root: Path = Field(description="the folder whose files are searched")
-    index: Path | None = Field(None, description="the folder for indexes; by default the user's cache")
-    include: str = Field("", description="which files, as patterns with spaces between: `*.md docs/**`; all by default")
-    ignore: bool = Field(True, description="whether .gitignore files are heeded")  # noqa: FBT003 - a default
-    max_bytes: int = Field(1_000_000, gt=0, le=20_000_000, description="the size up to which a file is read")
-    max_files: int = Field(100_000, gt=0, le=1_000_000, description="how many files and folders are looked at")
+    index: Path | None = Field(None, description="the folder for indexes; by default in the user's cache folder")
+    include: str = Field(
+        "", description="the files to search, as patterns separated by spaces: `*.md docs/**`; by default all"
+    )
+    ignore: bool = Field(True, description="whether .gitignore files are respected")  # noqa: FBT003 - a default
+    max_bytes: int = Field(1_000_000, gt=0, le=20_000_000, description="the size of the largest file that is read")
+    max_files: int = Field(100_000, gt=0, le=1_000_000, description="how many files and folders are indexed at most")
     update_seconds: float = Field(8.0, gt=0, le=60, description="how long a search may index before it answers")
 
 
 class SearchFiles(ToolPack[SearchFilesConfig]):
-    """Search in the text, code and PDF files of a folder."""
+    """Searches the text, code and PDF files of a folder.
+
+    Args:
+        config: The folder, and which of its files to search.
+        clock: Returns a monotonic time in seconds.
+        now: Returns the current time in seconds, by the same clock as the times of files.
+    """
 
     name = "search_files"
     version = "1.0"
+    imports = ("pathspec", "platformdirs", "pypdf")
+    extra = "pdf"
+
+    def __init__(
+        self,
+        config: SearchFilesConfig | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(config)
+        self._clock = clock
+        self._now = now
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Yield the tools of one run; what they are doing ends with it."""
+        """Yield the tools of one run. At its end, searches that are still running stop."""
         if os.open not in os.supports_dir_fd:
             raise ConfigurationError("search_files needs a system that opens files relative to a folder, such as Linux")
         root = self.config.root.expanduser()
         if not root.is_dir():
-            raise ConfigurationError(f"search_files: {self.config.root} is no folder")
+            raise ConfigurationError(f"search_files: {self.config.root} is not a folder")
         patterns = self.config.include.split()
         if odd := [pattern for pattern in patterns if not can_be_read(pattern)]:
-            raise ConfigurationError(f"search_files: include={' '.join(odd)!r} is no pattern", hint=_PATTERNS_HINT)
-        search = _Search(self.config, root.resolve(), make_spec(patterns) if patterns else None)
-        # Waiting for another call's update, then its own with a PDF at its end, then the search.
+            raise ConfigurationError(f"search_files: include={' '.join(odd)!r} is not a pattern", hint=_PATTERNS_HINT)
+        include = make_spec(patterns) if patterns else None
+        search = _Search(self.config, root.resolve(), include, self._clock, self._now)
+        # A call may wait for the update of another call, then update itself with a PDF at the end, and then search.
         timeout = 2 * self.config.update_seconds + SECONDS + _WAIT_SECONDS + _FIND_SECONDS
         try:
             yield [replace(each, timeout=timeout) for each in bound_tools(search)]
@@ -77,18 +99,22 @@ class SearchFiles(ToolPack[SearchFilesConfig]):
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """The searches of one run.
+    """The tool of one run.
 
     Attributes:
-        config: Of the pack.
-        root: The folder, with no link on its way.
-        include: The paths that are wanted, or None for all.
+        config: The configuration of the pack.
+        root: The folder's path, without links.
+        include: The paths to search, or None for all.
+        clock: Returns a monotonic time in seconds.
+        now: Returns the current time in seconds.
         stop: Set at the end of the run.
     """
 
     config: SearchFilesConfig
     root: Path
     include: GitIgnoreSpec | None
+    clock: Callable[[], float]
+    now: Callable[[], float]
     stop: threading.Event = field(default_factory=threading.Event)
     _updating: threading.Lock = field(default_factory=threading.Lock)
 
@@ -109,7 +135,8 @@ class _Search:
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise ToolError(f"The index can't be used: {error}.") from error
-        # In a new file: others may have the damaged one open, and would delete what belongs to one of the same name.
+        # The new index gets another file name, because another process may have the damaged file open, and would then
+        # delete the side files of the new one.
         answer = self._search(self._store(generation + 1), expression, limit)
         self._store(generation).remove()
         return answer
@@ -119,19 +146,19 @@ class _Search:
             with store.open() as connection, open_tree(self.root) as tree:
                 note = self._update(connection, tree)
                 hits = self._find(connection, expression, min(max(limit, 1), _MOST_HITS))
-                # What may no longer be read is not shown from memory either.
+                # A passage of a file that can't be read any more is not shown from the index either.
                 return _describe([hit for hit in hits if tree.has(hit.path)], note)
         except OSError as error:
             raise ToolError(f"The folder can't be read: {error.strerror}.") from error
 
     def _update(self, connection: sqlite3.Connection, tree: Tree) -> str:
-        """Bring the index up to date, and return what the model has to know about that."""
+        """Bring the index up to date, and return a note for the model if it is not complete."""
         if not self._updating.acquire(timeout=self.config.update_seconds):
-            return _GOES_ON
+            return _UNFINISHED
         try:
-            ends = time.monotonic() + self.config.update_seconds
-            if not Update(connection, tree, self._scope(), ends, self.stop).run():
-                return _GOES_ON
+            ends = self.clock() + self.config.update_seconds
+            if not Update(connection, tree, self._scope(), ends, self.stop, self.clock, self.now).run():
+                return _UNFINISHED
         except sqlite3.OperationalError as error:
             return f"The index is not up to date: {error}."
         finally:
@@ -140,7 +167,7 @@ class _Search:
 
     def _find(self, connection: sqlite3.Connection, expression: str, limit: int) -> list[Hit]:
         try:
-            with limited_time(connection, time.monotonic() + _FIND_SECONDS, self.stop):
+            with limited_time(connection, self.clock() + _FIND_SECONDS, self.stop, self.clock):
                 return find(connection, expression, limit)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
@@ -154,7 +181,7 @@ class _Search:
         )
 
     def _generation(self) -> int:
-        """Return how often the index was made anew since it was damaged."""
+        """Return how often the index was made again after a damage."""
         numbers = (path.name.split(".")[1] for path in self._folder().glob(f"{self._name()}.*{_SUFFIX}"))
         return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
@@ -163,19 +190,19 @@ class _Search:
         return Store(path, TABLES, _WAIT_SECONDS, _INDEX_BYTES)
 
     def _folder(self) -> Path:
-        from platformdirs import user_cache_path  # noqa: PLC0415 - 0.04 s, for the first search only
+        from platformdirs import user_cache_path  # noqa: PLC0415 - it takes 0.04 s, so only the first search imports it
 
         return (self.config.index or user_cache_path("agentloop") / "search_files").expanduser()
 
     def _name(self) -> str:
-        """Return a name for this folder and these settings; with others, other files would drop out of the index."""
+        """Return a name for this folder and these settings. Other settings need an index with other files."""
         settings = self.config.model_dump(mode="json", exclude={"root", "index", "update_seconds"})
         key = repr((str(self.root), settings, can_read_pdf()))
         return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _describe(hits: list[Hit], note: str) -> str:
-    found = f"{len(hits)} passage{'s' * (len(hits) > 1)}, best first." if hits else "Nothing fits."
+    found = f"{len(hits)} passage{'s' * (len(hits) > 1)}, best first." if hits else "Nothing was found."
     parts = [
         f"{_place(hit)}\n{hit.passage.text or '(found by its name; it holds no text that is indexed)'}" for hit in hits
     ]
@@ -183,7 +210,7 @@ def _describe(hits: list[Hit], note: str) -> str:
 
 
 def _place(hit: Hit) -> str:
-    path = hit.path if hit.path.isprintable() else ascii(hit.path)  # a line break would feign another passage
+    path = hit.path if hit.path.isprintable() else ascii(hit.path)  # a line break could look like another passage
     first, last, _ = hit.passage
     if first == 0:
         return path

@@ -1,4 +1,4 @@
-"""Text cut into passages that can be shown and ranked on their own. Pure."""
+"""Splits a text into passages, which are ranked and shown on their own. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Passage(NamedTuple):
     """Some lines of a file.
 
     Attributes:
-        first: The number of its first line, from 1; of its page, in a PDF.
+        first: The number of its first line, from 1, or in a PDF the number of its page.
         last: The number of its last line.
-        text: What they say.
+        text: The text of the lines.
     """
 
     first: int
@@ -27,7 +27,7 @@ class Passage(NamedTuple):
 
 
 def decode(data: bytes) -> str | None:
-    """Return the text that a file holds, or None if it holds something else."""
+    """Return the text of a file, or None if it is not text."""
     if data.startswith((BOM_UTF16_BE, BOM_UTF16_LE)):
         return data.decode("utf-16", "replace")
     if b"\0" in data[:_LOOKED_AT]:
@@ -39,7 +39,7 @@ def decode(data: bytes) -> str | None:
 
 
 def split_passages(text: str) -> Iterator[Passage]:
-    """Yield the passages of a text: they end at an empty line where they are long enough, and are never too long."""
+    """Yield the passages of a text. A passage ends at an empty line if it is long enough, and at its longest size."""
     lines = list[str]()
     size, first = 0, 1
     for number, line in enumerate(_pieces(text), 1):
@@ -56,7 +56,7 @@ def split_passages(text: str) -> Iterator[Passage]:
 
 
 def _pieces(text: str) -> Iterator[list[str]]:
-    """Yield each line as a list: whole, or where it is too long for a passage in pieces."""
+    """Yield each line as a list of one piece, or of several if it is too long for a passage."""
     for line in text.replace("\r\n", "\n").split("\n"):
         if len(line) <= MOST_CHARACTERS:
             yield [line]
@@ -65,7 +65,7 @@ def _pieces(text: str) -> Iterator[list[str]]:
 
 
 def _passage(lines: list[str], first: int) -> Iterator[Passage]:
-    """Yield the lines from the first to the last that says something, if any does."""
+    """Yield a passage without the empty lines at its ends, or nothing if all lines are empty."""
     full = [number for number, line in enumerate(lines) if line.strip()]
     if full:
         start, end = full[0], full[-1]

@@ -1,4 +1,4 @@
-"""The text of PDFs, read by a process whose time and memory are limited; `pdf_worker` is its program."""
+"""Reads the text of PDF files in a process with limited time and memory, which runs `pdf_worker`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
-# A file may take so long on a processor; the rest is for a machine that is busy with other things.
+# The process itself is limited to a few seconds of CPU time. This limit is longer, because a machine can be busy.
 SECONDS = 15.0
 MOST_BYTES = 50_000_000
 
@@ -27,22 +28,23 @@ _WORKER = Path(__file__).with_name("pdf_worker.py")
 
 
 def can_read_pdf() -> bool:
-    """Tell whether the extra is installed, on a system that can limit a process."""
+    """Return whether the extra is installed, and the system can limit a process."""
     return find_spec("pypdf") is not None and find_spec("resource") is not None
 
 
-def read_pages(file: int, stop: threading.Event) -> list[str] | None:
-    """Return the text of the pages, as far as they can be read, or None if there was no time to try.
+def read_pages(file: int, stop: threading.Event, clock: Callable[[], float] = time.monotonic) -> list[str] | None:
+    """Return the texts of the pages that can be read, or None if the process did not end in time.
 
     Args:
         file: A descriptor of the PDF.
         stop: Ends the reading early.
+        clock: Returns the time in seconds.
     """
-    # Into a file, whose size the system limits: from a pipe the process could send without end.
+    # The output goes to a file, because the system limits the size of a file but not what is sent through a pipe.
     with tempfile.TemporaryFile() as output:
         process = _start(file, output)
         try:
-            ended = _wait(process, time.monotonic() + SECONDS, stop)
+            ended = _wait(process, clock() + SECONDS, stop, clock)
         finally:
             process.kill()
             process.wait()
@@ -54,7 +56,7 @@ def _start(file: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
     spec = find_spec("pypdf")
     folder = str(Path(spec.origin).parents[1]) if spec and spec.origin else ""
     limits = map(str, (_MEMORY_BYTES, _OUTPUT_BYTES, _PROCESSOR_SECONDS, _MOST_PAGES))
-    # Isolated: neither the environment nor the folder that the program runs in has a say.
+    # -I isolates Python: neither environment variables nor the current folder have an effect on it.
     return subprocess.Popen(  # noqa: S603 - our own program; the file is data on its standard input
         [sys.executable, "-I", str(_WORKER), folder, *limits],
         stdin=file,
@@ -65,9 +67,9 @@ def _start(file: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(process: subprocess.Popen[bytes], ends: float, stop: threading.Event) -> bool:
-    """Return whether the process has ended."""
-    while process.poll() is None and time.monotonic() < ends and not stop.is_set():
+def _wait(process: subprocess.Popen[bytes], ends: float, stop: threading.Event, clock: Callable[[], float]) -> bool:
+    """Wait for the process, and return whether it has ended."""
+    while process.poll() is None and clock() < ends and not stop.is_set():
         with suppress(subprocess.TimeoutExpired):
             process.wait(_PAUSE_SECONDS)
     return process.poll() is not None
@@ -78,7 +80,7 @@ def _read_lines(output: IO[bytes]) -> list[str]:
     for line in islice(output, _MOST_PAGES):
         try:
             page = json.loads(line)
-        except ValueError:  # the last one, where the process was stopped while it wrote
+        except ValueError:  # the last line, if the process was stopped while it wrote
             break
         pages.append(str(page))
     return pages

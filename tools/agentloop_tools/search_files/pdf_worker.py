@@ -1,6 +1,6 @@
-"""A program of its own that turns the PDF on its standard input into lines of JSON, one a page; see `pdf`.
+"""A separate program that reads a PDF from standard input and writes the text of each page as a line of JSON.
 
-What a hostile file makes the parser do ends with this process. It imports nothing of agentloop.
+`pdf` runs it. A malicious file can harm only this process. It imports nothing of agentloop.
 """
 
 import json
@@ -9,14 +9,14 @@ import sys
 
 
 def main(folder: str, memory_bytes: int, output_bytes: int, seconds: int, most_pages: int) -> None:
-    """Limit this process, then read.
+    """Limit this process, then read the PDF.
 
     Args:
-        folder: Where pypdf is installed.
-        memory_bytes: The most that may be allocated.
-        output_bytes: The most that may be written.
-        seconds: The most time on a processor.
-        most_pages: How many pages are read.
+        folder: The folder in which pypdf is installed.
+        memory_bytes: How much memory may be allocated.
+        output_bytes: How much may be written.
+        seconds: How much CPU time may be used.
+        most_pages: How many pages are read at most.
     """
     for limit, most in (
         (resource.RLIMIT_AS, memory_bytes),
@@ -26,7 +26,7 @@ def main(folder: str, memory_bytes: int, output_bytes: int, seconds: int, most_p
     ):
         resource.setrlimit(limit, (most, most))
     sys.path.append(folder)
-    from pypdf import PdfReader  # noqa: PLC0415 - within the limits
+    from pypdf import PdfReader  # noqa: PLC0415 - imported under the limits
 
     for page in PdfReader(sys.stdin.buffer).pages[:most_pages]:
         sys.stdout.write(json.dumps(page.extract_text()) + "\n")

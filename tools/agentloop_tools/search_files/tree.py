@@ -1,4 +1,4 @@
-"""The files below a folder, found and opened without ever leaving it. Nothing is followed: neither links nor mounts."""
+"""Finds and opens the files below a folder. It never leaves the folder: it follows neither links nor mounts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Found:
     """A file of the tree.
 
     Attributes:
-        path: Where it is below the root, with slashes.
-        stamp: What changes when the file does.
-        size: In bytes.
-        changed: When its content was changed, in seconds.
+        path: The path below the root, with slashes.
+        stamp: A text that changes when the file changes.
+        size: The size in bytes.
+        changed: The time of the last change, in seconds.
     """
 
     path: str
@@ -35,7 +35,7 @@ class Found:
 
 
 class Tree:
-    """An open folder; made by `open_tree`."""
+    """An open folder. `open_tree` makes it."""
 
     def __init__(self, root: int, opener: Opener) -> None:
         self._left = 1
@@ -46,9 +46,9 @@ class Tree:
         """Yield the files, folder by folder in the order of their names, without those that are left out.
 
         Args:
-            most_entries: How many files and folders are looked at.
-            ignore: Whether ignore files are heeded.
-            is_over: Whether to stop; many folders with many rules take long, even if no file is found.
+            most_entries: How many files and folders are read at most.
+            ignore: Whether ignore files are respected.
+            is_over: Returns whether to stop. Many folders with many rules take long, even if no file is found.
         """
         self._left = most_entries
         waiting = deque([("", Ignored())])
@@ -69,11 +69,11 @@ class Tree:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the last walk has looked at as much as it might, so that there may be more."""
+        """Whether the last walk reached its limit on entries, so that there may be more."""
         return self._left <= 0
 
     def read(self, path: str, most_bytes: int) -> bytes:
-        """Return the beginning of a file, or nothing where it can't be read."""
+        """Return the beginning of a file, or b"" if it can't be read."""
         try:
             with self.open(path) as file:
                 return _read(file, most_bytes)
@@ -82,10 +82,10 @@ class Tree:
 
     @contextmanager
     def open(self, path: str) -> Generator[int]:
-        """Give a descriptor of a regular file of the tree.
+        """Open a regular file of the tree, and yield its descriptor.
 
         Raises:
-            OSError: there is none, or a link is on the way.
+            OSError: there is no such file, or a link is on its path.
         """
         with self._opened(path, READ) as file:
             if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -93,7 +93,7 @@ class Tree:
             yield file
 
     def has(self, path: str) -> bool:
-        """Tell whether a file can still be read."""
+        """Return whether a file can still be read."""
         try:
             with self.open(path):
                 return True
@@ -106,7 +106,7 @@ class Tree:
         with suppress(OSError), self._opened(folder, FOLDER) as opened, os.scandir(opened) as found:
             for entry in islice(found, self._left):
                 self._left -= 1
-                # It may be gone by now, and then it is nothing.
+                # An entry that has been deleted by now is left out.
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
                     if not is_left_out(entry.name) and status.st_dev == self._device and _is_plain(status):
@@ -117,7 +117,7 @@ class Tree:
     def _opened(self, path: str, flags: int) -> Generator[int]:
         names = [name for name in path.split("/") if name]
         if ".." in names:
-            raise OSError("a way out of the tree")
+            raise OSError("the path leads out of the tree")
         opened = self._opener(self._root, names, flags)
         try:
             yield opened
@@ -127,7 +127,7 @@ class Tree:
 
 @contextmanager
 def open_tree(root: Path, opener: Opener | None = None) -> Generator[Tree]:
-    """Give the tree of a folder, which stays the same one while the block lasts."""
+    """Open a folder, and yield its tree. It stays the same folder during the block, even if the path is moved."""
     opened = os.open(root, FOLDER)
     try:
         yield Tree(opened, opener or choose_opener(opened))
@@ -145,6 +145,6 @@ def _is_plain(status: os.stat_result) -> bool:
 
 
 def _found(path: str, status: os.stat_result) -> Found:
-    # The change time can't be set by a program that keeps the modification time as it was.
+    # A program can restore the modification time after a change, but it can't set the change time.
     stamp = f"{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_size}:{status.st_ino}"
     return Found(path, stamp, status.st_size, max(status.st_mtime, status.st_ctime))

@@ -1,4 +1,4 @@
-"""Which sandboxes this machine has: found out by asking the kernel and by trying, not by names and versions."""
+"""Finds out which sandboxes work on this machine, by asking the kernel and by a trial, not by names and versions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from agentloop import ConfigurationError
+from agentloop import ConfigurationError, describe_install
 
-INSTALL = "pip install 'agentloop[shell]'"
 _CREATE_RULESET = 444
 _LEAST_LANDLOCK = 6
 _ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")
@@ -26,8 +25,10 @@ def landlock_version() -> int:
 
 
 def _lacks_sandlock() -> str:
+    if sys.platform != "linux":
+        return "sandlock needs Linux"
     if find_spec("sandlock") is None:
-        return f"sandlock is not installed: {INSTALL}"
+        return f"sandlock is not installed: {describe_install('shell')}"
     version = landlock_version()
     if version < _LEAST_LANDLOCK:
         return f"sandlock needs Landlock {_LEAST_LANDLOCK} (Linux 6.12), and the kernel has {version or 'none'}"
@@ -52,15 +53,15 @@ def _lacks_bwrap() -> str:
     return "" if tried.returncode == 0 else "bwrap may not make namespaces here: the system forbids it"
 
 
-# What a sandbox lacks here, in words, or "".
+# Each function returns why its sandbox does not work on this machine, or "".
 LACKS = {"sandlock": _lacks_sandlock, "bwrap": _lacks_bwrap}
 
 
 def find_sandbox(wanted: str) -> str:
-    """Return the sandbox to use, the first that works for `auto`.
+    """Return the sandbox to use. For `auto` it is the first that works.
 
     Raises:
-        ConfigurationError: it does not work here, or none does; with the reasons.
+        ConfigurationError: the sandbox, or every one for `auto`, does not work here. The message has the reasons.
     """
     reasons: list[str] = []
     for name in LACKS if wanted == "auto" else (wanted,):

@@ -1,4 +1,4 @@
-"""The host's side of one command: it starts the keeper, hands it the order, and reads its report."""
+"""Runs one command: starts the supervisor process, sends it the spec, and reads its report."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from agentloop import ToolError
 
-_KEEPER = str(Path(__file__).with_name("keeper.py"))
-# The keeper itself takes at most ten seconds to end a command.
+_SUPERVISOR = str(Path(__file__).with_name("supervisor.py"))
+# The supervisor itself takes at most ten seconds to end a command.
 _LEAVE_SECONDS = 15.0
 _WHY = {
     "seconds": "did not end within {seconds:g} s and was stopped",
@@ -22,73 +22,73 @@ _WHY = {
 }
 
 
-async def run_command(order: dict[str, Any]) -> str:
-    """Return how a command ended and what it wrote; nothing of it is left then, nor after a cancellation.
+async def run_command(spec: dict[str, Any]) -> str:
+    """Run a command, and return its exit code and output. It leaves no process behind, also after a cancellation.
 
     Args:
-        order: What the keeper is told.
+        spec: The command and its limits, as the supervisor takes them.
 
     Raises:
-        ToolError: it could not be run, or was stopped for going beyond a limit.
+        ToolError: the command could not be run, or was stopped because it exceeded a limit.
     """
-    report = await _ask_keeper(order)
+    report = await _ask_supervisor(spec)
     if failure := report.get("failure"):
-        raise ToolError(_explain(failure, order["argv"][0]))
+        raise ToolError(_explain(failure, spec["argv"][0]))
     wrote = _describe(report)
     if stopped := report["stopped"]:
-        why = _WHY[stopped].format(**order, memory_mb=order["memory"] // 2**20)
+        why = _WHY[stopped].format(**spec, memory_mb=spec["memory"] // 2**20)
         raise ToolError(f"The command {why}, with everything it had started.\n{wrote}".rstrip())
     return f"{_describe_end(report['code'])}\n{wrote}".rstrip()
 
 
-async def _ask_keeper(order: dict[str, Any]) -> dict[str, Any]:
-    keeper = await asyncio.create_subprocess_exec(
+async def _ask_supervisor(spec: dict[str, Any]) -> dict[str, Any]:
+    supervisor = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
         "-B",
-        _KEEPER,
+        _SUPERVISOR,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env={"TMPDIR": tempfile.gettempdir()},
         start_new_session=True,
     )
-    if keeper.stdin is None or keeper.stdout is None:  # pragma: no cover - both are pipes
+    if supervisor.stdin is None or supervisor.stdout is None:  # pragma: no cover - both are pipes
         raise ToolError("the command could not be started")
     try:
-        keeper.stdin.write(json.dumps(order).encode() + b"\n")
-        report = await keeper.stdout.read()
-        await keeper.wait()
+        supervisor.stdin.write(json.dumps(spec).encode() + b"\n")
+        report = await supervisor.stdout.read()
+        await supervisor.wait()
     finally:
-        keeper.stdin.close()  # which tells it to end the command
-        await _see_off(keeper)
+        supervisor.stdin.close()  # makes it end the command
+        await _wait_for_end(supervisor)
     try:
         read: dict[str, Any] = json.loads(report)
     except ValueError:
-        raise ToolError("the command's sandbox broke down; it is not known how far the command came") from None
+        raise ToolError("the command's sandbox crashed; it is not known what the command has done") from None
     return read
 
 
-async def _see_off(keeper: asyncio.subprocess.Process) -> None:
-    """Wait until the keeper has gone, however often this task is cancelled meanwhile."""
-    gone = asyncio.ensure_future(_wait_or_kill(keeper))
+async def _wait_for_end(supervisor: asyncio.subprocess.Process) -> None:
+    """Wait until the supervisor has ended, however often this task is cancelled during the wait."""
+    ending = asyncio.ensure_future(_wait_or_kill(supervisor))
     cancelled: asyncio.CancelledError | None = None
-    while not gone.done():
+    while not ending.done():
         try:
-            await asyncio.shield(gone)
+            await asyncio.shield(ending)
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
         raise cancelled
 
 
-async def _wait_or_kill(keeper: asyncio.subprocess.Process) -> None:
+async def _wait_or_kill(supervisor: asyncio.subprocess.Process) -> None:
     try:
         async with asyncio.timeout(_LEAVE_SECONDS):
-            await keeper.wait()
+            await supervisor.wait()
     except TimeoutError:
-        keeper.kill()
-        await keeper.wait()
+        supervisor.kill()
+        await supervisor.wait()
 
 
 def _describe(report: dict[str, Any]) -> str:

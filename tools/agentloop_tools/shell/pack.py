@@ -1,4 +1,4 @@
-"""The pack itself: what it is configured with, and the tool that a model sees. How a command is run is in `command`."""
+"""Shell: the pack, its configuration and its tool. Commands are run in `command`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolError, ToolPack, bound_tools, tool
-from agentloop_tools.shell.backends import INSTALL, find_sandbox
+from agentloop import (
+    ConfigurationError,
+    Effects,
+    PackConfig,
+    Tool,
+    ToolError,
+    ToolPack,
+    bound_tools,
+    describe_install,
+    tool,
+)
+from agentloop_tools.shell.backends import find_sandbox
 from agentloop_tools.shell.command import run_command
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,43 +46,48 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class ShellConfig(PackConfig):
-    """What the pack is configured with."""
+    """The configuration of the shell pack."""
 
     root: Path = Field(description="the folder that commands start in and may read")
-    write: bool = Field(default=False, description="whether they may write there")
+    write: bool = Field(default=False, description="whether commands may write in the folder")
     network: bool = Field(
-        default=False, description="whether they may use the network, this machine's own services included"
+        default=False, description="whether commands may use the network, including this machine's own services"
     )
-    sandbox: Literal["auto", "sandlock", "bwrap"] = Field(default="auto", description="what confines them")
-    readable: Words = Field(default=(), description="other paths that they may read, apart from programs")
-    env: Words = Field(default=(), description="the names of variables of this process that they get")
+    sandbox: Literal["auto", "sandlock", "bwrap"] = Field(default="auto", description="the sandbox to use")
+    readable: Words = Field(default=(), description="more paths that commands may read; programs are always readable")
+    env: Words = Field(default=(), description="the names of this process's environment variables to pass on")
     seconds: float = Field(default=60, gt=0, le=3600, description="how long a command may take")
     memory_mb: int = Field(default=1024, ge=16, description="how much memory a command may use")
-    processes: int = Field(default=64, ge=1, description="how many processes it may have at a time")
-    file_size_mb: int = Field(default=100, ge=1, description="how large a file it may write")
+    processes: int = Field(default=64, ge=1, description="how many processes a command may have at a time")
+    file_size_mb: int = Field(default=100, ge=1, description="the size of the largest file a command may write")
     unsafe_host: bool = Field(default=False, description="run without a sandbox, with all the rights of this user")
 
 
 class Shell(ToolPack[ShellConfig]):
-    """Runs programs by argument lists, confined by a sandbox.
+    """Runs programs, given as argument lists, in a sandbox.
 
-    The sandbox is the boundary. Patterns of policies that forbid some programs are none: one program starts another.
+    Only the sandbox is a security boundary. A policy's pattern that denies some programs is not one, because any
+    program can start another.
     """
 
     name = "shell"
     version = "1.0"
+    imports = ("psutil", "sandlock") if sys.platform == "linux" else ("psutil",)
+    extra = "shell"
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
         """Yield the tool of one run.
 
         Raises:
-            ConfigurationError: there is no such folder, or no sandbox works here.
+            ConfigurationError: the folder does not exist, or no sandbox works on this machine.
         """
         config = self.config
         root = _find_root(config)
         if sys.platform == "win32" or find_spec("psutil") is None:
-            raise ConfigurationError("the pack 'shell' needs psutil, and a system other than Windows", hint=INSTALL)
+            raise ConfigurationError(
+                "the pack 'shell' needs psutil, and a system other than Windows", hint=describe_install("shell")
+            )
         sandbox = "" if config.unsafe_host else await to_thread(find_sandbox, config.sandbox)
         yield [
             replace(
@@ -86,7 +101,7 @@ class Shell(ToolPack[ShellConfig]):
 
 
 class _OpenShell:
-    """The pack in one run."""
+    """The tool of one run."""
 
     def __init__(self, config: ShellConfig, root: Path, sandbox: str) -> None:
         self._config = config
@@ -104,8 +119,8 @@ class _OpenShell:
         if not argv or not argv[0]:
             raise ToolError("argv is empty: give the program and its arguments")
         if _NO_ARGUMENT.search(" ".join(argv)) or sum(map(len, argv)) > _MOST_ARGUMENTS:
-            raise ToolError("argv has a NUL or half a character, or is too long: write a file instead")
-        return await run_command(self._order(argv, self._find_folder(folder)))
+            raise ToolError("argv has a NUL or a lone surrogate character, or is too long: write a file instead")
+        return await run_command(self._spec(argv, self._find_folder(folder)))
 
     def _find_folder(self, folder: str) -> str:
         try:
@@ -116,7 +131,7 @@ class _OpenShell:
             pass
         raise ToolError(f"there is no folder {folder!r} in the working folder")
 
-    def _order(self, argv: list[str], folder: str) -> dict[str, Any]:
+    def _spec(self, argv: list[str], folder: str) -> dict[str, Any]:
         config = self._config
         system = (*_SYSTEM, *(_FOR_NETWORK if config.network else ()))
         inherited = {name: os.environ[name] for name in config.env if name in os.environ}
@@ -126,7 +141,7 @@ class _OpenShell:
             "root": str(self._root),
             "sandbox": self._sandbox,
             "bwrap": shutil.which("bwrap") if self._sandbox == "bwrap" else "",
-            "readable": [path for path in (*system, *map(os.path.abspath, config.readable)) if os.path.exists(path)],  # noqa: PTH110 - these are text
+            "readable": [path for path in (*system, *map(os.path.abspath, config.readable)) if os.path.exists(path)],  # noqa: PTH110 - the paths are text
             "write": config.write,
             "network": config.network,
             "env": {"PATH": _PATH, "LANG": "C.UTF-8", **inherited},

@@ -1,7 +1,8 @@
-"""What guards a connection to SQLite: what a query may do, and what it may cost.
+"""Guards a connection to SQLite: limits what a query may do, and what it may cost.
 
-Only reading passes. A query ends at its deadline, which is looked at whenever it goes round a loop. What is done in one
-round is bounded by the size of values and of the query, and by functions that take no longer than their arguments.
+A query can only read. It ends at its deadline, which SQLite checks when the query repeats a loop. The cost of one
+repetition is bounded by the limits on the size of values and queries, and by functions whose time is linear in the
+length of their arguments.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable
 
 from agentloop_tools.sql.answer import Deadline
@@ -26,14 +26,14 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
-_STEPS = 100  # virtual instructions between two looks at the clock
-# What does not fit in memory SQLite puts into files without a name, in the first of these folders.
+_STEPS = 100  # virtual instructions between two checks of the clock
+# SQLite writes data that does not fit in memory to unnamed files in the first of these folders.
 _TEMPORARY = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - SQLite's own list
 _MOST_ON_DISK = 1_000_000_000
-_LOOK_SECONDS = 0.05
-_RECURSIVE = 33  # SQLITE_RECURSIVE, which the module does not name
+_DISK_CHECK_SECONDS = 0.05
+_RECURSIVE = 33  # SQLITE_RECURSIVE, for which the module has no name
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, _RECURSIVE})
-# What is not here is refused: it tells about the machine, makes large values of nothing, or is an extension's.
+# Other functions are refused: they tell about the machine, make large values from nothing, or belong to an extension.
 _NAMES = """
 -> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil ceiling char coalesce concat concat_ws cos
 cosh count cume_dist current_date current_time current_timestamp date datetime degrees dense_rank exp
@@ -49,39 +49,40 @@ _DESCRIBING = frozenset({"table_xinfo", "foreign_key_list"})
 
 
 def guard(connection: sqlite3.Connection, deadline: Deadline) -> None:
-    """Let a connection do nothing but read, until the deadline."""
+    """Limit a connection to reading, until the deadline."""
     connection.text_factory = _decode
     connection.set_progress_handler(_watch(deadline), _STEPS)
     for name, (count, function) in _LINEAR.items():
         connection.create_function(name, count, function, deterministic=True)
     connection.execute("PRAGMA query_only = ON")
-    # Tables that a module makes declare themselves when first used, which looks like writing; so they are used now.
+    # A virtual table declares its columns when it is first used, which looks like writing to the authorizer. So each is
+    # used once before the authorizer is set.
     virtual = connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL %' LIMIT 100")
     for name in ("json_each", "json_tree", *(name for (name,) in virtual.fetchall())):
         try:
             connection.execute(f"SELECT 1 FROM {quote(name)} LIMIT 0").close()  # noqa: S608 - quoted
         except sqlite3.OperationalError:
-            continue  # of a module that is not here; a query of it will say so
-    # Last of all: tables that are wider have to be known by now.
+            continue  # its module is not available; a query of the table will say so
+    # Set at the end, because virtual tables with more columns could not be declared under these limits.
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
     connection.set_authorizer(_authorize)
 
 
 def _watch(deadline: Deadline) -> Callable[[], int]:
-    """Return what looks at the clock, and now and then at the disk, which a sort without end would fill."""
-    before, next_look = _free_bytes(), 0.0
+    """Return a progress handler that checks the clock, and from time to time the disk, which a huge sort would fill."""
+    before, next_check = _free_bytes(), deadline.clock()
 
-    def look() -> int:
-        nonlocal next_look
-        now = time.monotonic()
-        if now >= next_look:
-            next_look = now + _LOOK_SECONDS
+    def check() -> int:
+        nonlocal next_check
+        now = deadline.clock()
+        if now >= next_check:
+            next_check = now + _DISK_CHECK_SECONDS
             if before - _free_bytes() > _MOST_ON_DISK:
-                deadline.cancel("the query fills the disk with what it sorts or keeps, and was stopped; ask for less")
+                deadline.cancel("the query fills the disk with temporary data, and was stopped; ask for less")
         return int(deadline.passed)
 
-    return look
+    return check
 
 
 def _free_bytes() -> int:
@@ -93,18 +94,18 @@ def _authorize(action: int, first: str | None, second: str | None, *_where: str 
     if action == sqlite3.SQLITE_FUNCTION:
         return sqlite3.SQLITE_OK if (second or "").lower() in _FUNCTIONS else sqlite3.SQLITE_DENY
     if action == sqlite3.SQLITE_PRAGMA and (first, second) == ("data_version", None):
-        return sqlite3.SQLITE_OK  # asked by full-text search itself
+        return sqlite3.SQLITE_OK  # full-text search itself reads it
     return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 
 
 def authorize_describing(action: int, first: str | None, second: str | None, *where: str | None) -> int:
-    """Let a table be described, besides what a query may do."""
-    described = action == sqlite3.SQLITE_PRAGMA and first in _DESCRIBING
-    return sqlite3.SQLITE_OK if described else _authorize(action, first, second, *where)
+    """Authorize what a query may do, and also describing a table."""
+    describes = action == sqlite3.SQLITE_PRAGMA and first in _DESCRIBING
+    return sqlite3.SQLITE_OK if describes else _authorize(action, first, second, *where)
 
 
 def quote(name: str) -> str:
-    """Return a name as SQL has it."""
+    """Return a name in quotes, for use in SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -117,7 +118,7 @@ def _text(value: object) -> str:
 
 
 def _of_texts(function: Callable[..., str | int]) -> Callable[..., str | int | None]:
-    """Return a function as SQL has it: of the texts of its arguments, and NULL where one is NULL."""
+    """Return a function for SQL: its arguments are converted to text, and the result is NULL if one of them is NULL."""
 
     def call(*values: object) -> str | int | None:
         return None if None in values else function(*map(_text, values))
@@ -144,7 +145,7 @@ def _of_characters(strip: Callable[[str, str], str]) -> Callable[..., str | int 
     return _of_texts(call)
 
 
-# SQLite's own take the product of the lengths of their arguments. With the number of these:
+# The time of SQLite's own functions is the product of the lengths of their arguments. Each with its argument count.
 _LINEAR: dict[str, tuple[int, Callable[..., str | int | None]]] = {
     "instr": (2, _of_texts(_in)),
     "replace": (3, _of_texts(_replace)),

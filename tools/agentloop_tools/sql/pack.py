@@ -1,9 +1,10 @@
-"""Sql: the configuration, the tools, and which room a database belongs to."""
+"""Sql: the pack, its configuration and its tools. Also chooses the module that reads a database."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -26,25 +27,26 @@ def _hide(database: SecretStr | str) -> SecretStr:
 
 
 class SqlConfig(PackConfig):
-    """Which database, and how much of it a call may show."""
+    """The configuration of the sql pack."""
 
     database: Annotated[SecretStr | str, AfterValidator(_hide)] = Field(
-        description="the path of a SQLite file, or the URL of another database, for SQLAlchemy"
+        description="the path of a SQLite file, or the SQLAlchemy URL of another database"
     )
-    rows: int = Field(200, ge=1, le=10_000, description="how many rows a query gives at most")
+    rows: int = Field(200, ge=1, le=10_000, description="how many rows a query returns at most")
     bytes: int = Field(20_000, ge=500, le=1_000_000, description="how large the answer of a query may be")
     seconds: float = Field(10, gt=0, le=600, description="how long a query may take")
     trusted: bool = Field(
         default=False,
-        description="that the login of a database other than SQLite may only read, which can't be made sure from here",
+        description="that you have given the login of a database other than SQLite only the right to read; "
+        "the pack can't enforce it",
     )
 
 
 class Database(Protocol):
-    """A database that can be read, by calls that end by themselves.
+    """A database that can be read. Each call ends at its deadline.
 
     Attributes:
-        host: Where it is, or "" for this machine.
+        host: The database's host, or "" for a file on this machine.
     """
 
     host: str
@@ -54,22 +56,33 @@ class Database(Protocol):
         ...
 
     def query(self, sql: str, parameters: list[Value], caps: Caps, deadline: Deadline) -> str:
-        """Return the rows that a query gives."""
+        """Run a query and return its rows."""
         ...
 
 
 class Sql(ToolPack[SqlConfig]):
-    """The tables of a database, and queries that read them."""
+    """Lists the tables of a database, and runs queries that read them.
+
+    Args:
+        config: The database.
+        clock: Returns the time in seconds.
+    """
 
     name = "sql"
     version = "1.0"
+    imports = ("sqlalchemy",)
+    extra = "sql"
+
+    def __init__(self, config: SqlConfig | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(config)
+        self._clock = clock
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Yield the tools, for a database that is there and can be kept from being changed."""
+        """Yield the tools. The database must exist, and it must be possible to prevent changes to it."""
         config = self.config
-        database = _find_database(config)
-        opened = OpenSql(database, Caps(config.rows, config.bytes), config.seconds)
+        database = _find_database(config, self._clock)
+        opened = OpenSql(database, Caps(config.rows, config.bytes), config.seconds, self._clock)
         effects = replace(_READS, network=True, hosts=(database.host,)) if database.host else _READS
         seconds = config.seconds + 2 * _GRACE_SECONDS
         yield [
@@ -82,15 +95,17 @@ class OpenSql:
     """The tools of one run.
 
     Args:
-        database: Where the rows come from.
-        caps: How much a call may show.
-        seconds: How long it may take.
+        database: The database.
+        caps: The limits on an answer.
+        seconds: How long a call may take.
+        clock: Returns the time in seconds.
     """
 
-    def __init__(self, database: Database, caps: Caps, seconds: float) -> None:
+    def __init__(self, database: Database, caps: Caps, seconds: float, clock: Callable[[], float]) -> None:
         self._database = database
         self._caps = caps
         self._seconds = seconds
+        self._clock = clock
 
     @tool(effects=_READS)
     async def schema(self, table: str = "") -> str:
@@ -113,8 +128,8 @@ class OpenSql:
         return await self._run(lambda deadline: self._database.query(sql, values, self._caps, deadline))
 
     async def _run(self, work: Callable[[Deadline], _R]) -> _R:
-        """Do the work in a thread; when this is cancelled, the work is told and waited for."""
-        deadline = Deadline(self._seconds)
+        """Do the work in a thread. After a cancellation, the deadline is set to now and the thread is waited for."""
+        deadline = Deadline(self._seconds, self._clock)
         running = _start(work, deadline)
         try:
             await asyncio.wait((running,), timeout=self._seconds + _GRACE_SECONDS)
@@ -128,40 +143,40 @@ class OpenSql:
 
 
 def _start(work: Callable[[Deadline], _R], deadline: Deadline) -> asyncio.Future[_R]:
-    """Do the work in a daemon thread: a database that hangs must not keep the process alive."""
+    """Do the work in a daemon thread, because a database that hangs must not keep the process alive."""
     promise = Future[_R]()
 
     def run() -> None:
         try:
             promise.set_result(work(deadline))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the one who waits
+        except BaseException as error:  # noqa: BLE001 - raised again in the task that waits for the work
             promise.set_exception(error)
 
     threading.Thread(target=run, name="agentloop-sql", daemon=True).start()
     running = asyncio.wrap_future(promise)
-    running.add_done_callback(lambda done: done.exception())  # nobody may be waiting any more
+    running.add_done_callback(lambda done: done.exception())  # so that asyncio does not warn if nothing awaits it
     return running
 
 
-def _find_database(config: SqlConfig) -> Database:
-    """Return the database, in the room that can guard it.
+def _find_database(config: SqlConfig, clock: Callable[[], float]) -> Database:
+    """Return the database that is configured.
 
     Raises:
-        ConfigurationError: it is not there, or can't be kept from being changed.
+        ConfigurationError: it does not exist, or changes to it can't be prevented.
     """
-    # `_hide` has run; the union is what may be passed in.
+    # The value is a SecretStr after validation. The type is a union because users may pass a plain text.
     address = config.database.get_secret_value() if isinstance(config.database, SecretStr) else config.database
     scheme, separator, rest = address.partition("://")
     if not separator:
-        return SqliteFile(address)
+        return SqliteFile(address, clock)
     if scheme.partition("+")[0] == "sqlite":
         if "?" in rest or not rest.startswith("/"):
-            raise ConfigurationError("a SQLite database is given by the path of its file alone: sql:database=data.db")
-        return SqliteFile(rest[1:])
+            raise ConfigurationError("a SQLite database is given by the path of its file: sql:database=data.db")
+        return SqliteFile(rest[1:], clock)
     if not config.trusted:
         raise ConfigurationError(
-            f"the pack 'sql' can't make sure that nothing is changed in a database of the kind {scheme!r}",
-            hint="give it a login that may only read, and say so with trusted=true",
+            f"the pack 'sql' can't prevent changes to a database of the kind {scheme!r}",
+            hint="use a login that may only read, and confirm that with trusted=true",
         )
     from agentloop_tools.sql.server import Server  # noqa: PLC0415 - an extra
 

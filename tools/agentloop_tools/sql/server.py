@@ -1,4 +1,4 @@
-"""A database that SQLAlchemy knows. Its login keeps it from being changed; the transaction is a second bar."""
+"""Reads a database through SQLAlchemy. Its login must prevent changes. A read-only transaction is a second barrier."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from agentloop import ConfigurationError, ToolError
+from agentloop import ConfigurationError, ToolError, describe_install
 from agentloop_tools.sql.answer import Caps, Deadline, Value, check_columns, write_rows
 
 _MOST_TABLES = 300
-# What a transaction begins with, so that the server itself refuses to write and to go on for ever.
+# The first statements of a transaction, with which the server itself refuses changes and stops long queries.
 _PROLOGUES = {
     "postgresql": ("SET TRANSACTION READ ONLY", "SET LOCAL statement_timeout = {milliseconds}"),
     "mysql": ("SET SESSION MAX_EXECUTION_TIME = {milliseconds}", "START TRANSACTION READ ONLY"),
@@ -19,13 +19,13 @@ _PROLOGUES = {
 
 
 class Server:
-    """A database behind a URL; each call opens a connection, and rolls back what it did.
+    """A database at a URL. Each call opens a connection, and ends with a rollback.
 
     Args:
-        url: As SQLAlchemy has it.
+        url: A URL for SQLAlchemy.
 
     Raises:
-        ConfigurationError: SQLAlchemy or the driver is not installed, or can't read the URL.
+        ConfigurationError: SQLAlchemy or the driver is not installed, or the URL is invalid.
     """
 
     def __init__(self, url: str) -> None:
@@ -34,7 +34,7 @@ class Server:
         except ImportError:
             raise ConfigurationError(
                 "databases other than SQLite need SQLAlchemy, which is not installed",
-                hint="pip install 'agentloop[sql]'",
+                hint=describe_install("sql"),
             ) from None
         self._library = library
         try:
@@ -57,18 +57,17 @@ class Server:
         return self._run(deadline, describe)
 
     def query(self, sql: str, parameters: list[Value], caps: Caps, deadline: Deadline) -> str:
-        """Return the rows that a query gives."""
+        """Run a query and return its rows."""
 
         def read(connection: Any) -> str:
             statement, values = self._bind(sql, parameters)
-            result = connection.execution_options(stream_results=True, max_row_buffer=caps.rows).execute(
-                statement, values
-            )
-            if not result.returns_rows:
-                raise ToolError("that is no query: write one SELECT")
-            columns = list(result.keys())
-            check_columns(columns)
-            return write_rows(columns, result, caps, deadline)
+            options = connection.execution_options(stream_results=True, max_row_buffer=caps.rows)
+            with options.execute(statement, values) as result:
+                if not result.returns_rows:
+                    raise ToolError("that is not a query: write one SELECT")
+                columns = list(result.keys())
+                check_columns(columns)
+                return write_rows(columns, result, caps, deadline)
 
         return self._run(deadline, read)
 
@@ -88,21 +87,21 @@ class Server:
         return self._library.text(text), {f"p{index}": value for index, value in enumerate(parameters)}
 
     def _run(self, deadline: Deadline, work: Callable[[Any], str]) -> str:
-        """Do something in a transaction that is never committed; failures are told in the driver's words, no more."""
-        words = {"milliseconds": round(deadline.seconds * 1000), "seconds": deadline.seconds}
+        """Do the work in a transaction that is never committed. An error has the driver's message and nothing else."""
+        limits = {"milliseconds": round(deadline.seconds * 1000), "seconds": deadline.seconds}
         try:
             with self._engine.connect() as connection:
                 for statement in _PROLOGUES.get(self._engine.dialect.name, ()):
-                    connection.exec_driver_sql(statement.format_map(words))
+                    connection.exec_driver_sql(statement.format_map(limits))
                 try:
                     return work(connection)
                 finally:
                     connection.rollback()
         except self._library.exc.SQLAlchemyError as error:
-            raise ToolError(self._tell(error)) from None
+            raise ToolError(self._describe_error(error)) from None
 
-    def _tell(self, error: Any) -> str:
-        """Return what the model may know: the reason, unless it names the login."""
+    def _describe_error(self, error: Any) -> str:
+        """Return a text for the model: the reason, unless that names a part of the URL such as the login."""
         url = self._engine.url
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
         secrets = [str(part) for part in (url.password, url.username, url.host, url.database) if part]
@@ -132,7 +131,7 @@ class Server:
     def _describe_columns(self, inspector: Any, table: str) -> list[str]:
         try:
             return _read_columns(inspector, table)
-        except self._library.exc.SQLAlchemyError:  # a view of what is no more
+        except self._library.exc.SQLAlchemyError:  # a view of a table that no longer exists
             return ["can't be read"]
 
 

@@ -1,13 +1,13 @@
-"""A SQLite file, opened so that nothing can be changed, and no query can take more than its share.
+"""Reads a SQLite file. A query can't change it, and is limited in time and size.
 
-Writing is barred three times: the file is opened read-only, `query_only` is set, and an authorizer lets only reading
-pass.
+Three barriers prevent changes: the file is opened read-only, `query_only` is set, and an authorizer allows only
+reading.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,29 +17,30 @@ from agentloop_tools.sql.guard import authorize_describing, guard, quote
 
 _MOST_TABLES = 300
 _BUSY_SECONDS = 2.0
-_HIDDEN = 1  # a column that a module keeps for itself; generated ones have other numbers
+_HIDDEN = 1  # a hidden column of a virtual table; generated columns have other numbers
 
 
 class SqliteFile:
-    """A SQLite database in a file; each call opens it anew.
+    """A SQLite database in a file. Each call opens it again.
 
     Args:
-        path: Of the file, which has to be there.
+        path: The path of an existing file.
+        clock: Returns the time in seconds.
 
     Raises:
-        ConfigurationError: there is no such file, or it is no database.
+        ConfigurationError: the file does not exist, or is not a SQLite database.
     """
 
     host = ""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Callable[[], float]) -> None:
         file = Path(path)
         try:
             if not file.is_file():
                 raise ConfigurationError(f"there is no database file {file.name!r}")
-            # A URI of the whole path, so that `?mode=rwc` in a name stays a part of the name.
+            # The whole path becomes a URI, so that `?mode=rwc` in a file's name stays a part of the name.
             self._address = f"{file.resolve().as_uri()}?mode=ro"
-            with self._connect(Deadline(_BUSY_SECONDS)):
+            with self._connect(Deadline(_BUSY_SECONDS, clock)):
                 pass
         except (sqlite3.Error, ToolError, OSError, ValueError) as error:
             raise ConfigurationError(f"{file.name[:80]!r} can't be read as a SQLite database: {error}") from None
@@ -68,23 +69,23 @@ class SqliteFile:
             return "\n".join(lines)
 
     def query(self, sql: str, parameters: list[Value], caps: Caps, deadline: Deadline) -> str:
-        """Return the rows that a query gives."""
+        """Run a query and return its rows."""
         with self._connect(deadline) as connection:
             cursor = connection.execute(sql, parameters)
             if cursor.description is None:
-                raise ToolError("that is no query: write one SELECT")
+                raise ToolError("that is not a query: write one SELECT")
             columns = [column[0] for column in cursor.description]
             return write_rows(columns, cursor, caps, deadline)
 
     @contextmanager
     def _connect(self, deadline: Deadline) -> Generator[sqlite3.Connection]:
-        """Open the file for reading, guarded; what goes wrong is told without its path."""
+        """Open the file for reading, with the guard. The errors do not name its path."""
         try:
             with closing(_open(self._address)) as connection:
                 guard(connection, deadline)
                 yield connection
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-            raise _tell(error, deadline) from None
+            raise _make_error(error, deadline) from None
 
 
 def _open(address: str) -> sqlite3.Connection:
@@ -95,7 +96,7 @@ def _describe_columns(connection: sqlite3.Connection, table: str) -> Iterator[st
     try:
         columns = connection.execute(f"PRAGMA table_xinfo({quote(table)})").fetchall()
         foreign = connection.execute(f"PRAGMA foreign_key_list({quote(table)})").fetchall()
-    except sqlite3.OperationalError:  # a view of what is no more, or a module that is not here
+    except sqlite3.OperationalError:  # a view of a table that no longer exists, or a module that is not available
         yield "can't be read"
         return
     targets = {row[3]: f" -> {row[2]}{f'.{row[4]}' if row[4] else ''}" for row in foreign}
@@ -106,8 +107,8 @@ def _describe_columns(connection: sqlite3.Connection, table: str) -> Iterator[st
         yield " ".join(filter(None, words)) + targets.get(name, "")
 
 
-def _tell(error: Exception, deadline: Deadline) -> ToolError:
-    """Return what the model may know of a failure."""
+def _make_error(error: Exception, deadline: Deadline) -> ToolError:
+    """Return the error for the model."""
     text = str(error)
     if text == "interrupted":
         return deadline.error()

@@ -1,8 +1,8 @@
-"""Search by ddgs, which asks public search engines and needs no key.
+"""Searches with ddgs, which queries public search engines and needs no key.
 
-It brings its own HTTP client, which passes for a browser, as those engines want. So the fetcher's guard is not in its
-way: what guards it is that no part of an address comes from the model, that the engines are those of a table, and that
-each request has a time limit. It runs in a thread, which after a cancel ends by itself within that limit.
+ddgs has its own HTTP client, which identifies itself as a browser because those engines require it. So the checks of
+the fetcher do not apply to it. It is safe because no part of an address comes from the model, the engines are those in
+a table, and each request has a time limit. It runs in a thread, which ends within that limit after a cancellation.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
-from agentloop import ConfigurationError, ToolError
-from agentloop_tools.web.aside import call_aside
+from agentloop import ConfigurationError, ToolError, describe_install
 from agentloop_tools.web.search import Found
+from agentloop_tools.web.thread_call import call_in_thread
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -34,7 +34,7 @@ class Ddgs:
     """Searches with ddgs.
 
     Attributes:
-        engines: Which engines it asks, of ENGINES.
+        engines: The engines to query, of those in ENGINES.
         seconds: How long a search may take.
     """
 
@@ -43,32 +43,32 @@ class Ddgs:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The engines' hosts."""
+        """The hosts of the engines."""
         return tuple(ENGINES[name] for name in self.engines)
 
     async def search(self, query: str, count: int) -> Sequence[Found]:
-        """Return what the engines found.
+        """Return the pages that the engines found.
 
         Raises:
-            ToolError: none of them answered.
+            ToolError: no engine answered.
         """
         try:
-            entries = await call_aside(lambda: self._ask(query, count), self.seconds)
+            entries = await call_in_thread(lambda: self._query(query, count), self.seconds)
         except TimeoutError:
             raise ToolError(f"the search took longer than {self.seconds:g} s") from None
         return [Found(*(str(entry.get(name) or "") for name in ("title", "href", "body"))) for entry in entries]
 
-    def _ask(self, query: str, count: int) -> Sequence[Mapping[str, Any]]:
+    def _query(self, query: str, count: int) -> Sequence[Mapping[str, Any]]:
         try:
             from ddgs.ddgs import DDGS  # noqa: PLC0415 - an extra, imported by the first search
             from ddgs.exceptions import DDGSException  # noqa: PLC0415 - as above
         except ImportError as error:
             raise ConfigurationError(
-                "search needs the package ddgs", hint="pip install 'agentloop[web]', or name a search_url"
+                "search needs the package ddgs", hint=f"{describe_install('web')}, or set search_url"
             ) from error
-        each = max(1, math.ceil(self.seconds / 2))
+        request_seconds = max(1, math.ceil(self.seconds / 2))
         try:
-            found = DDGS(timeout=each).text(query, max_results=count, backend=",".join(self.engines))
+            found = DDGS(timeout=request_seconds).text(query, max_results=count, backend=",".join(self.engines))
         except DDGSException as error:
             if "No results" in str(error):
                 return []

@@ -1,4 +1,4 @@
-"""Web: the pack, and what it is in one run."""
+"""Web: the pack, and its tools in one run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from agentloop import ConfigurationError, Effects, FetchError, Tool, ToolError, ToolPack, bound_tools, tool
+from agentloop import (
+    ConfigurationError,
+    Effects,
+    FetchError,
+    Tool,
+    ToolError,
+    ToolPack,
+    bound_tools,
+    describe_install,
+    tool,
+)
 from agentloop_tools.web.config import WebConfig
 from agentloop_tools.web.ddgs import Ddgs
+from agentloop_tools.web.host_rules import HostRules
 from agentloop_tools.web.page import CONTENT_TYPES, Page, read_page
-from agentloop_tools.web.reach import Reach
 from agentloop_tools.web.search import SearchBackend, tidy
 from agentloop_tools.web.searxng import Searxng
 
@@ -32,16 +42,18 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 class Web(ToolPack[WebConfig]):
-    """Pages of the web as Markdown, and web search.
+    """Fetches web pages as Markdown, and searches the web.
 
     Args:
-        config: What may be fetched, and who searches.
-        backend: Who searches, in place of what the configuration says.
-        resolve: Gives the addresses of a host, in place of the system's resolver.
+        config: The allowed hosts, the limits and the search backend.
+        backend: A search backend that is used in place of the configured one.
+        resolve: Returns the addresses of a host, in place of the system's resolver.
     """
 
     name = "web"
     version = "1.0"
+    imports = ("ddgs.ddgs", "httpx2", "idna", "trafilatura")
+    extra = "web"
 
     def __init__(
         self, config: WebConfig | None = None, *, backend: SearchBackend | None = None, resolve: Resolve | None = None
@@ -52,16 +64,14 @@ class Web(ToolPack[WebConfig]):
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Iterable[Tool]]:
-        """Yield the tools of a run, which remember its latest pages so that going on in one costs nothing."""
+        """Yield the tools of a run. The latest pages are kept, so that reading on in a page does not fetch it again."""
         if importlib.util.find_spec("trafilatura") is None:
-            raise ConfigurationError(
-                "the pack 'web' needs the package trafilatura", hint="pip install 'agentloop[web]'"
-            )
+            raise ConfigurationError("the pack 'web' needs the package trafilatura", hint=describe_install("web"))
         config = self.config
         backend = self._backend or self._choose_backend()
-        reach = Reach.of(config.allow, config.deny, config.ports)
-        fetching = Effects(network=True, open_world=True, hosts=reach.known, host_argument="url")
-        tools = [replace(each, effects=fetching) for each in bound_tools(Reading(config, reach, self._resolve))]
+        host_rules = HostRules.of(config.allow, config.deny, config.ports)
+        fetching = Effects(network=True, open_world=True, hosts=host_rules.known, host_argument="url")
+        tools = [replace(each, effects=fetching) for each in bound_tools(Reading(config, host_rules, self._resolve))]
         if backend is not None:
             searching = Effects(network=True, open_world=True, hosts=backend.hosts)
             tools += [replace(each, effects=searching) for each in bound_tools(Searching(backend, config.results))]
@@ -79,17 +89,17 @@ class Web(ToolPack[WebConfig]):
 
 
 class Reading:
-    """The pages of one run.
+    """Fetches pages for one run.
 
     Args:
-        config: How much of a page, and for how long.
-        reach: Which hosts.
-        resolve: Gives the addresses of a host, or None for the system's resolver.
+        config: The limits on size and time.
+        host_rules: The hosts that may be fetched from.
+        resolve: Returns the addresses of a host, or None for the system's resolver.
     """
 
-    def __init__(self, config: WebConfig, reach: Reach, resolve: Resolve | None) -> None:
+    def __init__(self, config: WebConfig, host_rules: HostRules, resolve: Resolve | None) -> None:
         self._config = config
-        self._reach = reach
+        self._host_rules = host_rules
         self._resolve = resolve
         self._pages: dict[str, Page] = {}
 
@@ -110,7 +120,7 @@ class Reading:
         title = f"# {page.title[:_QUERY_CHARACTERS]}\n" if page.title else ""
         head = f"{title}{page.url[:2_000]} (characters {start:,} to {end:,} of {total:,})\n\n"
         if not total:
-            return f"{head}The page has no text; it may be made by a program in the browser."
+            return f"{head}The page has no text; it may be made by a script in the browser."
         more = f"\n\n[It goes on: fetch the same url with start={end}]" if end < total else ""
         return f"{head}{page.text[start:end]}{more}"
 
@@ -127,7 +137,7 @@ class Reading:
         return page
 
     def _end(self, text: str, start: int) -> int:
-        """Return where a part ends: between lines, if there is an end of one in its last third."""
+        """Return where a part of the text ends: at a line end, if there is one in the last third of the part."""
         most = self._config.page_characters
         end = start + most
         if end >= len(text):
@@ -137,24 +147,24 @@ class Reading:
 
     @cached_property
     def _fetcher(self) -> Fetcher:
-        from agentloop import Fetcher  # noqa: PLC0415 - 0.15 s that the first fetch pays
+        from agentloop import Fetcher  # noqa: PLC0415 - it takes 0.15 s, so only the first fetch imports it
 
         fetcher = Fetcher(
             max_bytes=self._config.max_bytes,
             seconds=self._config.seconds,
             accept=_ACCEPT,
             content_types=CONTENT_TYPES,
-            private=self._reach.private,
-            vet=self._reach.vet,
+            private=self._host_rules.private,
+            vet=self._host_rules.vet,
         )
         return fetcher if self._resolve is None else replace(fetcher, resolve=self._resolve)
 
 
 class Searching:
-    """The searches of one run.
+    """Searches for one run.
 
     Args:
-        backend: Who searches.
+        backend: The search backend.
         count: How many results are returned.
     """
 
@@ -169,10 +179,10 @@ class Searching:
         Args:
             query: What to search for.
         """
-        asked = _CONTROLS.sub(" ", query).strip()[:_QUERY_CHARACTERS]
-        if not asked:
+        cleaned = _CONTROLS.sub(" ", query).strip()[:_QUERY_CHARACTERS]
+        if not cleaned:
             raise ToolError("there is nothing to search for: give a query")
-        found = tidy(await self._backend.search(asked, self._count), self._count)
+        found = tidy(await self._backend.search(cleaned, self._count), self._count)
         if not found:
             raise ToolError("nothing was found; try other words")
         return [asdict(each) for each in found]

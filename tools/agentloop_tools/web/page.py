@@ -1,4 +1,4 @@
-"""Page: what was fetched, as text that a model can read; HTML becomes Markdown."""
+"""Page: a fetched page as text that a model can read. HTML becomes Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from agentloop import ToolError
 from agentloop_tools.charset import decode
-from agentloop_tools.web.aside import call_aside
+from agentloop_tools.web.thread_call import call_in_thread
 
 if TYPE_CHECKING:
     from agentloop import Fetched
@@ -21,10 +21,10 @@ CONTENT_TYPES = (
     *("application/yaml", "application/x-yaml", "application/toml", "application/javascript", "application/x-ndjson"),
 )
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
-# Reading takes a time that grows with the characters, at worst 7 s for so many.
+# The time for reading grows with the number of characters. For this many it is 7 s at worst.
 MOST_HTML_CHARACTERS = 1_000_000
 _SECONDS = 10.0
-# An article that is so short may be a scrap of the page: when the page has far more text, that is taken.
+# An extracted article this short may be only a part of the page. If the page has far more text, all of it is used.
 _SHORT_CHARACTERS = 250
 _FAR_MORE = 4
 _MOST_LINKS = 100
@@ -39,9 +39,9 @@ class Page:
     """A page as text.
 
     Attributes:
-        url: Where it came from in the end.
-        title: What it is called, or "".
-        text: Markdown if it was HTML, otherwise the text itself.
+        url: Its URL after all redirects.
+        title: Its title, or "".
+        text: Markdown if the page is HTML, else its text as it is.
     """
 
     url: str
@@ -50,15 +50,15 @@ class Page:
 
 
 async def read_page(fetched: Fetched) -> Page:
-    """Return what was fetched as text.
+    """Return a fetched page as text.
 
     Raises:
-        ToolError: it is no text, or reading it takes too long.
+        ToolError: it is not text, or reading it takes too long.
     """
     kind = fetched.content_type.partition(";")[0].strip().lower()
     text = decode(fetched.content, fetched.content_type)
     if "\0" in text[:1_000]:
-        raise ToolError(f"{fetched.url} is no text")
+        raise ToolError(f"{fetched.url} is not text")
     if kind not in _HTML and (kind or not _BEGINS_LIKE_HTML.match(text[:_DECLARED_WITHIN])):
         return Page(fetched.url, "", text)
     cut = text[:MOST_HTML_CHARACTERS]
@@ -70,16 +70,16 @@ async def read_page(fetched: Fetched) -> Page:
 
 
 async def _read_html(html: str, url: str) -> Page:
-    for read in (_read_article, _read_plainly):
+    for read in (_read_article, _read_all_text):
         try:
-            return await call_aside(partial(read, html, url), _SECONDS)
+            return await call_in_thread(partial(read, html, url), _SECONDS)
         except TimeoutError:
             continue
     raise ToolError(f"{url} takes too long to read")
 
 
 def _read_article(html: str, url: str) -> Page:
-    import trafilatura  # noqa: PLC0415 - 0.4 s that the first page pays
+    import trafilatura  # noqa: PLC0415 - it takes 0.4 s, so only the first page imports it
 
     tree: Any = trafilatura.load_html(html)
     if tree is None:
@@ -106,21 +106,21 @@ def _read_article(html: str, url: str) -> Page:
 
 @cache
 def _settings() -> ConfigParser:
-    from trafilatura.settings import use_config  # noqa: PLC0415 - imported by now; it reads a file
+    from trafilatura.settings import use_config  # noqa: PLC0415 - trafilatura is imported when it is first needed
 
     settings = use_config()
-    settings.set("DEFAULT", "MIN_EXTRACTED_SIZE", "0")  # below it, Markdown would be given up
+    settings.set("DEFAULT", "MIN_EXTRACTED_SIZE", "0")  # trafilatura does not write Markdown for less text than this
     return settings
 
 
-def _read_plainly(html: str, url: str) -> Page:
-    import trafilatura  # noqa: PLC0415 - it has been imported by now
+def _read_all_text(html: str, url: str) -> Page:
+    import trafilatura  # noqa: PLC0415 - as above
 
     return Page(url, "", trafilatura.html2txt(html))
 
 
 def _list_links(tree: Any, url: str) -> str:
-    """Return a page's links, which its text alone would lose."""
+    """Return a page's links, which are not in its text."""
     links: dict[str, str] = {}
     for anchor in tree.iter("a"):
         try:

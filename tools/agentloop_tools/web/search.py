@@ -1,4 +1,4 @@
-"""SearchBackend: whoever is asked when something is searched for; and results made tidy, whoever they are from."""
+"""SearchBackend: the interface of the search backends. Also cleans up their results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Found:
     """A page that a search found.
 
     Attributes:
-        title: What it is called.
-        url: Where it is.
-        snippet: A few words of it.
+        title: The page's title.
+        url: The page's URL.
+        snippet: A short piece of its text.
     """
 
     title: str
@@ -29,32 +29,32 @@ class Found:
 
 
 class SearchBackend(Protocol):
-    """Whoever searches the web."""
+    """Searches the web."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts, known before anything is searched for."""
+        """The hosts that a search connects to."""
         ...
 
     async def search(self, query: str, count: int) -> Sequence[Found]:
-        """Return what was found, the best first.
+        """Return the pages that were found, the best first.
 
         Raises:
-            ToolError: the search did not work; its text is for the model.
+            ToolError: the search failed. Its text is for the model.
         """
         ...
 
 
 def tidy(found: Iterable[Found], count: int) -> list[Found]:
-    """Return the first results that lead somewhere, each place once, in one line and none of them long."""
-    places: dict[str, Found] = {}
+    """Return the first results that have a valid URL, each URL once, with titles and snippets as short single lines."""
+    kept: dict[str, Found] = {}
     for each in found:
-        if len(places) == count:
+        if len(kept) == count:
             break
         if _URL.fullmatch(each.url):
             title, snippet = _line(each.title, _TITLE_CHARACTERS), _line(each.snippet, _SNIPPET_CHARACTERS)
-            places.setdefault(each.url, Found(title, each.url, snippet))
-    return list(places.values())
+            kept.setdefault(each.url, Found(title, each.url, snippet))
+    return list(kept.values())
 
 
 def _line(text: str, most: int) -> str:

@@ -1,4 +1,4 @@
-"""Search by a SearXNG of one's own, which may be on a private network."""
+"""Searches with a SearXNG server of the user, which may be on a private network."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _FORBIDDEN = 403
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searxng:
-    """Asks a SearXNG, whose settings must allow answers in JSON.
+    """Searches with a SearXNG server. Its settings must allow answers in JSON.
 
     Attributes:
-        url: Where it is.
-        max_bytes: The largest answer that is taken.
+        url: The server's URL.
+        max_bytes: The size of the largest answer that is accepted.
         seconds: How long a search may take.
-        resolve: Gives the addresses of its host; those of this machine's own, where there is none.
+        resolve: Returns the addresses of its host, or None for the system's resolver.
     """
 
     url: str
@@ -38,26 +38,26 @@ class Searxng:
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in _PORTS or not self.hosts[0]:
-            raise ConfigurationError("search_url is no http or https URL", hint="such as http://127.0.0.1:8888")
+            raise ConfigurationError("search_url is not an http or https URL", hint="write http://127.0.0.1:8888")
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Its host."""
+        """The server's host."""
         return (urlsplit(self.url).hostname or "",)
 
-    async def search(self, query: str, count: int) -> Sequence[Found]:  # noqa: ARG002 - it sends a page of them
-        """Return what it found.
+    async def search(self, query: str, count: int) -> Sequence[Found]:  # noqa: ARG002 - SearXNG returns a page of results
+        """Return the pages that it found.
 
         Raises:
             ToolError: it did not answer, or not in JSON.
         """
-        asked = urlencode({"q": query, "format": "json"})
+        parameters = urlencode({"q": query, "format": "json"})
         try:
-            answer = await self._fetcher().send("GET", f"{self.url.rstrip('/')}/search?{asked}")
+            answer = await self._fetcher().send("GET", f"{self.url.rstrip('/')}/search?{parameters}")
         except FetchError as error:
             raise ToolError(f"the search does not work: {error.message}") from error
         if answer.status == _FORBIDDEN:
-            raise ToolError("the search does not work: the SearXNG refuses answers in JSON (search.formats)")
+            raise ToolError("the search does not work: the SearXNG server refuses answers in JSON (search.formats)")
         try:
             entries: list[dict[str, Any]] = json.loads(answer.content)["results"]
             return [Found(*(str(entry.get(name) or "") for name in ("title", "url", "content"))) for entry in entries]
@@ -65,7 +65,7 @@ class Searxng:
             raise ToolError(f"the search does not work: status {answer.status} and no results in JSON") from error
 
     def _fetcher(self) -> Fetcher:
-        import httpx2  # noqa: PLC0415 - 0.15 s, with the fetcher, that the first search pays
+        import httpx2  # noqa: PLC0415 - with the fetcher it takes 0.15 s, so only the first search imports it
 
         from agentloop import Fetcher  # noqa: PLC0415 - as above
 

@@ -1,0 +1,166 @@
+"""Asks a person at a terminal whether a call may run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from signal import SIGINT, signal
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import TextIO
+
+from agentloop.policy import ApprovalRequest, Approve, Decision, Reject
+from agentloop.schema.invisible_characters import show_invisible
+
+TERMINAL = Path("/dev/tty")  # standard input may be a file, and standard error too
+
+_CHOICES = "[y]es, [n]o, [a]lways in this run, [e]dit the arguments? "
+_ESCAPED = "backslashreplace"  # writes lone surrogates as JSON escapes, because UTF-8 can't encode them
+_CLOSED = "the input ended without an answer"
+
+
+@contextmanager
+def open_terminal() -> Generator[Dialog | None]:
+    """Yield a dialog at the terminal of this process, or None if it has no terminal."""
+    with ExitStack() as stack:
+        try:
+            read = stack.enter_context(TERMINAL.open(encoding="utf-8", errors="replace"))
+            write = stack.enter_context(TERMINAL.open("w", encoding="utf-8", errors=_ESCAPED))
+        except OSError:
+            yield None
+            return
+        yield Dialog(read, write)
+
+
+class Dialog:
+    """A dialog with a person at a terminal.
+
+    Args:
+        read: The person's input.
+        write: The output that the person sees.
+    """
+
+    def __init__(self, read: TextIO, write: TextIO) -> None:
+        self._read = read
+        self._write = write
+
+    def decide(self, request: ApprovalRequest) -> Decision:
+        """Show a call as it would run, and return the person's decision."""
+        self._say(f"{request.tool} wants to run: {request.reason}\n")
+        self._say(_show_arguments(request))
+        if request.preview:
+            self._say(f"  what it would do:\n{_indent(request.preview)}")
+        drop_typed_ahead(self._read)
+        while True:
+            answer = self._ask(_CHOICES)
+            if answer is None:
+                return Reject(_CLOSED)
+            match answer.strip().lower():  # whole words, so that "abort" does not mean "always"
+                case "y" | "yes":
+                    return Approve()
+                case "a" | "always":
+                    return Approve(scope="tool")
+                case "n" | "no":
+                    return Reject((self._ask("why, for the model (may be empty)? ") or "").strip())
+                case "e" | "edit":
+                    edited = self._edit(request)
+                    if edited is None:
+                        continue
+                    return Approve(edited)
+                case _:
+                    pass
+
+    def _edit(self, request: ApprovalRequest) -> str | None:
+        """Return new arguments from the person's editor, or None if they are unchanged or invalid."""
+        given = _as_json(request)
+        try:
+            return _check_edited(given, self._open_editor(given))
+        except (OSError, ValueError, RecursionError, subprocess.CalledProcessError) as error:
+            self._say(f"nothing was changed: {error}\n")
+            return None
+
+    def _open_editor(self, text: str) -> str:
+        command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+        with TemporaryDirectory(prefix="agentloop-") as folder, _ignore_ctrl_c():
+            file = Path(folder, "arguments.json")
+            file.write_text(text, encoding="utf-8", errors=_ESCAPED)
+            subprocess.run([*command, str(file)], stdin=self._read, stdout=self._write, stderr=self._write, check=True)  # noqa: S603 - the editor that the person chose
+            return file.read_text(encoding="utf-8")
+
+    def _ask(self, question: str) -> str | None:
+        self._say(question)
+        answer = self._read.readline()
+        if not answer:
+            self._say("\n")
+        return answer or None
+
+    def _say(self, text: str) -> None:
+        self._write.write(show_invisible(text))
+        self._write.flush()
+
+
+def drop_typed_ahead(read: TextIO) -> None:
+    """Discard what was typed before the question was shown."""
+    with suppress(ImportError, OSError, ValueError):
+        from termios import TCIFLUSH, error, tcflush  # noqa: PLC0415 - Windows has no such module
+
+        with suppress(error):
+            tcflush(read.fileno(), TCIFLUSH)
+
+
+def _show_arguments(request: ApprovalRequest) -> str:
+    arguments = request.arguments
+    if arguments is None:
+        return f"  arguments that can't be read:\n{_indent(request.call.arguments)}"
+    return "".join(_show_argument(name, value) for name, value in arguments.items()) or "  no arguments\n"
+
+
+def _show_argument(name: str, value: object) -> str:
+    if isinstance(value, str) and "\n" in value:
+        return f"  {name}:\n{_indent(value)}"
+    return f"  {name}: {json.dumps(value, ensure_ascii=False)}\n"
+
+
+def _indent(text: str) -> str:
+    """Return the text with a mark before each line, so that it can't look like a line of the dialog itself."""
+    return "".join(f"  | {line}\n" for line in text.split("\n"))
+
+
+def _as_json(request: ApprovalRequest) -> str:
+    arguments: Mapping[str, object] | None = request.arguments
+    if arguments is None:
+        return request.call.arguments
+    return show_invisible(json.dumps(arguments, indent=2, ensure_ascii=False))
+
+
+def _check_edited(given: str, text: str) -> str:
+    """Return the edited arguments on one line.
+
+    Raises:
+        ValueError: they are not a JSON object, or they are unchanged. Closing an editor without saving approves
+            nothing.
+    """
+    if text.strip() == given.strip():
+        raise ValueError("the file is unchanged")
+    edited: object = json.loads(text)
+    if not isinstance(edited, dict):
+        raise ValueError("the arguments must be a JSON object")  # noqa: TRY004 - the caller treats it as invalid JSON
+    return json.dumps(edited, ensure_ascii=False).encode("utf-8", _ESCAPED).decode()
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None: ...
+
+
+@contextmanager
+def _ignore_ctrl_c() -> Generator[None]:
+    """Ignore Ctrl-C in this process, while the editor that has the terminal receives it."""
+    before = signal(SIGINT, _do_nothing)  # not SIG_IGN, which the editor would inherit
+    try:
+        yield
+    finally:
+        signal(SIGINT, before)

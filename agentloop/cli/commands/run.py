@@ -1,0 +1,96 @@
+"""`agentloop run`: makes an agent from the options, runs it once, and prints the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, TextIO
+
+from agentloop.agent import Agent
+from agentloop.cli.agent_options import make_agent
+from agentloop.cli.approvals.approver import Approvals
+from agentloop.cli.failure import DONE, STOPPED, failure_as_json, report
+from agentloop.cli.follow import follow_run
+from agentloop.cli.options import RunCommandOptions
+from agentloop.cli.screen import Screen
+from agentloop.cli.terminal import keep_stdout
+from agentloop.errors import AgentloopError, ConfigurationError
+from agentloop.events import Event
+from agentloop.items import Image, JsonObject, Message, Text
+from agentloop.loop.run import RunResult
+
+
+def run_prompt(options: RunCommandOptions) -> int:
+    """Run the agent that the options describe, print its answer, and return the exit status."""
+    with keep_stdout() as stdout:
+        is_streamed = stdout.isatty() and not options.as_json and options.output_schema is None
+        screen = Screen(stdout if is_streamed else None)
+        try:
+            result = _run(options, screen)
+        except (AgentloopError, KeyboardInterrupt) as failure:
+            screen.end_line()
+            if options.as_json:
+                _print_json(failure_as_json(failure), stdout)
+            return report(failure)
+        answered = result.stop_reason == "answered"
+        if options.as_json:
+            _print_json(_as_json(result), stdout)
+        elif options.output_schema is not None and answered:
+            _print_json(result.output, stdout)
+        elif not is_streamed:
+            print(result.text, file=stdout)
+        return DONE if answered else STOPPED
+
+
+def _run(options: RunCommandOptions, screen: Screen) -> RunResult[Any]:
+    images = (_find_image(text) for text in options.image or ())
+    prompt = Message("user", (Text(_read_prompt(options.prompt)), *images))
+    approvals = Approvals(options.yes)
+    agent = make_agent(options, approvals, options.output_schema)
+    return follow_run(lambda: _stream(agent, prompt), screen, approvals)
+
+
+async def _stream(agent: Agent[Any], prompt: Message) -> AsyncGenerator[Event, None]:
+    async with agent, aclosing(agent.stream(prompt)) as events:
+        async for event in events:
+            yield event
+
+
+def _read_prompt(prompt: str) -> str:
+    """Return the prompt as text; bytes that are not UTF-8 are replaced.
+
+    Raises:
+        ConfigurationError: it is empty.
+    """
+    raw = sys.stdin.buffer.read() if prompt == "-" else os.fsencode(prompt)
+    text = raw.decode(errors="replace").strip()
+    if not text:
+        raise ConfigurationError(
+            "the prompt is empty", hint='write agentloop run "...", or give - and write it to standard input'
+        )
+    return text
+
+
+def _find_image(text: str) -> Image:
+    return Image.from_url(text) if "://" in text or text.startswith("data:") else Image.from_path(text)
+
+
+def _as_json(result: RunResult[Any]) -> JsonObject:
+    run: JsonObject = json.loads(result.run.to_json())
+    return {
+        "text": result.text,
+        "output": result.output if result.stop_reason == "answered" else None,
+        "stop_reason": result.stop_reason,
+        "stop_note": result.stop_note,
+        "tally": run["tally"],
+        "usage": run["tally"]["usage"],
+        "items": run["items"],
+        "run": run,
+    }
+
+
+def _print_json(value: Any, stdout: TextIO) -> None:
+    print(json.dumps(value), file=stdout)

@@ -1,0 +1,10 @@
+"""Contains everything that uses the network or the file system for a run.
+
+- `transport/`: sends bytes to the endpoint and receives its replies; the rate limit, and retries.
+- `fetch/`: fetches URLs, from public addresses only.
+- `probe/`: finds out what an endpoint can do, with a few small requests.
+- `profile_store`: reads agentloop.toml, and reads and writes the file of lessons.
+- `shared_file`: writes a small file that several processes share.
+- `catalogue`: lists of models that providers publish.
+- `media`: reads and checks images, and makes data URLs of them.
+"""

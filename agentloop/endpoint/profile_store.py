@@ -1,0 +1,260 @@
+"""Reads profiles from the user's agentloop.toml, and reads and writes the file of lessons.
+
+Nothing here makes a run fail: a damaged file is ignored with a warning, and is not changed.
+
+    # agentloop.toml, in the working directory or the user's configuration folder
+    [profile."ovh:Qwen3*"]
+    tool_calling = "prompted"
+
+    [profile."http://127.0.0.1:8000/v1"]
+    context_tokens = 16384
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+from agentloop.endpoint.shared_file import hold_file, replace_file
+from agentloop.items import JsonObject
+from agentloop.wire.payload import mapping, mappings, string
+from agentloop.wire.profile import Endpoint, Profile
+from agentloop.wire.profile.lessons import LESSONS, Lesson, add_lessons, apply_lessons, read_fields, write_field
+from agentloop.wire.profile.providers import PROVIDERS
+
+VERSION = 1
+LIFETIME = timedelta(days=30)
+"""Older lessons are ignored, because servers are updated. A lesson that still holds is learned again."""
+
+_WRITING = Lock()  # several runs may add lessons to the file at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLesson:
+    """A lesson in the file.
+
+    Attributes:
+        place: The base URL, or `local:` for a server that agentloop starts, whose base URL is different each time.
+        model: The model's name.
+        lesson: The lesson.
+        learned: When it was learned.
+    """
+
+    place: str
+    model: str
+    lesson: Lesson
+    learned: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedProfile:
+    """The profile of one model on one server, from all sources.
+
+    Attributes:
+        place: The server, as in `StoredLesson`.
+        base: The profile before any lesson.
+        profile: The profile with the lessons applied.
+        sources: The source of each field that differs from the default, in words.
+        warnings: One sentence for each fault in the files.
+    """
+
+    place: str
+    base: Profile
+    profile: Profile
+    sources: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def find_place(endpoint: Endpoint, provider: str = "") -> str:
+    """Return the key under which lessons about an endpoint are kept: its base URL, or `local:`."""
+    started = provider in PROVIDERS and PROVIDERS[provider].starter
+    return f"{provider}:" if started else endpoint.base_url.rstrip("/")
+
+
+def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> ResolvedProfile:
+    """Return the profile of a model: the endpoint's profile, changed by agentloop.toml, then by the lessons.
+
+    Args:
+        endpoint: The endpoint, with its profile from the table or from code.
+        model: The model's name on the server.
+        provider: The row of the table that the endpoint comes from, or "".
+    """
+    place = find_place(endpoint, provider)
+    profile, warnings = endpoint.profile, list[str]()
+    origin = f"table of providers ({provider})" if provider else "code"
+    sources = dict.fromkeys(_differences(Profile(), profile), origin)
+    names = [place, f"{place} {model}", *([f"{provider}:{model}"] if provider else [])]
+    for path in config_paths():
+        fields = _read_config(path, names, warnings)
+        profile = replace(profile, **fields)
+        sources |= dict.fromkeys(fields, str(path))
+    base = profile
+    known, trouble = read_lessons()
+    warnings += trouble
+    for each in known:
+        if (each.place, each.model) == (place, model):
+            LESSONS[place, model] = add_lessons(LESSONS.get((place, model), ()), [each.lesson])
+            sources |= dict.fromkeys(
+                _differences(profile, each.lesson.apply(profile)),
+                f"learned on {each.learned:%Y-%m-%d}: {each.lesson.why}",
+            )
+            profile = each.lesson.apply(profile)
+    # Lessons of this process are added, because the file lacks them if it is switched off or can't be written.
+    return ResolvedProfile(place, base, apply_lessons(base, LESSONS.get((place, model), ())), sources, tuple(warnings))
+
+
+def config_paths() -> list[Path]:
+    """Return the paths of the configuration files, whether they exist or not; a later one overrides an earlier one."""
+    named = os.environ.get("AGENTLOOP_CONFIG")
+    if named is not None:
+        return [Path(named)] if named else []
+    import platformdirs  # noqa: PLC0415 - takes 0.04 s, on the first run only
+
+    paths = [platformdirs.user_config_path("agentloop") / "agentloop.toml"]
+    with suppress(FileNotFoundError):  # the working directory may be gone
+        paths.append(Path.cwd() / "agentloop.toml")
+    return paths
+
+
+def lessons_path() -> Path | None:
+    """Return the path of the file of lessons, or None if AGENTLOOP_CACHE is set to an empty text."""
+    named = os.environ.get("AGENTLOOP_CACHE")
+    if named is not None:
+        return Path(named) if named else None
+    import platformdirs  # noqa: PLC0415 - as above
+
+    return platformdirs.user_cache_path("agentloop") / "learned.json"
+
+
+def read_lessons() -> tuple[list[StoredLesson], list[str]]:
+    """Return the lessons in the file that are not older than LIFETIME, and a sentence for a fault in the file."""
+    path = lessons_path()
+    if path is None:
+        return [], []
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except (OSError, ValueError, RecursionError) as error:
+        return [], [f"{path} is damaged and is ignored ({error}); agentloop profile forget --all replaces it"]
+    if mapping(content).get("version") != VERSION:
+        return [], [
+            f"{path} is from another version of agentloop and is ignored; agentloop profile forget --all replaces it"
+        ]
+    since = datetime.now(UTC) - LIFETIME
+    read = [known for entry in mappings(content.get("learned")) if (known := _read_known(entry)) is not None]
+    return [known for known in read if known.learned > since], []
+
+
+def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
+    """Add lessons to the file; return a sentence about what went wrong, or ""."""
+    if (urlsplit(place).hostname or "").endswith(".invalid"):
+        return ""  # not a real server; tests use such names
+    path = lessons_path()
+    if path is None:
+        return ""
+    try:
+        with _WRITING, hold_file(path):
+            known, trouble = read_lessons()
+            if trouble:
+                return trouble[0]
+            now = datetime.now(UTC)
+            mine = {id(each.lesson): each for each in known if (each.place, each.model) == (place, model)}
+            others = [each for each in known if id(each.lesson) not in mine]
+            kept = add_lessons([each.lesson for each in mine.values()], lessons)
+            fresh = (mine.get(id(lesson)) or StoredLesson(place, model, lesson, now) for lesson in kept)
+            replace_file(path, _write([*others, *fresh]))
+    except OSError as error:
+        return f"the lessons about the endpoint can't be saved in {path}: {error.strerror}"
+    return ""
+
+
+def forget(place: str | None = None, model: str | None = None) -> int:
+    """Remove lessons from the file and from this process, and return the number that was in the file.
+
+    Args:
+        place: The server; None for any.
+        model: The model; None for any.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    for key in [key for key in LESSONS if place in {None, key[0]} and model in {None, key[1]}]:
+        del LESSONS[key]
+    path = lessons_path()
+    if path is None or not path.exists():
+        return 0
+    try:
+        with _WRITING, hold_file(path):
+            known, _ = read_lessons()
+            kept = [each for each in known if place not in {None, each.place} or model not in {None, each.model}]
+            replace_file(path, _write(kept))
+    except OSError as error:
+        raise OSError(f"the lessons can't be removed from {path}: {error.strerror}") from error
+    return len(known) - len(kept)
+
+
+def _read_config(path: Path, names: Iterable[str], warnings: list[str]) -> JsonObject:
+    """Return the fields in the file's tables whose name or pattern matches one of the names."""
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        warnings.append(f"{path} is damaged and is ignored: {error}")
+        return {}
+    fields: JsonObject = {}
+    profiles = mapping(content.pop("profile", {}))
+    ignored = [*content, *(f"profile.{name}" for name, given in profiles.items() if not isinstance(given, dict))]
+    warnings += [f'{path}: {name} is ignored: only tables such as [profile."ovh:Qwen3*"] are read' for name in ignored]
+    for pattern, given in profiles.items():
+        if pattern.rstrip("/") in names or any(fnmatchcase(name, pattern) for name in names):
+            read, faults = read_fields(mapping(given))
+            fields |= read
+            warnings += [f'{path}: [profile."{pattern}"]: {fault}; it is ignored' for fault in faults]
+    return fields
+
+
+def _read_known(entry: Mapping[str, Any]) -> StoredLesson | None:
+    """Return an entry of the file, or None if this version of agentloop can't read it."""
+    name = string(entry.get("field"))
+    was, faults = read_fields({name: entry.get("was")})
+    now, more = read_fields({name: entry.get("now")})
+    try:
+        learned = datetime.fromisoformat(string(entry.get("learned"))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    if faults or more:
+        return None
+    lesson = Lesson(name, was[name], now[name], string(entry.get("why")))
+    return StoredLesson(string(entry.get("base_url")), string(entry.get("model")), lesson, learned)
+
+
+def _write(known: Iterable[StoredLesson]) -> str:
+    entries = [
+        {
+            "base_url": each.place,
+            "model": each.model,
+            "field": each.lesson.field,
+            "was": write_field(each.lesson.field, each.lesson.was),
+            "now": write_field(each.lesson.field, each.lesson.now),
+            "why": each.lesson.why,
+            "learned": each.learned.isoformat(timespec="seconds"),
+        }
+        for each in known
+    ]
+    return json.dumps({"version": VERSION, "learned": entries}, indent=1)
+
+
+def _differences(one: Profile, other: Profile) -> list[str]:
+    return [name for name in Profile.__slots__ if getattr(one, name) != getattr(other, name)]

@@ -1,0 +1,7 @@
+"""Decides what a run does next. Pure: no network, clock, thread or log.
+
+- `advance`: the loop. It takes a run and an outcome, and returns the next state of the run and a command.
+- `run`: the values that it works on: Run, RunResult, the outcomes and the commands.
+- `guard/`: decides what happens to each tool call, before any of them runs.
+- `trim`: shortens a conversation for a model with a small context window.
+"""

@@ -1,0 +1,71 @@
+"""Defines Rules, the settings of a run that do not change, and checks its policies' rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from agentloop.errors import ConfigurationError
+from agentloop.limits import Limits
+from agentloop.policy import CallPattern, Policy, is_denied, names_of
+from agentloop.schema import OutputSchema
+from agentloop.tools import Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The settings of a run that do not change.
+
+    Attributes:
+        limits: How much the run may do.
+        tools: The agent's tools by name, with the denied ones.
+        policy: Which calls need approval.
+        output: The type of the answer, or None for any text.
+        format_last: Whether `output` is not required while tools are offered; then an extra turn formats the answer.
+        required: The tool that must be called before the model may answer, "" for any tool, or None.
+    """
+
+    limits: Limits
+    tools: Mapping[str, Tool]
+    policy: Policy = Policy()
+    output: OutputSchema | None = None
+    format_last: bool = False
+    required: str | None = None
+
+
+def is_offered(tool: Tool, rules: Rules) -> bool:
+    """Tell whether the model is offered a tool."""
+    return not is_denied(rules.policy, tool)
+
+
+def check_arguments(rules: Rules) -> None:
+    """Raise an error if a rule names an argument that none of its tools has, as it would never apply.
+
+    Raises:
+        ConfigurationError: there is such a rule.
+    """
+    tools_by_rule: dict[tuple[str, CallPattern], list[Tool]] = {}
+    for tool in rules.tools.values():
+        for pack, policy in (("", rules.policy), (tool.pack, tool.policy)):
+            if policy is not None:
+                for rule in chain.from_iterable(policy.find_rules(names_of(tool, policy)).values()):
+                    tools_by_rule.setdefault((pack, rule), []).append(tool)
+    for (_, rule), tools in tools_by_rule.items():
+        _check_rule(rule, tools)
+
+
+def _check_rule(rule: CallPattern, tools: Sequence[Tool]) -> None:
+    for argument in rule.arguments:
+        if not any(_takes(tool, argument.name) for tool in tools):
+            names = {name: None for tool in tools for name in tool.parameters.get("properties", ())}
+            raise ConfigurationError(
+                f"the rule {rule.text!r} names {argument.name!r}, but {tools[0].label} has no such argument",
+                hint=f"it takes: {', '.join(names) or 'none'}",
+            )
+
+
+def _takes(tool: Tool, name: str) -> bool:
+    # A tool whose schema is not closed may take more arguments than the schema lists.
+    closed = tool.parameters.get("additionalProperties") is False
+    return not closed or name in tool.parameters.get("properties", ())

@@ -1,0 +1,83 @@
+"""Turns the value of an argument into the texts that rules are compared with.
+
+A value has several such texts: a path can be written in many ways, and a list of words differs from the joined words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from posixpath import normpath
+from typing import Any, cast
+from unicodedata import normalize
+from urllib.parse import unquote
+
+from agentloop.policy.hosts import read_host
+
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<authority>[^/?#]*)(?P<path>[^?#]*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizedValue:
+    """A value as texts.
+
+    Attributes:
+        whole: The forms of the whole value: a text as it is and as a normalized path or URL; any other value as JSON.
+        words: The forms of each entry of a list, or None if the value is not a list.
+        parts: The forms of every text inside the value, and the entries of a list joined with spaces, without and with
+            shell quotes.
+    """
+
+    whole: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...] | None = None
+    parts: tuple[str, ...] = ()
+
+
+def normalize_value(value: Any) -> NormalizedValue:
+    """Return the forms of a JSON value."""
+    if not isinstance(value, list):
+        return NormalizedValue(_normalize_whole(value), parts=tuple(_normalize_parts(value)))
+    entries = cast("Sequence[Any]", value)
+    texts = [entry if isinstance(entry, str) else _dump(entry) for entry in entries]
+    parts = (*_normalize_parts(entries), " ".join(texts), shlex.join(texts))
+    return NormalizedValue((_dump(entries),), tuple(_normalize_whole(entry) for entry in entries), parts)
+
+
+def _normalize_whole(value: Any) -> tuple[str, ...]:
+    return (value, normalize_text(value)) if isinstance(value, str) else (_dump(value),)
+
+
+def _normalize_parts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = [part for pair in cast("dict[str, Any]", value).items() for part in pair]
+    if isinstance(value, list):
+        for part in cast("Sequence[Any]", value):
+            yield from _normalize_parts(part)
+    else:
+        yield from _normalize_whole(value)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def normalize_text(text: str) -> str:
+    """Return a text as a normalized path or URL: NFC, without `.` and `..`, a URL's path without percent escapes."""
+    text = normalize("NFC", text)
+    url = _URL.match(text)
+    if url is None:
+        return _normalize_path(text)
+    path = unquote(url["path"])
+    end = "/" if len(path) > 1 and path.endswith("/") else ""
+    host = read_host(text) or url["authority"].lower()
+    return url["scheme"].lower() + host + _normalize_path(path) + end + text[url.end() :]
+
+
+def _normalize_path(path: str) -> str:
+    if not path:
+        return ""
+    plain = normpath(path.replace("\\", "/"))
+    return plain[1:] if plain.startswith("//") else plain

@@ -1,0 +1,7 @@
+"""Makes a strict JSON schema from a function's signature.
+
+- `signature` reads parameters and types; `docstring` reads their descriptions.
+- `plain` writes the schemas of plain types by hand; `typed` writes those of all other types with pydantic.
+- `typed_dicts` prepares TypedDicts for pydantic.
+- `strict` checks a schema against OpenAI's strict subset; `keywords` moves unsupported keywords into descriptions.
+"""

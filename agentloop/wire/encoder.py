@@ -1,0 +1,150 @@
+"""RequestEncoder: writes the requests of one run.
+
+Each item is encoded once, and its bytes are used in all later requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from agentloop.items import Item, JsonObject, Message, Text, ToolCall, ToolResult
+from agentloop.tools import Tool
+from agentloop.wire.formats.call_ids import CallIds, unwrap_parallel
+from agentloop.wire.formats.dialect import Dialect, ModelRequest
+from agentloop.wire.formats.selection import DIALECTS, name_dialect
+from agentloop.wire.model_target import ModelTarget
+from agentloop.wire.payload import load
+from agentloop.wire.profile import Profile
+from agentloop.wire.profile.refusals import Sent
+
+_WORDS = frozenset({"auto", "none", "required", None})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestParts:
+    """What changes from one request of a run to the next.
+
+    Attributes:
+        items: The conversation.
+        tools: Whether tools are offered.
+        stream: Whether the reply comes as a stream.
+        free_choice: Whether `tool_choice` is left out, so that the model is not made to call tools for ever.
+        output: Whether the reply has to follow the target's `output`.
+    """
+
+    items: Sequence[Item] = ()
+    tools: bool = False
+    stream: bool = False
+    free_choice: bool = False
+    output: bool = False
+
+
+class RequestEncoder:
+    """Writes the requests of one run.
+
+    Args:
+        target: The model.
+
+    Attributes:
+        offered: The tools in the last request, by name.
+    """
+
+    def __init__(self, target: ModelTarget) -> None:
+        self._target = target
+        self._call_ids = CallIds()
+        self._profile: Profile | None = None  # the one that the fragments are encoded for
+        self._fragments: list[bytes] = []
+        self._encoded: tuple[Item, ...] = ()
+        self._system: list[str] = []
+        self._tools: Sequence[Tool] = ()
+        self.offered: dict[str, Tool] = {}
+
+    def reserve_ids(self, items: Iterable[Item]) -> None:
+        """Never give the ids of these calls to other calls, even if no request contains them."""
+        self._call_ids.take(items)
+
+    def encode(self, parts: RequestParts, profile: Profile) -> bytes:
+        """Return the body of a request. Only those items are encoded that the last request did not contain."""
+        dialect = DIALECTS[name_dialect(profile)]
+        self._encode_new(parts.items, profile, dialect)
+        request = self._make_request(parts, profile)
+        if request.tools is not self._tools:
+            self._tools, self.offered = request.tools, {tool.name: tool for tool in request.tools}
+        return dialect.encode(request, self._fragments, self._encode_tools(request.tools, profile))
+
+    def describe(self, parts: RequestParts, profile: Profile) -> Sent:
+        """Return a request as it is written for a profile, without its conversation."""
+        request = self._make_request(parts, profile)
+        tools = self._encode_tools(request.tools, profile)
+        body: JsonObject = load(DIALECTS[name_dialect(profile)].encode(request, [], tools))
+        results = [item for item in request.items if isinstance(item, ToolResult)]
+        return Sent(body, bool(results), any(result.images for result in results))
+
+    def accept(self, items: Iterable[Item]) -> Iterable[Item]:
+        """Yield the items of a reply as the run keeps them: with call ids that are unique in the run."""
+        for item in items:
+            if isinstance(item, ToolCall):
+                yield from map(self._call_ids.own, unwrap_parallel(item, self._target.tools))
+            # Results and messages of other roles repeat the request. They would separate a call from its result.
+            elif not isinstance(item, ToolResult) and getattr(item, "role", "assistant") == "assistant":
+                yield item
+
+    def _make_request(self, parts: RequestParts, profile: Profile) -> ModelRequest:
+        target, settings = self._target, self._target.settings
+        if parts.free_choice and settings.tool_choice is not None:
+            settings = replace(settings, tool_choice=None)
+        return ModelRequest(
+            model=target.model,
+            instructions=None if profile.system == "user" else "\n\n".join(self._system) or None,
+            items=parts.items,
+            tools=self._offer(settings.tool_choice, profile) if parts.tools else (),
+            settings=settings,
+            profile=profile,
+            stream=parts.stream,
+            output=target.output if parts.output else None,
+        )
+
+    def _offer(self, choice: str | None, profile: Profile) -> Sequence[Tool]:
+        """Return the tools to offer. If the server ignores a tool choice, only the chosen tools are offered."""
+        tools, obeyed = self._target.tools, profile.tool_choice
+        if choice == "none" and "none" not in obeyed:
+            return ()
+        if choice in _WORDS or "named" in obeyed:
+            return tools
+        return [tool for tool in tools if tool.name == choice]
+
+    def _encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
+        name, kept = name_dialect(profile), self._target.encoded_tools
+        which = len(tools) if len(tools) != 1 else tools[0].name
+        key = (name, profile.strict_tools, profile.schema_keywords, which)
+        if key not in kept:
+            kept[key] = DIALECTS[name].encode_tools(tools, profile)
+        return kept[key]
+
+    def _encode_new(self, items: Sequence[Item], profile: Profile, dialect: Dialect) -> None:
+        is_longer = tuple(items[: len(self._encoded)]) == self._encoded  # and was not trimmed
+        if profile is not self._profile or not is_longer:
+            self._profile, self._fragments, self._encoded = profile, [], ()
+            self._system = [self._target.instructions] if self._target.instructions else []
+        is_first = not self._encoded
+        new: Sequence[Item] = items[len(self._encoded) :]
+        self._call_ids.take(new)
+        self._system.extend(item.text for item in new if isinstance(item, Message) and item.role == "system")
+        if profile.system == "user" and is_first:
+            new = _prepend_system("\n\n".join(self._system), new)
+        if profile.short_call_ids:
+            new = [self._call_ids.shorten(item) for item in new]
+        self._fragments.extend(dialect.encode_items(new, profile))
+        self._encoded = tuple(items)
+
+
+def _prepend_system(system: str, items: Sequence[Item]) -> Sequence[Item]:
+    """Return the items with the system text before the text of the first user message."""
+    if not system:
+        return items
+    for at, item in enumerate(items):
+        if isinstance(item, Message) and item.role == "user":
+            merged = Message("user", (Text(f"{system}\n\n"), *item.content))
+            return [*items[:at], merged, *items[at + 1 :]]
+    return [Message("user", system), *items]

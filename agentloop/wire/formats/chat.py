@@ -1,0 +1,129 @@
+"""Writes requests to `/v1/chat/completions`. `chat_reply` and `chat_stream` read the replies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
+
+from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, Reply, Text, ToolCall, ToolResult
+from agentloop.tools import Tool
+from agentloop.wire.formats.dialect import ModelRequest
+from agentloop.wire.formats.images import place_images
+from agentloop.wire.formats.request import choose_tools, write_body, write_call, write_schema
+from agentloop.wire.formats.settings import write_settings
+from agentloop.wire.formats.structured import add_format, tell_form
+from agentloop.wire.payload import dump
+from agentloop.wire.profile import Profile
+from agentloop.wire.streams.chat_reply import read_body
+from agentloop.wire.streams.chat_stream import ChatAccumulator
+from agentloop.wire.streams.stream import StreamDecoder
+
+
+class ChatCompletions:
+    """The older route, which every kind of server has."""
+
+    path = "/chat/completions"
+
+    def encode_items(self, items: Sequence[Item], profile: Profile) -> list[bytes]:
+        """Return the JSON of the items of one or more whole turns, one fragment per message.
+
+        System messages are left out (`ModelRequest.instructions` holds them), and so are items of types that only
+        `/v1/responses` has. Reasoning is included if the profile says so.
+        """
+        thinks = profile.reasoning_replay == "text"
+        kept = (item for item in items if thinks or not isinstance(item, Reasoning))
+        return [dump(message) for message in _write_messages(place_images(kept, profile, in_results=False))]
+
+    def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
+        """Return the JSON array of the tools."""
+        return dump([{"type": "function", "function": _write_tool(tool, profile)} for tool in tools])
+
+    def encode(self, request: ModelRequest, fragments: Sequence[bytes], tools: bytes) -> bytes:
+        """Return the body of a request from the encoded conversation and tools.
+
+        Raises:
+            ConfigurationError: a value in `extra_body` is not JSON.
+        """
+        request, fragments = tell_form(request, fragments)
+        settings, profile = request.settings, request.profile
+        word, name = choose_tools(request)
+        fields = {
+            "model": request.model,
+            "stream": request.stream,
+            # Without it OpenAI and vLLM do not report tokens in a stream.
+            "stream_options": {"include_usage": True} if request.stream and profile.stream_usage else None,
+            "tools": tools if request.tools else None,
+            "tool_choice": {"type": "function", "function": {"name": name}} if name else word,
+            **write_settings(settings, profile, "chat", has_tools=bool(request.tools)),
+        }
+        system = [dump({"role": "system", "content": request.instructions})] if request.instructions else []
+        fields = add_format(fields, request, "chat")
+        return write_body(fields, settings.extra_body, "messages", [*system, *fragments], profile.refused)
+
+    def decode(self, body: bytes) -> Reply:
+        """Return the reply in a whole body.
+
+        Raises:
+            ReplyError: the body is not a reply.
+            EndpointError: the body reports that the request failed.
+        """
+        return read_body(body)
+
+    def decoder(self) -> StreamDecoder:
+        """Return a decoder for one streamed reply."""
+        return StreamDecoder(ChatAccumulator(), read_body)
+
+
+def _write_tool(tool: Tool, profile: Profile) -> JsonObject:
+    strict = {"strict": True} if tool.strict and profile.strict_tools else {}
+    schema = write_schema(tool, profile)
+    return {"name": tool.name, "description": tool.description, "parameters": schema, **strict}
+
+
+def _write_messages(items: Iterable[Item]) -> Iterator[JsonObject]:
+    """Yield the messages; the reasoning, text and calls of one assistant turn are a single message."""
+    thoughts: list[str] = []
+    texts: list[str] = []
+    calls: list[ToolCall] = []
+    for item in items:
+        match item:
+            case ToolCall():
+                calls.append(item)
+            case Reasoning():
+                thoughts.append(item.text)
+            case Message(role="assistant"):
+                texts.append(item.text)
+            case Message(role="user") | ToolResult():
+                yield from _write_turn(thoughts, texts, calls)
+                thoughts, texts, calls = [], [], []
+                yield _write_answer(item)
+            case Message() | Opaque():
+                pass
+            case _:
+                assert_never(item)
+    yield from _write_turn(thoughts, texts, calls)
+
+
+def _write_turn(thoughts: Iterable[str], texts: Iterable[str], calls: Sequence[ToolCall]) -> Iterator[JsonObject]:
+    content = "\n\n".join(text for text in texts if text)
+    if calls:
+        # DeepSeek refuses a call without the reasoning that led to it, and ignores other reasoning.
+        thought = "\n\n".join(text for text in thoughts if text)
+        reasoning = {"reasoning_content": thought} if thought else {}
+        written = [write_call(call) for call in calls]
+        yield {"role": "assistant", "content": content or None, **reasoning, "tool_calls": written}
+    elif content:
+        yield {"role": "assistant", "content": content}
+
+
+def _write_answer(item: Message | ToolResult) -> JsonObject:
+    if isinstance(item, ToolResult):
+        return {"role": "tool", "tool_call_id": item.call_id, "content": item.content}
+    plain = len(item.content) == 1 and isinstance(item.content[0], Text)
+    return {"role": "user", "content": item.text if plain else [_write_part(part) for part in item.content]}
+
+
+def _write_part(part: Part) -> JsonObject:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part.url}}

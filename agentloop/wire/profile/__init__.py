@@ -1,0 +1,12 @@
+"""Describes endpoints and models as data.
+
+- `profile`: Profile, ModelSettings and Endpoint, which are public.
+- `providers`: the built-in table of providers.
+- `failures`: turns error bodies into exceptions; `overflow`: reads the size of the context window from their messages.
+- `refusals`: draws lessons from refused requests; `lessons`: keeps the lessons for the life of the process;
+  `learner`: the lessons of one run.
+"""
+
+from agentloop.wire.profile.profile import Effort, Endpoint, HttpClient, ModelSettings, Profile, Route, StructuredOutput
+
+__all__ = ["Effort", "Endpoint", "HttpClient", "ModelSettings", "Profile", "Route", "StructuredOutput"]

@@ -1,0 +1,212 @@
+"""Describes an endpoint or a model as data: Profile, ModelSettings, Endpoint.
+
+A quirk of a server is a documented field here, never an `if` elsewhere. `providers` says which provider has which
+quirk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+from agentloop.errors import ConfigurationError
+
+Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
+Route: TypeAlias = Literal["responses", "chat"]
+HttpClient: TypeAlias = Literal["auto", "httpx", "aiohttp"]
+StructuredOutput: TypeAlias = Literal["text_format", "response_format", "json_object", "prompt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What one kind of server, or one model on it, can and can't do.
+
+    The defaults are right for an unknown OpenAI-compatible server. A lesson from a server's refusal replaces a field
+    for that base URL and model.
+
+    Attributes:
+        route: The API to use: `/v1/responses` or `/v1/chat/completions`.
+        tool_calling: `native` if the server accepts `tools`. `prompted` if the model has no tool calling: the tools are
+            then described in its system text, and `structured_output` says how its output is held to a JSON schema.
+        small_model: The model is so small that it repeats its call while tools are on offer, and otherwise rambles or
+            writes calls as text. In `prompted` calling it is offered tools once after a question, and then held to
+            one short sentence (measured on SmolLM2-135M).
+        tool_items: How calls and results are written on `/v1/responses`: `native` `function_call` items, or the
+            `message` items with `tool_calls` and `role: "tool"` of OVHcloud's guide. A reply in the other dialect, or
+            a 400, changes it for the run.
+        system: Where the system text goes: `instructions`, a `message` with `role: "system"` at the top, or before
+            the first `user` message, for a model without a system role. On chat the first two are the same.
+        strict_tools: Send `strict: true` with a tool (vLLM turns on constrained decoding for it; others ignore it).
+        schema_keywords: JSON-schema keywords for ranges, patterns and counts that the server accepts in a tool's
+            schema. Others are put into the description in words. All are enforced locally in any case.
+        tool_choice: Values of `tool_choice` that the server obeys. The other values are enforced locally.
+        structured_output: The best working way to ask for JSON that follows a schema: `text_format` as in the
+            Responses API, a top-level `response_format` (llama.cpp; the only field on chat), `json_object` without
+            a schema, or text in the `prompt`. The schema is enforced locally in any case.
+        structured_stream: A reply that is held to a schema may be streamed; if False it is requested in one piece.
+        structured_apart: The model confuses a schema with tools or reasoning. It works with tools first, and one
+            further request puts the answer into the schema's form.
+        images: The model accepts images.
+        image_models: Models of the same provider that accept images, for the error message when this one does not.
+        tool_images: Where the images of a tool's result go: into the `result`, or into a user `message` after it.
+        reasoning: How `reasoning_effort` is sent: `standard` (`reasoning.effort` on responses, `reasoning_effort` on
+            chat), as an `object` on both routes (OpenRouter), as the chat template's switch `enable_thinking`
+            (`template`: Qwen on vLLM), or not at all (`none`).
+        efforts: Values of `reasoning_effort` that the server accepts; any other value is replaced by the nearest.
+        reasoning_replay: Which earlier reasoning is sent back: the server's own ciphertext (`encrypted`), readable
+            `text` too, or `none`.
+        text_leaks: Calls and thinking may leak into the text, and are recovered from it.
+        short_call_ids: Ids of calls must be nine letters or digits (Mistral's templates).
+        refused: Fields of the request's body that the server refuses or ignores; they are not sent.
+        stream_usage: A chat stream reports its tokens when `stream_options` asks for them.
+        max_tokens_field: The name of the limit on a reply on chat (OpenAI's reasoning models refuse the old name).
+        context_tokens: The size of the model's context window in tokens; None if unknown.
+        body_bytes: The size of the largest body that the server accepts; None if unknown.
+        requests_per_minute: The rate limit with a key; None if no limit is known.
+        anonymous_requests_per_minute: The rate limit without a key; None if no limit is known.
+    """
+
+    route: Route = "responses"
+    tool_calling: Literal["native", "prompted"] = "native"
+    small_model: bool = False
+    tool_items: Literal["native", "message"] = "native"
+    system: Literal["instructions", "message", "user"] = "instructions"
+    strict_tools: bool = True
+    schema_keywords: frozenset[str] = frozenset(
+        {
+            "pattern",
+            "format",
+            "multipleOf",
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "minItems",
+            "maxItems",
+        }
+    )
+    tool_choice: frozenset[str] = frozenset({"auto", "none", "required", "named"})
+    structured_output: StructuredOutput = "text_format"
+    structured_stream: bool = True
+    structured_apart: bool = False
+    images: bool = True
+    image_models: tuple[str, ...] = ()
+    tool_images: Literal["result", "message"] = "message"
+    reasoning: Literal["standard", "object", "template", "none"] = "standard"
+    efforts: frozenset[str] = frozenset({"none", "minimal", "low", "medium", "high"})
+    reasoning_replay: Literal["encrypted", "text", "none"] = "encrypted"
+    text_leaks: bool = True
+    short_call_ids: bool = False
+    refused: frozenset[str] = frozenset()
+    stream_usage: bool = True
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    context_tokens: int | None = None
+    body_bytes: int | None = None
+    requests_per_minute: float | None = None
+    anonymous_requests_per_minute: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("context_tokens", "body_bytes", "requests_per_minute", "anonymous_requests_per_minute"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigurationError(
+                    f"Profile({name}={value!r}) is not above 0", hint=f"leave {name} out if it is not known"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """Settings for the model.
+
+    A field that is not set is not sent. A field that the endpoint refuses is left out, and a notice says so.
+
+    Attributes:
+        temperature: 0 to 2.
+        top_p: 0 to 1.
+        max_output_tokens: The number of tokens that the model may write in one turn.
+        reasoning_effort: How much the model reasons, if it can.
+        tool_choice: `auto`, `none`, `required`, or a tool's name; the last two hold until the first tool has run.
+        parallel_tool_calls: False for one call at a time. If the endpoint can't do that, the calls of a turn run
+            one after the other.
+        verbosity: How long the answers are (OpenAI).
+        service_tier: Which class of service to use (OpenAI).
+        user: An id of your own user, for the provider.
+        safety_identifier: The same under its newer name.
+        summarize_dropped: If True, the model summarises the part of the conversation that no longer fits into its
+            context window before that part is left out; if False, the part is left out without a summary.
+        prompt_cache_key: Sends requests with the same beginning to the same cache (OpenAI).
+        extra_body: Further fields of the request body, sent as they are.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    reasoning_effort: Effort | None = None
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    service_tier: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    summarize_dropped: bool = False
+    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The address of a server of models, and how to send requests to it.
+
+    Attributes:
+        base_url: The URL up to and including `/v1`.
+        api_key: The key; None for anonymous use, without an Authorization header.
+        profile: What the server can and can't do.
+        headers: Headers that are sent with every request.
+        timeout_seconds: The time limit for one request, from sending it to the last byte of the reply.
+        retries: How often a failed request is sent again at most.
+        give_up_after_seconds: No retry starts later than this after the first failure; waits that the server asked
+            for are not counted.
+        extra_body: Fields that are added to every request body.
+        http: The HTTP client that carries the requests: `aiohttp` (the extra of this name; half the CPU time a request
+            and several times as many requests at once), `httpx`, or `auto` for aiohttp where it is installed.
+    """
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    profile: Profile = Profile()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    timeout_seconds: float = 600.0
+    retries: int = 4
+    give_up_after_seconds: float = 30.0
+    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    http: HttpClient = "auto"
+
+    def __post_init__(self) -> None:
+        if not _is_http(self.base_url):
+            raise ConfigurationError(
+                f"base_url {self.base_url!r} is not an http or https URL",
+                hint='give it with its scheme and path, such as "http://127.0.0.1:8000/v1"',
+            )
+        if self.api_key is not None and not self.api_key.strip():
+            raise ConfigurationError("api_key is empty", hint="give a key, or None to call the endpoint anonymously")
+        if self.timeout_seconds <= 0 or self.retries < 0 or self.give_up_after_seconds < 0:
+            raise ConfigurationError(
+                "timeout_seconds must be above 0, retries and give_up_after_seconds at least 0",
+                hint="leave them out for the defaults (600 s, 4, 30 s)",
+            )
+        if self.http not in get_args(HttpClient):
+            raise ConfigurationError(
+                f"http={self.http!r} is not an HTTP client that is known", hint='give "auto", "httpx" or "aiohttp"'
+            )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError if it is not a valid port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"\s", url)

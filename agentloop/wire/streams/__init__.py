@@ -1,0 +1,6 @@
+"""Reads replies, whole or streamed, into a Reply.
+
+- `responses_reply` and `chat_reply`: whole bodies of the two routes; `reply` has what they share.
+- `responses_stream` and `chat_stream`: streams, assembled into the body that a request without streaming would get.
+- `stream`: what both streams share; `sse`: server-sent events from bytes.
+"""

@@ -1,0 +1,75 @@
+"""Splits bytes, cut at any point, into server-sent events. It does not interpret the events.
+
+It follows the event stream format of the HTML standard, except that a last event without its blank line is kept:
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+ServerEvent: TypeAlias = tuple[bytes, bytes]
+"""An event's name, b"" if it has none, and its data."""
+
+
+class EventSplitter:
+    """Splits a stream into its events; each is returned as soon as it is complete."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._after_return = False
+
+    def feed(self, data: bytes) -> list[ServerEvent]:
+        """Take the next bytes and return the events that they complete."""
+        if data and (self._after_return or b"\r" in data):
+            data = self._with_plain_newlines(data)
+        if not data:
+            return []
+        held = self._held
+        if held:
+            held.append(data)
+            # Bytes are joined only when an event is complete. Otherwise a huge event in many pieces would take
+            # quadratic time.
+            if b"\n\n" not in data and not (data[0] == _NEWLINE and held[-2][-1] == _NEWLINE):
+                return []
+            data = b"".join(held)
+        *blocks, rest = data.split(b"\n\n")
+        self._held = [rest] if rest else []
+        events: list[ServerEvent] = []
+        for block in blocks:
+            # Nearly every event has this form, which is read without splitting it into lines.
+            usual = _USUAL.fullmatch(block)
+            if usual is not None:
+                events.append((usual[1] or b"", usual[2]))
+            elif (event := _read_block(block)) is not None:
+                events.append(event)
+        return events
+
+    def close(self) -> list[ServerEvent]:
+        """Return the event that the end of the stream leaves without its blank line, if there is one."""
+        event = _read_block(b"".join(self._held))
+        self._held = []
+        return [] if event is None else [event]
+
+    def _with_plain_newlines(self, data: bytes) -> bytes:
+        if self._after_return:
+            data = data.removeprefix(b"\n")  # the second half of a "\r\n" that was cut
+        self._after_return = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+_NEWLINE = ord("\n")
+_USUAL = re.compile(rb"(?:event: (.*)\n)?data: (.*)")
+
+
+def _read_block(block: bytes) -> ServerEvent | None:
+    name, data = b"", list[bytes]()
+    for line in block.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"event":
+            name = value
+        elif field == b"data":
+            data.append(value)
+    return (name, b"\n".join(data)) if data else None

@@ -1,0 +1,138 @@
+"""Decodes streamed replies: from bytes, cut at any point, to deltas to show and a Reply at the end.
+
+The accumulator of each route interprets its events. This module handles, for both routes, a server that sends a plain
+body instead of a stream, and a stream that fails after deltas that must still be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from agentloop.errors import EndpointError, ReplyError, StreamCutError
+from agentloop.events import ReasoningDelta, TextDelta
+from agentloop.items import Reply
+from agentloop.wire.payload import load
+from agentloop.wire.profile.failures import read_failure
+from agentloop.wire.streams.sse import EventSplitter
+
+Delta: TypeAlias = TextDelta | ReasoningDelta
+
+SILENT = frozenset({b"", b"[DONE]"})
+"""Data of events without content; the second is OpenAI's mark at the end of a chat stream."""
+
+# An event stream begins with a field's name or a comment; JSON and HTML begin with one of these.
+_BODY_STARTS = b"{[<"
+
+
+def read_event(name: bytes, data: bytes) -> object:
+    """Return the JSON value of an event's data.
+
+    Raises:
+        EndpointError: an event named `error` holds plain text instead of JSON.
+        StreamCutError: the data is not JSON.
+    """
+    try:
+        return load(data)
+    except ValueError:
+        text = data.decode("utf-8", "replace")
+        if name == b"error":
+            raise read_failure(text) from None
+        raise StreamCutError(
+            f"the stream holds an event that is not JSON: {text[:200]}",
+            hint="the server or a proxy damaged the stream: send the request again",
+        ) from None
+
+
+def stream_cut() -> StreamCutError:
+    """Return the exception for a stream that ended without its terminal event."""
+    return StreamCutError(
+        "the stream ended before the reply was whole",
+        hint="the server or a proxy closed the connection early: send the request again",
+    )
+
+
+class Accumulator(Protocol):
+    """Assembles the events of one reply."""
+
+    def take(self, name: bytes, data: bytes, shown: list[Delta]) -> None:
+        """Take an event, and append the deltas to show to `shown`.
+
+        Raises:
+            EndpointError: the event reports that the response failed, or it is not JSON.
+        """
+        ...
+
+    def reply(self) -> Reply:
+        """Return the whole reply.
+
+        Raises:
+            StreamCutError: the stream ended before the reply was complete.
+        """
+        ...
+
+
+class StreamDecoder:
+    """A Decoder for either route.
+
+    Args:
+        accumulator: Interprets the events of the route.
+        read_body: Reads a plain body that the server sent instead of a stream.
+    """
+
+    def __init__(self, accumulator: Accumulator, read_body: Callable[[bytes], Reply]) -> None:
+        self._accumulator = accumulator
+        self._read_body = read_body
+        self._splitter = EventSplitter()
+        self._begun = False
+        self._body: list[bytes] | None = None
+        self._failure: EndpointError | None = None
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Take the next bytes and return the deltas to show.
+
+        Raises:
+            EndpointError: an event says that the response failed. All deltas before it have been returned.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._begun:
+            data = data.lstrip()
+            if not data:
+                return []
+            self._begun = True
+            self._body = [] if data[0] in _BODY_STARTS else None
+        if self._body is not None:
+            self._body.append(data)
+            return []
+        return self._take(data)
+
+    def close(self) -> Reply:
+        """Return the whole reply after the last bytes.
+
+        Raises:
+            StreamCutError: the stream ended without its terminal event.
+            EndpointError: the response failed, or the bytes are not a reply.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._body is not None:
+            return self._read_body(b"".join(self._body))
+        for name, data in self._splitter.close():
+            try:
+                self._accumulator.take(name, data, [])
+            except ReplyError:
+                break  # half an event: the accumulator raises in reply() if it was needed
+        return self._accumulator.reply()
+
+    def _take(self, data: bytes) -> list[Delta]:
+        shown: list[Delta] = []
+        take = self._accumulator.take
+        try:
+            for name, payload in self._splitter.feed(data):
+                take(name, payload, shown)
+        except EndpointError as error:
+            self._failure = error
+            if not shown:
+                raise
+        return shown
