@@ -34,11 +34,17 @@ settings.load_profile("test")
 TESTS = count(1)
 
 
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
     """Let property tests cover nothing: a branch has a test that somebody wrote for it, and they take half the time."""
-    for item in items:
-        if is_hypothesis_test(getattr(item, "obj", None)):
-            item.add_marker("no_cover")
+    if not is_hypothesis_test(getattr(item, "obj", None)):
+        return (yield)
+    measure = sys.gettrace()
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(measure)
 
 
 @pytest.fixture(scope="session")

@@ -79,4 +79,5 @@ def report(tmp_path_factory):
 def test_what_is_left_open_fails_the_test_that_opened_it_and_no_other(name, report):
     file = f"test_{name.replace(' ', '_')}.py"
     said = re.findall(rf"^{file}::(\w+) (PASSED|FAILED|ERROR)", report, re.MULTILINE)
-    assert said == [("test_leak", "PASSED"), ("test_leak", "ERROR"), ("test_after", "PASSED")], report
+    assert {status for test, status in said if test == "test_leak"} & {"FAILED", "ERROR"}, report
+    assert [status for test, status in said if test == "test_after"] == ["PASSED"], report
