@@ -25,6 +25,8 @@ from agentloop import (
 from agentloop.ext import local
 
 ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 600
+
 pytestmark = pytest.mark.usefixtures("one_core")
 
 
