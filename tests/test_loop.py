@@ -357,23 +357,23 @@ def test_kept_apart_an_answer_is_formed_without_tools_and_stays_so_after_json():
 
 
 def test_what_is_called_while_an_answer_is_formed_does_not_run():
-    apart = replace(TYPED, apart=True)
+    apart = replace(TYPED, format_last=True)
     run, command = play(apart, replied(text("seven")), replied(*calls(1), text("7")))
     assert (command, conclude(run, apart)[0].output) == (Finish(), 7)
     assert results_of(run)["c0"] == ToolResult("c0", "Not run: no tools were on offer any more.", ok=False)
 
 
 def test_kept_apart_an_answer_of_the_last_turn_that_does_not_fit_is_told_why_and_not_formed():
-    apart = replace(rules(tool_calls=0), output=OutputSchema(int), apart=True)
+    apart = replace(rules(tool_calls=0), output=OutputSchema(int), format_last=True)
     run, command = play(apart, replied(*calls(1)), replied(text("seven")))
     assert command == CallModel(tools=False, output=True)
-    assert (run.forming, run.misfits) == (False, 1)
-    assert run.items[-1] not in {Message("user", FORM), text("seven")}
+    assert (run.extra_turns, run.output_failures) == ((), 1)
+    assert run.items[-1] not in {Message("user", ASK_FOR_FORMAT), text("seven")}
 
 
 def test_each_question_in_a_run_is_asked_again_and_pressed_and_formed_for_itself():
     fits, owing = replace(rules(output_retries=1), output=OutputSchema(int)), replace(rules(), required="add")
-    apart = replace(fits, apart=True)
+    apart = replace(fits, format_last=True)
     for the_rules, replies in (
         (rules(), [replied(), replied(text("hi"))]),
         (owing, [replied(text("3")), replied(text("3"))]),

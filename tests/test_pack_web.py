@@ -24,11 +24,21 @@ from agentloop_tools.web import page as page_module
 from agentloop_tools.web.ddgs import ENGINES, Ddgs
 from agentloop_tools.web.search import tidy
 from agentloop_tools.web.thread_call import call_in_thread
+from clock import stop_clock
 from loopback import Gate, Loopback, Reply
 
 ARTICLE = """<!DOCTYPE html><html><head><title>The &amp; title</title></head><body><nav><a href="/home">Home</a></nav>
 <article><h1>Head</h1><p>Some <b>bold</b> text with <a href="/x?a=b">a link</a>, long enough to be worth keeping.</p>
 <ul><li>one</li><li>two</li></ul></article><script>alert("no")</script></body></html>"""
+
+
+PATIENCE_SECONDS = 60  # for what would never end
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A busy machine takes longer to read a page than a user waits, above all for the first, which imports much."""
+    monkeypatch.setattr(page_module, "_SECONDS", PATIENCE_SECONDS)
 
 
 def port_of(server):
@@ -66,7 +76,7 @@ class Tools:
         await self._open.__aexit__(*raised)
 
     async def __call__(self, name, *args, **kwargs):
-        return await asyncio.wait_for(self.tools[name](*args, **kwargs), 20)
+        return await asyncio.wait_for(self.tools[name](*args, **kwargs), PATIENCE_SECONDS)
 
     async def refusal(self, name, *args, **kwargs):
         with pytest.raises(ToolError) as caught:
@@ -77,7 +87,8 @@ class Tools:
 def web(server=None, *, resolve=None, backend=None, **fields):
     """Return the pack's tools; a server on this machine may be fetched from."""
     allow = {"allow": (host_of(server),)} if server else {}
-    return Tools(Web(WebConfig(**{"backend": "off", **allow, **fields}), resolve=resolve, backend=backend))
+    config = WebConfig(**{"backend": "off", "seconds": PATIENCE_SECONDS} | allow | fields)
+    return Tools(Web(config, resolve=resolve, backend=backend))
 
 
 # --- pages ---
@@ -195,17 +206,25 @@ async def test_a_huge_page_is_cut_before_it_is_read(monkeypatch):
 
 
 async def test_a_page_that_takes_too_long_to_read_is_read_plainly_or_refused(monkeypatch):
-    released = threading.Event()
-    slow = lambda html, url: released.wait(20)  # noqa: E731 - short
-    monkeypatch.setattr(page_module, "_SECONDS", 0.05)
+    begun, released, clock = threading.Semaphore(0), threading.Event(), stop_clock()
+
+    def read_slowly(html, url):
+        begun.release()
+        released.wait()
+
+    async def let_reading_be_late():
+        assert await asyncio.to_thread(begun.acquire, timeout=PATIENCE_SECONDS)
+        clock.advance(page_module._SECONDS)
+
     async with Loopback(lambda request: html(ARTICLE)) as server, web(server) as tools:
-        with monkeypatch.context() as patched:
-            patched.setattr(page_module, "_read_article", slow)
-            patched.setattr(page_module, "_SECONDS", 1.0)
-            assert "Some bold text" in await tools("fetch", f"http://{host_of(server)}/")
-            patched.setattr(page_module, "_SECONDS", 0.05)
-            patched.setattr(page_module, "_read_all_text", slow)
-            assert "too long to read" in await tools.refusal("fetch", f"http://{host_of(server)}/")
+        monkeypatch.setattr(page_module, "_read_article", read_slowly)
+        plain, _ = await asyncio.gather(tools("fetch", f"http://{host_of(server)}/"), let_reading_be_late())
+        assert "Some bold text" in plain
+        monkeypatch.setattr(page_module, "_read_all_text", read_slowly)
+        refused = asyncio.create_task(tools.refusal("fetch", f"http://{host_of(server)}/"))
+        await let_reading_be_late()
+        await let_reading_be_late()
+        assert "too long to read" in await refused
     released.set()
 
 
@@ -343,16 +362,19 @@ async def test_a_bomb_and_an_endless_body_are_left():
 
 
 async def test_a_stalled_server_is_left_in_time_and_a_cancel_leaves_nothing():
-    gates = [Gate(), Gate()]
+    gates, clock = [Gate(), Gate()], stop_clock()
     async with Loopback([Reply((b"a", gate)) for gate in gates]) as server:
-        async with web(server, seconds=0.2) as tools:
-            assert "took longer than 0.2 s" in await tools.refusal("fetch", f"http://{host_of(server)}/")
+        async with web(server, seconds=5) as tools:
+            refused = asyncio.create_task(tools.refusal("fetch", f"http://{host_of(server)}/"))
+            await gates[0].was_reached()
+            clock.advance(5)
+            assert "took longer than 5 s" in await refused
             await gates[0].was_left()
         async with web(server) as tools:
             fetching = asyncio.ensure_future(tools.tools["fetch"](f"http://{host_of(server)}/"))
             await gates[1].was_reached()
             fetching.cancel()
-            await asyncio.wait({fetching}, timeout=10)
+            await asyncio.wait({fetching})
             assert fetching.cancelled()
             await gates[1].was_left()
 
@@ -454,19 +476,19 @@ async def test_ddgs_searches_and_is_left_in_time(monkeypatch):
     mojeek = THEIRS["text"]["mojeek"]
     async with Loopback([html(item), html("<ul></ul>"), Reply(status=500), html("x"), Reply((b"x", gate))]) as server:
         monkeypatch.setattr(mojeek, "search_url", f"http://{host_of(server)}/search")
-        async with Tools(Web(WebConfig(engines="mojeek", seconds=5))) as tools:
+        async with Tools(Web(WebConfig(engines="mojeek", seconds=PATIENCE_SECONDS))) as tools:
             assert tools.tools["search"].effects.hosts == ("www.mojeek.com",)
             assert await tools("search", "q") == [{"title": "Title", "url": "http://a.example/", "snippet": "text"}]
             assert "nothing was found" in await tools.refusal("search", "q")
         assert "q=q" in server.requests[0].path
     monkeypatch.setattr(mojeek, "search_url", "http://127.0.0.1:1/")
     with pytest.raises(ToolError, match="no search engine answered"):
-        await Ddgs(engines=("mojeek",), seconds=5).search("q", 3)
+        await Ddgs(engines=("mojeek",), seconds=PATIENCE_SECONDS).search("q", 3)
 
 
 async def test_a_search_that_hangs_is_left(monkeypatch):
     released = threading.Event()
-    monkeypatch.setattr(Ddgs, "_query", lambda self, query, count: released.wait(20))
+    monkeypatch.setattr(Ddgs, "_query", lambda self, query, count: released.wait(PATIENCE_SECONDS))
     with pytest.raises(ToolError, match=r"took longer than 0.05 s"):
         await Ddgs(seconds=0.05).search("q", 3)
     released.set()
@@ -474,11 +496,11 @@ async def test_a_search_that_hangs_is_left(monkeypatch):
 
 async def test_a_call_in_thread_raises_what_was_raised_and_may_end_after_its_loop():
     with pytest.raises(ZeroDivisionError):
-        await call_in_thread(lambda: 1 / 0, 5)
+        await call_in_thread(lambda: 1 / 0, PATIENCE_SECONDS)
     release, ended = threading.Event(), threading.Event()
 
     def work():
-        release.wait(20)
+        release.wait(PATIENCE_SECONDS)
         ended.set()
 
     def leave():
@@ -487,7 +509,7 @@ async def test_a_call_in_thread_raises_what_was_raised_and_may_end_after_its_loo
 
     await asyncio.to_thread(leave)
     release.set()
-    assert ended.wait(20)
+    assert ended.wait(PATIENCE_SECONDS)
 
 
 async def test_a_missing_extra_says_how_to_install_it(monkeypatch):
@@ -561,7 +583,7 @@ assert not heavy, heavy
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
-        timeout=60,
+        timeout=90,
         check=False,
         cwd=Path(__file__).parent,
         env=os.environ,
