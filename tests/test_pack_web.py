@@ -206,6 +206,7 @@ async def test_a_huge_page_is_cut_before_it_is_read(monkeypatch):
 
 
 async def test_a_page_that_takes_too_long_to_read_is_read_plainly_or_refused(monkeypatch):
+    monkeypatch.setattr(page_module, "_SECONDS", 5)  # less than these tests wait for a call
     begun, released, clock = threading.Semaphore(0), threading.Event(), stop_clock()
 
     def read_slowly(html, url):
