@@ -32,6 +32,7 @@ from agentloop.errors import (
 )
 from agentloop.events import Notice, Retrying
 from agentloop.wire.profile import Endpoint
+from clock import stop_clock
 from loopback import (
     CUT,
     Gate,
@@ -479,29 +480,37 @@ async def test_what_was_streamed_before_the_connection_broke_is_handed_out(conne
 
 @both_ways
 async def test_a_stalled_server_is_timed_out(connect, ask):
-    gate = Gate()
+    gate, clock = Gate(), stop_clock()
     async with Loopback([Reply(before=(gate,))]) as server:
-        with pytest.raises(EndpointTimeoutError, match=r"gave no whole reply within 0\.05 s"):
-            await ask(connect(server.base_url, timeout_seconds=0.05))
+        asking = asyncio.create_task(ask(connect(server.base_url, timeout_seconds=5)))
+        await gate.was_reached()
+        clock.advance(5)
+        with pytest.raises(EndpointTimeoutError, match=r"gave no whole reply within 5 s"):
+            await asking
         await gate.was_left()
 
 
 @both_ways
 async def test_a_reply_that_stalls_in_the_middle_is_timed_out(connect, ask):
-    async with Loopback([sse_reply([("a", "1"), Gate()])]) as server:
+    gate, clock = Gate(), stop_clock()
+    async with Loopback([sse_reply([("a", "1"), gate])]) as server:
+        asking = asyncio.create_task(ask(connect(server.base_url, timeout_seconds=5)))
+        await gate.was_reached()
+        clock.advance(5)
         with pytest.raises(EndpointTimeoutError):
-            await ask(connect(server.base_url, timeout_seconds=0.05))
+            await asking
 
 
 async def test_the_time_is_up_only_while_the_endpoint_is_waited_for(connect):
+    clock = stop_clock()
     async with Loopback([text_body("warm"), sse_reply([("a", "1"), Gate()])]) as server:
-        transport = connect(server.base_url, timeout_seconds=1)
+        transport = connect(server.base_url, timeout_seconds=5)
         await send(transport)
         async with opened(transport) as chunks:
             await anext(chunks)
-            passed = asyncio.Event()
-            asyncio.get_running_loop().call_later(1.05, passed.set)
-            await asyncio.wait_for(passed.wait(), 10)
+            clock.advance(6)
+            for _ in range(10):  # a task that is cancelled when the time is up would end here
+                await asyncio.sleep(0)
             with pytest.raises(EndpointTimeoutError):
                 await anext(chunks)
 
