@@ -277,4 +277,14 @@ class Undead(ToolPack):
         return ""
 
 
+class Lingering(ToolPack):
+    name = "lingering"
+
+    @tool(effects=Effects(), timeout=60)
+    def stay(self) -> str:
+        """Leave a thread that ends with the process only."""
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        return ""
+
+
 registry = ToolRegistry()

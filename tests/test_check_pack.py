@@ -9,7 +9,20 @@ import pytest
 from agentloop import ConfigurationError
 from agentloop.testing import PackCheckError, check_pack
 from agentloop.testing.watch import _judge, recording_threads
-from packs_to_check import Broken, Deadly, Desk, DeskConfig, Leaky, Liar, Nameless, Odd, Picky, Sloppy, Undead
+from packs_to_check import (
+    Broken,
+    Deadly,
+    Desk,
+    DeskConfig,
+    Leaky,
+    Liar,
+    Lingering,
+    Nameless,
+    Odd,
+    Picky,
+    Sloppy,
+    Undead,
+)
 
 HERE = Path(__file__).parent
 PATIENCE_SECONDS = 60
@@ -147,6 +160,12 @@ def test_a_configuration_is_described_and_stays_what_it_is():
 def test_a_tool_that_ends_the_process_is_found_out():
     (fault,) = faults(Deadly(), {"die": {}})
     assert fault.startswith("it ended the process with status 3: a tool must return or raise")
+
+
+def test_a_thread_that_stays_is_a_fault_of_the_tool_that_started_it():
+    assert faults(Lingering(), {"stay": {}}) == [
+        "lingering.stay leaves a thread running: end it before the tool returns"
+    ]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a process that has to be killed is killed with its group")

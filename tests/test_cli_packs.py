@@ -253,7 +253,7 @@ def test_a_check_imports_what_the_tools_import_when_they_are_first_used(try_late
     )
     assert failure.startswith(
         "shop_torn can't be imported: ImportError: half of me is gone (shop_torn.py, line 1);"
-        " shop_needed is not installed; shop_nowhere is not installed (mend it or do without it"
+        " shop_needed is not installed; shop_nowhere is not installed (fix the pack or leave it out"
     )
     assert "shop_whole" in sys.modules
 

@@ -824,7 +824,7 @@ ONE_MEANING = Drawn(
     data=ONE_MEANING,
     limits=Limits(tool_calls=9, turns=6),
     policy=Policy(ask=("*",)),
-    answers={"output": None, "apart": False, "required": None},
+    answers={"output": None, "format_last": False, "required": None},
 )
 @settings(max_examples=400, deadline=None)
 def test_in_any_conversation_the_promises_hold(data, limits, policy, answers):

@@ -204,4 +204,4 @@ def test_what_the_tools_import_late_is_declared_so_that_a_check_finds_it(pack):
 def test_all_packs_are_looked_at_and_each_names_an_extra_that_there_is():
     extras = set(find_distribution().metadata.get_all("Provides-Extra"))
     assert len(OURS) == 11
-    assert {kind.extra for kind in (pack.load() for pack in OURS)} - {""} == extras - {"local", "packs"}
+    assert {kind.extra for kind in (pack.load() for pack in OURS)} - {""} == extras - {"aiohttp", "local", "packs"}

@@ -1156,3 +1156,11 @@ def test_arguments_that_are_no_json_any_more_can_not_be_read():
     assert take.read_arguments('{"data": "x"}') == {"data": "x", "where": "a/../b"}
     with pytest.raises(ArgumentsError, match="can't be checked"):
         take.read_arguments("{}")
+
+
+def test_a_name_that_can_not_be_encoded_has_no_host():
+    assert [read_host(f"https://{name}/") for name in ("bücher..example", "ü" * 70, "stra\u00dfe.example")] == [
+        "",
+        "",
+        "",
+    ]
