@@ -1,7 +1,6 @@
-"""What of a run's conversation is sent, so that it fits the model's window and the server's largest body.
+"""Chooses the items of a conversation to send: they have to fit the model's context window and the server's body limit.
 
-The run itself stays whole. How a conversation is made shorter is `context`'s business; that a refused request is sent
-again is the driver's.
+The run itself keeps all items. `loop.trim` makes a conversation shorter. `model_caller` sends a refused request again.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ LEAST_RATE, MOST_RATE = 0.5, 4.0
 
 
 class ContextWindow:
-    """Chooses what is sent of one run's conversation.
+    """Chooses the items of one run's conversation to send.
 
-    Once something had to be left out, it stays out, and a quarter more room is made than is needed: so the beginning of
-    the requests stays the same over many turns, and servers find it in their caches. Tokens are counted as `context`
-    does, tools and instructions included, times the rate at which the endpoint counted the last request.
+    An item that was left out once stays out, and a quarter more room is made than is needed. So the beginning of the
+    requests stays the same over many turns, and servers find it in their caches. Tokens are counted as `trim` counts
+    them, tools and instructions included, times the rate at which the endpoint counted the last request.
 
     Args:
-        conversation: What it is part of.
-        target: Whom that is with.
+        conversation: The run's conversation.
+        target: The model.
     """
 
     def __init__(self, conversation: Conversation, target: ModelTarget) -> None:
