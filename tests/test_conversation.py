@@ -30,7 +30,7 @@ from agentloop.wire.conversation import Conversation
 from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.profile.lessons import LESSONS
 from loopback import Loopback, call_body, error_reply, json_reply, text_body
-from ways import RUN, STREAM, both_wires, closing, ours, serving
+from ways import PROFILES, RUN, STREAM, both_wires, closing, ours, serving
 
 
 @tool
@@ -71,8 +71,8 @@ def test_items_are_encoded_once_and_later_bodies_begin_with_the_same_bytes():
     assert second.startswith(shared)
 
 
-@pytest.mark.parametrize("call_id", ["", "c1", "has space", "x" * 65])
-def test_missing_reused_and_illegal_call_ids_are_made_unique(call_id):
+@pytest.mark.parametrize("call_id", ["", "c1", "two\nlines", "x" * 20_000])
+def test_missing_reused_and_odd_call_ids_are_made_unique(call_id):
     conversation = Conversation(target())
     body(conversation, TURN)
     reply = conversation.accept(Reply((ToolCall(call_id, "add", "{}"), ToolCall("c2", "add", "{}"))))
@@ -614,10 +614,9 @@ def test_where_no_tools_are_sent_nothing_is_said_of_parallel_calls(way):
             return error_reply(400, "'parallel_tool_calls' is only allowed when 'tools' are specified.")
         return text_body("It is 3.") if "tools" not in request.json else call_body(("add", {"a": 1, "b": 2}))
 
-    with way.serving(answer, add, settings=ModelSettings(parallel_tool_calls=False), limits=Limits(turns=1)) as (
-        agent,
-        server,
-    ):
+    profile = replace(PROFILES[way.dialect], tool_choice=frozenset({"auto"}))
+    limits, settings = Limits(turns=1), ModelSettings(parallel_tool_calls=False)
+    with way.serving(answer, add, settings=settings, limits=limits, endpoint={"profile": profile}) as (agent, server):
         assert way.ask(agent).text == "It is 3."
     assert server.requests[0].json["parallel_tool_calls"] is False
     assert lessons() == []

@@ -247,7 +247,7 @@ def test_what_is_wrong_with_one_schema_or_one_image_holds_for_the_run_alone(word
         ("Invalid value: 'tool'. Supported values are: 'assistant', 'system' and 'user'.", 400, None),
         ("Unsupported value: 'temperature' does not support 1 with this model.", 400, refused("temperature")),
         ("top_p and temperature are not supported", 400, refused("top_p")),
-        ("The `reasoning_content` in the thinking mode must be passed back.", 400, ("reasoning_replay", "text")),
+        ("The `reasoning_content` in the thinking mode must be passed back.", 400, ("reasoning_replay", "required")),
     ],
 )
 def test_what_servers_say_is_understood(words, status, lesson):
@@ -267,7 +267,7 @@ def test_a_template_that_knows_no_results_has_a_model_without_tool_calling():
 
 def test_thoughts_that_go_back_already_are_not_asked_for_again():
     words = "The `reasoning_content` in the thinking mode must be passed back."
-    assert first_lesson(words, body={}, reasoning_replay="text") is None
+    assert first_lesson(words, body={}, reasoning_replay="required") is None
 
 
 @pytest.mark.parametrize("words", ["Tool call id was c but must be a-z, with a length of 9.", "IDs with length 9!"])

@@ -13,6 +13,7 @@ from agentloop.tools import Tool
 from agentloop.wire.formats.call_ids import CallIds, unwrap_parallel
 from agentloop.wire.formats.dialect import Dialect, ModelRequest
 from agentloop.wire.formats.selection import DIALECTS, name_dialect
+from agentloop.wire.formats.turns import alternate_roles, last_speaker
 from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.payload import load
 from agentloop.wire.profile import Profile
@@ -27,7 +28,8 @@ class RequestParts:
 
     Attributes:
         items: The conversation.
-        tools: Whether tools are offered.
+        tools: Whether the model may call tools. If not, they are still sent where that is possible: the beginning of
+            the request stays the same for the server's cache, and some servers refuse a history of calls without tools.
         stream: Whether the reply comes as a stream.
         free_choice: Whether `tool_choice` is left out, so that the model is not made to call tools for ever.
         output: Whether the reply has to follow the target's `output`.
@@ -47,7 +49,7 @@ class RequestEncoder:
         target: The model.
 
     Attributes:
-        offered: The tools in the last request, by name.
+        offered: The tools that the model may call in its reply to the last request, by name.
     """
 
     def __init__(self, target: ModelTarget) -> None:
@@ -69,8 +71,9 @@ class RequestEncoder:
         dialect = DIALECTS[name_dialect(profile)]
         self._encode_new(parts.items, profile, dialect)
         request = self._make_request(parts, profile)
-        if request.tools is not self._tools:
-            self._tools, self.offered = request.tools, {tool.name: tool for tool in request.tools}
+        offered = request.tools if parts.tools else ()
+        if offered is not self._tools:
+            self._tools, self.offered = offered, {tool.name: tool for tool in offered}
         return dialect.encode(request, self._fragments, self._encode_tools(request.tools, profile))
 
     def describe(self, parts: RequestParts, profile: Profile) -> Sent:
@@ -92,24 +95,28 @@ class RequestEncoder:
 
     def _make_request(self, parts: RequestParts, profile: Profile) -> ModelRequest:
         target, settings = self._target, self._target.settings
-        if parts.free_choice and settings.tool_choice is not None:
+        if not parts.tools:
+            settings = replace(settings, tool_choice="none")
+        elif parts.free_choice and settings.tool_choice is not None:
             settings = replace(settings, tool_choice=None)
         return ModelRequest(
             model=target.model,
             instructions=None if profile.system == "user" else "\n\n".join(self._system) or None,
             items=parts.items,
-            tools=self._offer(settings.tool_choice, profile) if parts.tools else (),
+            tools=self._choose(settings.tool_choice, profile, formed=parts.output),
             settings=settings,
             profile=profile,
             stream=parts.stream,
             output=target.output if parts.output else None,
         )
 
-    def _offer(self, choice: str | None, profile: Profile) -> Sequence[Tool]:
-        """Return the tools to offer. If the server ignores a tool choice, only the chosen tools are offered."""
+    def _choose(self, choice: str | None, profile: Profile, *, formed: bool) -> Sequence[Tool]:
+        """Return the tools to send. If the server ignores a tool choice, only the chosen tools are sent."""
         tools, obeyed = self._target.tools, profile.tool_choice
-        if choice == "none" and "none" not in obeyed:
-            return ()
+        if choice == "none":
+            disturb = formed and profile.structured_apart
+            keep = ("none" in obeyed and not disturb) or profile.history_needs_tools
+            return tools if keep else ()
         if choice in _WORDS or "named" in obeyed:
             return tools
         return [tool for tool in tools if tool.name == choice]
@@ -131,10 +138,12 @@ class RequestEncoder:
         new: Sequence[Item] = items[len(self._encoded) :]
         self._call_ids.take(new)
         self._system.extend(item.text for item in new if isinstance(item, Message) and item.role == "system")
+        if profile.alternating_roles:
+            new = list(alternate_roles(new, last_speaker(self._encoded)))
         if profile.system == "user" and is_first:
             new = _prepend_system("\n\n".join(self._system), new)
-        if profile.short_call_ids:
-            new = [self._call_ids.shorten(item) for item in new]
+        if profile.short_call_ids or profile.legal_call_ids:
+            new = [self._call_ids.write(item, profile) for item in new]
         self._fragments.extend(dialect.encode_items(new, profile))
         self._encoded = tuple(items)
 

@@ -9,7 +9,7 @@ from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, 
 from agentloop.tools import Tool
 from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.formats.images import place_images
-from agentloop.wire.formats.request import choose_tools, write_body, write_call, write_schema
+from agentloop.wire.formats.request import REPLAYS_TEXT, choose_tools, write_body, write_call, write_schema
 from agentloop.wire.formats.settings import write_settings
 from agentloop.wire.formats.structured import add_format, tell_form
 from agentloop.wire.payload import dump
@@ -30,9 +30,9 @@ class ChatCompletions:
         System messages are left out (`ModelRequest.instructions` holds them), and so are items of types that only
         `/v1/responses` has. Reasoning is included if the profile says so.
         """
-        thinks = profile.reasoning_replay == "text"
+        thinks = profile.reasoning_replay in REPLAYS_TEXT
         kept = (item for item in items if thinks or not isinstance(item, Reasoning))
-        return [dump(message) for message in _write_messages(place_images(kept, profile, in_results=False))]
+        return [dump(message) for message in _write_messages(place_images(kept, profile, in_results=False), profile)]
 
     def encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
         """Return the JSON array of the tools."""
@@ -80,7 +80,7 @@ def _write_tool(tool: Tool, profile: Profile) -> JsonObject:
     return {"name": tool.name, "description": tool.description, "parameters": schema, **strict}
 
 
-def _write_messages(items: Iterable[Item]) -> Iterator[JsonObject]:
+def _write_messages(items: Iterable[Item], profile: Profile) -> Iterator[JsonObject]:
     """Yield the messages; the reasoning, text and calls of one assistant turn are a single message."""
     thoughts: list[str] = []
     texts: list[str] = []
@@ -94,22 +94,24 @@ def _write_messages(items: Iterable[Item]) -> Iterator[JsonObject]:
             case Message(role="assistant"):
                 texts.append(item.text)
             case Message(role="user") | ToolResult():
-                yield from _write_turn(thoughts, texts, calls)
+                yield from _write_turn(thoughts, texts, calls, profile)
                 thoughts, texts, calls = [], [], []
                 yield _write_answer(item)
             case Message() | Opaque():
                 pass
             case _:
                 assert_never(item)
-    yield from _write_turn(thoughts, texts, calls)
+    yield from _write_turn(thoughts, texts, calls, profile)
 
 
-def _write_turn(thoughts: Iterable[str], texts: Iterable[str], calls: Sequence[ToolCall]) -> Iterator[JsonObject]:
+def _write_turn(
+    thoughts: Iterable[str], texts: Iterable[str], calls: Sequence[ToolCall], profile: Profile
+) -> Iterator[JsonObject]:
     content = "\n\n".join(text for text in texts if text)
     if calls:
         # DeepSeek refuses a call without the reasoning that led to it, and ignores other reasoning.
         thought = "\n\n".join(text for text in thoughts if text)
-        reasoning = {"reasoning_content": thought} if thought else {}
+        reasoning = {"reasoning_content": thought} if thought or profile.reasoning_replay == "required" else {}
         written = [write_call(call) for call in calls]
         yield {"role": "assistant", "content": content or None, **reasoning, "tool_calls": written}
     elif content:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from agentloop.items import Item, Message, Part, Text, ToolCall, ToolResult
+from agentloop.wire.formats.turns import BRIDGE
 from agentloop.wire.profile import Profile
 
 
@@ -31,7 +32,7 @@ def _place(items: Sequence[Item], profile: Profile, *, in_results: bool) -> Iter
     shown: list[Part] = []
     for item in items:
         if not isinstance(item, ToolResult):
-            yield from _show(shown)
+            yield from _show(shown, profile)
             shown = []
             yield item
         elif not item.images or (in_results and profile.images):
@@ -44,9 +45,11 @@ def _place(items: Sequence[Item], profile: Profile, *, in_results: bool) -> Iter
             source = f"of the result of {names.get(item.call_id, 'a tool')} ({item.call_id}):"
             for number, image in enumerate(item.images, 1):
                 shown += [Text(f"Image {number} {source}"), image]
-    yield from _show(shown)
+    yield from _show(shown, profile)
 
 
-def _show(parts: list[Part]) -> Iterator[Message]:
+def _show(parts: list[Part], profile: Profile) -> Iterator[Message]:
     if parts:
+        if profile.alternating_roles:
+            yield BRIDGE
         yield Message("user", tuple(parts))

@@ -28,6 +28,7 @@ from agentloop.wire.formats.dialect import Decoder, ModelRequest
 from agentloop.wire.formats.images import place_images
 from agentloop.wire.formats.request import write_arguments, write_schema
 from agentloop.wire.formats.structured import add_words, needs_words, restrict_form, without_reasoning
+from agentloop.wire.formats.turns import alternate_roles
 from agentloop.wire.payload import dump, mapping, string
 from agentloop.wire.profile import Profile
 
@@ -218,7 +219,7 @@ def _write_plainly(items: Iterable[Item], profile: Profile) -> list[Item]:
                 plain.append(Message("user", (Text(text), *item.images)))
             case _:
                 plain.append(item)
-    return plain
+    return list(alternate_roles(plain, "assistant")) if profile.alternating_roles else plain
 
 
 def _write_last(request: ModelRequest, *, may_call: bool) -> list[Item]:

@@ -17,6 +17,9 @@ from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.payload import dump
 from agentloop.wire.profile import Profile
 
+REPLAYS_TEXT = frozenset({"text", "required"})
+"""Values of a profile's `reasoning_replay` with which readable reasoning is sent back."""
+
 _WORDS = frozenset({"auto", "none", "required"})
 
 

@@ -12,7 +12,14 @@ from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, 
 from agentloop.tools import Tool
 from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.formats.images import place_images
-from agentloop.wire.formats.request import choose_tools, write_arguments, write_body, write_call, write_schema
+from agentloop.wire.formats.request import (
+    REPLAYS_TEXT,
+    choose_tools,
+    write_arguments,
+    write_body,
+    write_call,
+    write_schema,
+)
 from agentloop.wire.formats.settings import write_settings
 from agentloop.wire.formats.structured import add_format, tell_form
 from agentloop.wire.formats.turns import Entry, gather_calls
@@ -145,7 +152,7 @@ class MessageResponses(NativeResponses):
 
 
 def _goes_back(reasoning: Reasoning, profile: Profile) -> bool:
-    readable = profile.reasoning_replay == "text" and bool(reasoning.text)
+    readable = profile.reasoning_replay in REPLAYS_TEXT and bool(reasoning.text)
     return readable or (profile.reasoning_replay != "none" and reasoning.encrypted is not None)
 
 

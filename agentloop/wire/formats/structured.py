@@ -63,7 +63,8 @@ def tell_form(request: ModelRequest, fragments: Sequence[bytes]) -> tuple[ModelR
     request = without_reasoning(request)
     if request.output is None or not needs_words(request):
         return request, fragments
-    when = "When you answer rather than call a tool, answer" if request.tools else "Answer"
+    may_call = request.tools and request.settings.tool_choice != "none"
+    when = "When you answer rather than call a tool, answer" if may_call else "Answer"
     words = f"{when} with one JSON object of this schema, and nothing else: {dump(request.output['schema']).decode()}"
     return add_words(request, fragments, words)
 

@@ -42,7 +42,10 @@ class Profile:
         strict_tools: Send `strict: true` with a tool (vLLM turns on constrained decoding for it; others ignore it).
         schema_keywords: JSON-schema keywords for ranges, patterns and counts that the server accepts in a tool's
             schema. Others are put into the description in words. All are enforced locally in any case.
-        tool_choice: Values of `tool_choice` that the server obeys. The other values are enforced locally.
+        tool_choice: Values of `tool_choice` that the server obeys. The other values are enforced locally. With `none`
+            among them, the last turn at a limit keeps its `tools`, so that the server finds its beginning in its cache.
+        history_needs_tools: A history that holds calls must come with `tools` (Bedrock, Anthropic): the last turn has
+            them also where `tool_choice: "none"` is not obeyed. A call in its reply does not run.
         structured_output: The best working way to ask for JSON that follows a schema: `text_format` as in the
             Responses API, a top-level `response_format` (llama.cpp; the only field on chat), `json_object` without
             a schema, or text in the `prompt`. The schema is enforced locally in any case.
@@ -57,9 +60,16 @@ class Profile:
             (`template`: Qwen on vLLM), or not at all (`none`).
         efforts: Values of `reasoning_effort` that the server accepts; any other value is replaced by the nearest.
         reasoning_replay: Which earlier reasoning is sent back: the server's own ciphertext (`encrypted`), readable
-            `text` too, or `none`.
+            `text` too, or `none`. With `required`, it is as with `text`, and on chat each message with calls has
+            `reasoning_content`, an empty one if the model did not reason (DeepSeek, Moonshot).
+        state_replay: Fields of calls and messages that only the server understands, such as Gemini's
+            `thought_signature`, are sent back to it.
         text_leaks: Calls and thinking may leak into the text, and are recovered from it.
         short_call_ids: Ids of calls must be nine letters or digits (Mistral's templates).
+        legal_call_ids: Ids of calls must be at most 40 letters, digits, `_` or `-` (OpenAI, Anthropic). If False, they
+            are sent as the server wrote them, because some models read them (Kimi's `functions.add:0`).
+        alternating_roles: A `user` message must follow a message of the assistant (templates of Mistral and Gemma).
+            After a tool's result or another `user` message, a short message of the assistant is put before it.
         refused: Fields of the request's body that the server refuses or ignores; they are not sent.
         stream_usage: A chat stream reports its tokens when `stream_options` asks for them.
         max_tokens_field: The name of the limit on a reply on chat (OpenAI's reasoning models refuse the old name).
@@ -89,6 +99,7 @@ class Profile:
         }
     )
     tool_choice: frozenset[str] = frozenset({"auto", "none", "required", "named"})
+    history_needs_tools: bool = False
     structured_output: StructuredOutput = "text_format"
     structured_stream: bool = True
     structured_apart: bool = False
@@ -97,9 +108,12 @@ class Profile:
     tool_images: Literal["result", "message"] = "message"
     reasoning: Literal["standard", "object", "template", "none"] = "standard"
     efforts: frozenset[str] = frozenset({"none", "minimal", "low", "medium", "high"})
-    reasoning_replay: Literal["encrypted", "text", "none"] = "encrypted"
+    reasoning_replay: Literal["encrypted", "text", "required", "none"] = "encrypted"
+    state_replay: bool = True
     text_leaks: bool = True
     short_call_ids: bool = False
+    legal_call_ids: bool = False
+    alternating_roles: bool = False
     refused: frozenset[str] = frozenset()
     stream_usage: bool = True
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"

@@ -19,14 +19,16 @@ Fields: TypeAlias = Mapping[str, Any]
 HOSTED, EMBEDDED = "ovh:gpt-oss-20b", "local:smollm2"
 """The default models of the command line: the first if its key is set, otherwise the second."""
 
+# Their chat templates raise on any other id, and on a `user` message after a tool's result or after another one.
+_MISTRAL: Fields = {"short_call_ids": True, "alternating_roles": True}
 # Fields for models on any provider, by patterns of their names in lower case.
 _MODELS: Mapping[str, Fields] = {
     "*gpt-oss*": {"efforts": frozenset({"low", "medium", "high"}), "images": False},
-    # Their chat templates raise on any other id.
-    "*mistral*": {"short_call_ids": True},
-    "*mixtral*": {"short_call_ids": True},
-    "*magistral*": {"short_call_ids": True},
-    "*devstral*": {"short_call_ids": True},
+    "*mistral*": _MISTRAL,
+    "*mixtral*": _MISTRAL,
+    "*magistral*": _MISTRAL,
+    "*devstral*": _MISTRAL,
+    "*gemma*": {"alternating_roles": True},
 }
 _TEMPLATE_THINKING: Mapping[str, Fields] = {"*qwen3*": {"reasoning": "template"}}
 
@@ -151,13 +153,13 @@ PROVIDERS: Mapping[str, Provider] = {
     "openai": Provider(
         base_url="https://api.openai.com/v1",
         keys=("OPENAI_API_KEY",),
-        profile=Profile(tool_images="result"),
+        profile=Profile(tool_images="result", legal_call_ids=True),
         models=_OPENAI_MODELS,
     ),
     "azure": Provider(
         address="AZURE_OPENAI_BASE_URL",
         keys=("AZURE_OPENAI_API_KEY",),
-        profile=Profile(tool_images="result"),
+        profile=Profile(tool_images="result", legal_call_ids=True),
         models=_OPENAI_MODELS,
     ),
     "openrouter": Provider(
@@ -178,7 +180,11 @@ PROVIDERS: Mapping[str, Provider] = {
         base_url="https://api.deepseek.com/v1",
         keys=("DEEPSEEK_API_KEY",),
         profile=Profile(
-            route="chat", strict_tools=False, structured_output="json_object", images=False, reasoning_replay="text"
+            route="chat",
+            strict_tools=False,
+            structured_output="json_object",
+            images=False,
+            reasoning_replay="required",
         ),
     ),
     "vllm": Provider(

@@ -159,8 +159,8 @@ def _forget_reasoning(profile: Profile, _: Sent, __: str) -> Changes:
 
 
 def _replay_reasoning(profile: Profile, _: Sent, __: str) -> Changes:
-    if profile.reasoning_replay != "text":
-        yield "reasoning_replay", "text"
+    if profile.reasoning_replay != "required":
+        yield "reasoning_replay", "required"
 
 
 def _shorten_ids(profile: Profile, sent: Sent, _: str) -> Changes:
