@@ -38,7 +38,7 @@ NO_TOOLS = "feature 'tool calls' is not currently supported"
         (json.dumps(json.dumps({"message": "no"})), "no", ""),
         ({"error": {"message": '{"no'}}, '{"no', ""),
         ({"type": "error", "error": {"message": "no"}}, "no", ""),
-        ({"error": {"reason": "unknown"}}, '{"reason":"unknown"}', ""),
+        ({"error": {"reason": "unknown"}}, '{"error": {"reason": "unknown"}}', ""),
         ({"code": True, "message": "no"}, "no", ""),
     ],
 )  # fmt: skip

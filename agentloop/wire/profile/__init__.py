@@ -2,7 +2,8 @@
 
 - `profile`: Profile, ModelSettings and Endpoint, which are public.
 - `providers`: the built-in table of providers.
-- `failures`: turns error bodies into exceptions; `overflow`: reads the size of the context window from their messages.
+- `failures`: turns error bodies into exceptions. `error_body` reads their words and codes, `error_causes` names the
+  cause that a status hides, `waits` says how long to wait, `overflow` whether a conversation was too long.
 - `refusals`: draws lessons from refused requests; `lessons`: keeps the lessons for the life of the process;
   `learner`: the lessons of one run.
 """

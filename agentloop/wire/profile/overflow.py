@@ -1,4 +1,8 @@
-"""Reads from an error message the size of the model's context window and of the request that was too long for it."""
+"""Tells from a server's words whether a request was too long for the model's context window, and by how much.
+
+The tables are the only place that knows the wordings. `failures` asks whether it was an overflow; the figures say how
+much of the conversation to leave out.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +17,80 @@ def _patterns(*texts: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(text.replace("<N>", r"(\d[\d,]{0,20})"), re.IGNORECASE) for text in texts)
 
 
-# If several patterns match, the first one counts.
+_CONTEXT = r"context[ _-]?(?:length|size|window|limit)"
+_TOO_MUCH = r"(?:exceed\w{0,3}|overflow\w{0,3}|longer|larger|greater|too (?:long|large)|max(?:imum)?|only|reduce)"
+_INPUT = r"(?:input|prompt)(?:[ _](?:length|tokens?|size)){0,2}(?: count)?"
+
+# What servers say about a request that is too long.
+_SIGNS: Final = _patterns(
+    rf"{_TOO_MUCH}\b.{{0,120}}\b{_CONTEXT}|\b{_CONTEXT}.{{0,120}}\b{_TOO_MUCH}",  # most servers
+    r"exceed_context_size|context_(?:length|window)_exceeded|model_max_prompt_tokens|tokens_limit_reached|too_many_prompt_tokens",
+    r"max_tokens must be at least 1, got -",  # vLLM behind OVHcloud's gateway
+    r"(?:prompt|input|messages|conversation) (?:is |are )?too (?:long|large)|prompt ?超长",  # Anthropic, Bedrock, Z.ai
+    r"too large for [\w.:/-]{1,80} model\b.{0,40} tokens",  # GitHub Models
+    rf"{_INPUT}\b.{{0,60}}(?:exceeds?|is (?:longer|greater|more) than|must (?:be (?:<|less)|have less)|should be \[)",
+    r"maximum (?:allowed )?(?:model|sequence|prompt|input) length|max_seq_len",  # vLLM, xAI, SGLang
+    r"too many (?:input |prompt )?tokens in (?:the |your )?prompt|too many (?:input|prompt) tokens",
+    r"number of tokens (?:allowed|in the prompt cannot)|number of input tokens",  # Google, Cohere, watsonx
+    r"token count exceeds|exceeded model token limit|tokens in request more than|exceed max message tokens",
+    r"token limit exceeded|input token count is [\d,]{1,20} but",  # Vertex AI
+    r"reduce the length of (?:the |your )?(?:messages|prompt|input)",  # Groq, Cerebras
+    r"prompt exceeds max length|`inputs` tokens \+|tokens to keep from the initial prompt",  # Z.ai, TGI, LM Studio
+    r"message size \d{1,20} exceeds limit|configured context size",  # Moonshot, DS4
+)
+# What they say about something else that counts tokens: a rate limit, or a reply that may be too long.
+_RATE: Final = re.compile(
+    r"rate[ _-]?limit|per[ -](?:minute|hour|day)|\b[TR]PM\b|too many requests|throttl|please wait", re.IGNORECASE
+)
+_LONG_REPLY: Final = re.compile(
+    r"(?<!and )(?<!and [`'\"])(?<!\+ )(?<!\+ [`'\"])max_(?:completion_|output_|new_)?tokens\b[`'\")]{0,2}"
+    r"(?: \(?\d{1,15}\)?| value| parameter)? (?:is |was |are )?"
+    r"(?:too (?:large|high|big)|exceeds?|cannot exceed|(?:must|should) (?:not exceed|be (?:<|less|at most|between)))"
+    r"|tokens you requested exceed",  # Bedrock
+    re.IGNORECASE,
+)
+
+# The figures. If several patterns match, the first one counts.
 _WINDOW: Final = _patterns(
     r"context (?:length|size|window) (?:is|of) (?:only )?<N>",  # OpenAI, vLLM, SGLang, OpenRouter, LM Studio
-    r"context (?:length|size|window) \(<N>",  # llama.cpp, SGLang
+    r"context (?:length|size|window)(?: limit)? \(<N>",  # llama.cpp, SGLang, Cloudflare
+    r"maximum context length: <N>",  # Fireworks
     r"maximum (?:model|prompt|sequence) length (?:of|is) <N>",  # vLLM, xAI
     r"> <N> maximum",  # Anthropic
     r"context limit: \d+ \+ \d+ > <N>",  # Anthropic
     r"with <N> maximum context length",  # Mistral
-    r"tokens allowed \(<N>",  # Google
-    r"configured limit of <N>",  # OpenAI, newer messages
-    r"maximum allowed length \(?<N>",  # SGLang
+    r"tokens allowed:? \(?<N>",  # Google
+    r"(?:configured|exceeds the) limit of <N>",  # OpenAI, newer messages; Copilot
+    r"allowed (?:input )?length (?:of )?\(?<N>",  # SGLang, Poolside
     r"must have less than <N>",  # older TGI
     r"must be <= <N>",  # TGI
-    r"max_seq_len <N>",
+    r"max_seq_len \(?<N>",
+    r"input length should be \[\d{1,9}, ?<N>\]",  # DashScope
+    r"token limit: <N>",  # Moonshot
+    r"max size: <N> tokens",  # GitHub Models
+    r"(?:input tokens exceeds|prompt cannot exceed|tokens limit|limit is|max input tokens:) <N>",  # Perplexity, Cohere
+    r"supports (?:only )?up to <N>",  # Vertex AI
 )
 _TOKENS: Final = _patterns(
     r"\(<N> in (?:the|your) (?:messages|prompt)",  # OpenAI, older vLLM
     r"(?:requested|resulted in|passed|has|contains|too long:) (?:about |a total of |at least )?<N> (?:input )?tokens",
-    r"(?:request|input|prompt|input length|requested tokens|token count) \((?:length )?<N>",
+    r"(?:request|input|prompt|input length|requested tokens|token count|prompt_tokens) \((?:length )?<N>",
+    r"(?:input length|token count(?: of| is|:)|input tokens|current length is|requested:|received) <N>",
     r"context limit: <N>",  # Anthropic
     r"given: <N>(?: `inputs`|$)",  # TGI
+    r"maximum output tokens \(<N>",  # Cloudflare
 )
-_EXCESS: Final = _patterns(r"max_tokens must be at least 1, got -<N>")  # vLLM behind OVHcloud's gateway
+_REPLY: Final = _patterns(
+    r"<N> in the (?:completion|output)",  # OpenAI, OpenRouter
+    r"tokens[`'\"]? is too large: <N>",  # vLLM
+    r"requested <N> output tokens",  # vLLM
+    r"context limit: \d{1,20} \+ <N>",  # Anthropic
+    r"and <N> `max_new_tokens`",  # TGI
+)
+_EXCESS: Final = _patterns(
+    r"max_tokens must be at least 1, got -<N>",  # vLLM behind OVHcloud's gateway
+    r"context length by <N> tokens",  # Ollama
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +106,20 @@ class Overflow:
     window: int | None = None
     tokens: int | None = None
     excess: int | None = None
+
+
+def is_overflow(message: str) -> bool:
+    """Return whether a message says that the conversation is too long for the model's context window.
+
+    A rate limit on tokens is no overflow. Neither is a reply for which so much room is asked that no conversation is
+    short enough.
+    """
+    if _RATE.search(message) or not any(sign.search(message) for sign in _SIGNS):
+        return False
+    window, reply = _find(_WINDOW, message), _find(_REPLY, message)
+    if window is not None and reply is not None:
+        return reply * 4 <= window * 3
+    return not _LONG_REPLY.search(message)
 
 
 def read_overflow(message: str) -> Overflow:
