@@ -40,7 +40,6 @@ from agentloop import (
     TurnStarted,
     tool,
 )
-from agentloop.runtime.threads import DaemonThreads
 from agentloop.testing import ScriptedEndpoint, call
 from clock import stop_clock
 from loopback import events_of, text_body
@@ -507,31 +506,6 @@ async def test_a_sync_tool_that_takes_too_long_is_abandoned_and_everyone_is_told
     [notice] = [event for event in events if isinstance(event, Notice)]
     assert notice.topic == "abandoned"
     assert "agentloop-hang-c9" in notice.text
-
-
-async def test_a_sync_tool_that_found_no_thread_in_time_is_stopped_before_it_began(monkeypatch):
-    monkeypatch.setattr("agentloop.runtime.invoke.THREADS", DaemonThreads(1))
-    clock, release, ran = stop_clock(), threading.Event(), []
-
-    @tool
-    def hold() -> str:
-        """Hold the only thread."""
-        clock.advance(90)
-        release.wait(PATIENCE_SECONDS)
-        return ""
-
-    @tool(timeout=90)
-    def wait() -> str:
-        """Wait for a thread."""
-        ran.append(1)
-        return ""
-
-    agent, endpoint = agent_for([[call("hold"), call("wait")], "ok"], hold, wait)
-    async for event in agent.stream("go"):
-        if isinstance(event, ToolFinished):
-            release.set()
-    assert endpoint.requests[1]["input"][-1]["output"] == "wait did not return within 90 s and was stopped."
-    assert ran == []
 
 
 async def test_an_async_tool_that_cancels_itself_fails_and_the_run_goes_on():

@@ -115,14 +115,15 @@ async def _preview(
 def _make_preview(tool: Tool) -> Tool:
     """Return a tool whose function is the preview of another tool."""
     preview: Any = tool.preview
-    return replace(tool, function=preview, is_async=is_async(preview), max_output=PREVIEW_CHARACTERS)
+    is_awaited = is_async(preview)
+    return replace(tool, function=preview, is_async=is_awaited, timeout=PREVIEW_SECONDS, max_output=PREVIEW_CHARACTERS)
 
 
 async def _call_preview(run: Run, journal: Journal, value: Any, tool: Tool, pending: Pending) -> str:
     context = ToolContext(run.run_id, pending.call.call_id, run.tally, value)
     abandoned: list[str] = []
     try:
-        invoked = await invoke(tool, pending.call, context, PREVIEW_SECONDS, abandoned.append)
+        invoked = await invoke(tool, pending.call, context, None, abandoned.append)
     finally:
         for thread in abandoned:
             text = f"the preview of {tool.name} could not be stopped: its thread {thread} keeps running"

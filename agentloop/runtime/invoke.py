@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from agentloop.endpoint.media import MAX_IMAGE_BYTES, load_images
 from agentloop.errors import ConfigurationError, ToolError
@@ -24,6 +23,8 @@ from agentloop.schema import ArgumentsError, show_invisible, take_images
 from agentloop.tools import BoundCall, Tool, ToolContext
 
 THREADS = DaemonThreads(32)
+
+T = TypeVar("T")
 
 # Matches the folders of an absolute path, which must not be sent to a model; it does not match the slashes of a URL.
 _FOLDERS = re.compile(r"(?<![\w:/\\.])(?:[A-Za-z]:)?[/\\](?:[^\s'\"/\\:]+[/\\])+")
@@ -45,6 +46,7 @@ class Invoked:
 
 
 _UNLIMITED = nullcontext()
+_NO_THREAD = "begin in time: no thread was free."
 
 
 def time_limit(seconds: float | None) -> AbstractAsyncContextManager[object]:
@@ -56,11 +58,37 @@ def time_limit(seconds: float | None) -> AbstractAsyncContextManager[object]:
 
 
 class _TimedOutError(Exception):
-    """A tool took too long. `stopped` says whether it could be stopped."""
+    """A tool took too long; the text says how it ended."""
 
-    def __init__(self, *, stopped: bool) -> None:
-        super().__init__()
-        self.stopped = stopped
+
+class _Time:
+    """The time that a call may take: until the run's time is up, and as long as the tool's own limit from its begin."""
+
+    def __init__(self, tool_seconds: float | None, seconds: float | None) -> None:
+        self._tool_seconds = tool_seconds
+        self._run_ends = None if seconds is None else _now() + seconds
+        self.begin()
+
+    @property
+    def left(self) -> float | None:
+        """The seconds that the run has left; None for no limit."""
+        return None if self._run_ends is None else max(0.0, self._run_ends - _now())
+
+    def begin(self) -> None:
+        """Start the tool's own time."""
+        self.seconds = min((each for each in (self._tool_seconds, self.left) if each is not None), default=None)
+        self.ends = None if self.seconds is None else _now() + self.seconds
+
+    def limit(self) -> AbstractAsyncContextManager[object]:
+        """Return a context manager that ends its block with a TimeoutError when this time is up."""
+        return _UNLIMITED if self.ends is None else asyncio.timeout_at(self.ends)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _say_nothing(_: str) -> None: ...
 
 
 async def invoke(
@@ -70,29 +98,31 @@ async def invoke(
     seconds: float | None,
     on_abandon: Callable[[str], None],
     max_image_bytes: int = MAX_IMAGE_BYTES,
+    on_wait: Callable[[str], Awaitable[None]] = _say_nothing,
 ) -> Invoked:
     """Run a call and return its outcome. Only cancellation is raised.
 
     Args:
-        tool: The tool.
+        tool: The tool. Its own time limit counts from when it begins, after any wait for a thread.
         call: The call, with the arguments as the model wrote them.
         context: The context, for tools that have a parameter for it.
-        seconds: How long the tool may take, or None for no limit.
+        seconds: How long the call may take in all, or None for no limit.
         on_abandon: Called with the name of a thread that could not be stopped.
         max_image_bytes: The size of the largest image that a result may hold.
+        on_wait: Called with a text if the call has to wait for a thread.
     """
-    ends = None if seconds is None else asyncio.get_running_loop().time() + seconds
     try:
         bound = tool.bind(call.arguments, context)
     except ArgumentsError as error:
         return Invoked(_failed(call, error.text))
+    time = _Time(tool.timeout, seconds)
     try:
-        value = await _call(tool, bound, call, seconds, on_abandon)
-        return Invoked(await _read_result(tool, call, value, max_image_bytes, ends), bound.repairs)
+        value = await _call(tool, bound, call, time, on_abandon, on_wait)
+        return Invoked(await _read_result(tool, call, value, max_image_bytes, time.ends), bound.repairs)
     except ToolError as error:
         return Invoked(_failed(call, tool.render(error.message)), bound.repairs, error)
     except _TimedOutError as error:
-        return Invoked(_failed(call, _describe_timeout(tool, seconds, stopped=error.stopped)), bound.repairs)
+        return Invoked(_failed(call, f"{tool.name} did not {error}"), bound.repairs)
     except asyncio.CancelledError as error:
         if _is_task_cancelled():
             raise
@@ -104,12 +134,17 @@ async def invoke(
 
 
 async def _call(
-    tool: Tool, bound: BoundCall, call: ToolCall, seconds: float | None, on_abandon: Callable[[str], None]
+    tool: Tool,
+    bound: BoundCall,
+    call: ToolCall,
+    time: _Time,
+    on_abandon: Callable[[str], None],
+    on_wait: Callable[[str], Awaitable[None]],
 ) -> Any:
     if tool.is_async:
-        return await _call_async(tool, bound, seconds)
+        return await _call_async(tool, bound, time.seconds)
     work = partial(tool.function, *bound.args, **bound.kwargs)
-    return await _call_in_thread(work, call, seconds, on_abandon)
+    return await _call_in_thread(work, call, time, on_abandon, on_wait)
 
 
 async def _call_async(tool: Tool, bound: BoundCall, seconds: float | None) -> Any:
@@ -121,7 +156,7 @@ async def _call_async(tool: Tool, bound: BoundCall, seconds: float | None) -> An
             return await tool.function(*bound.args, **bound.kwargs)
     except TimeoutError:
         if scope.expired():
-            raise _TimedOutError(stopped=True) from None
+            raise _TimedOutError(_describe_timeout(seconds, stopped=True)) from None
         raise
 
 
@@ -139,27 +174,40 @@ async def _read_result(tool: Tool, call: ToolCall, value: Any, max_bytes: int, e
 
 
 async def _call_in_thread(
-    work: Callable[[], Any], call: ToolCall, seconds: float | None, on_abandon: Callable[[str], None]
+    work: Callable[[], Any],
+    call: ToolCall,
+    time: _Time,
+    on_abandon: Callable[[str], None],
+    on_wait: Callable[[str], Awaitable[None]],
 ) -> Any:
     name = f"{call.name}-{call.call_id}"
     loop = asyncio.get_running_loop()
+    began: asyncio.Future[None] = loop.create_future()
     returned: asyncio.Future[Outcome] = loop.create_future()
+
+    def begin() -> None:
+        loop.call_soon_threadsafe(_begin, time, began)
 
     def deliver(outcome: Outcome) -> None:
         with suppress(RuntimeError):  # the loop was closed, so nothing waits for the result
-            loop.call_soon_threadsafe(_set_outcome, returned, outcome)
+            loop.call_soon_threadsafe(_set_result, returned, outcome)
 
-    submitted = THREADS.submit(partial(copy_context().run, work), name, deliver)
+    submitted = THREADS.submit(work, name, deliver, begin)
     try:
-        async with time_limit(seconds):
+        if submitted.waits:
+            await on_wait(f"{call.name} waits for a thread: {THREADS.size} sync tools run already")
+            async with time_limit(time.left):
+                await began
+        async with time.limit():
             result, error = await returned
     except (TimeoutError, asyncio.CancelledError) as ended:
         still_running = THREADS.abandon(submitted)
         if still_running:
             on_abandon(f"agentloop-{name}")
-        if isinstance(ended, TimeoutError):
-            raise _TimedOutError(stopped=not still_running) from None
-        raise
+        if isinstance(ended, asyncio.CancelledError):
+            raise
+        text = _describe_timeout(time.seconds, stopped=not still_running) if submitted.begun else _NO_THREAD
+        raise _TimedOutError(text) from None
     if isinstance(error, Exception | SystemExit):
         raise error
     if error is not None:  # Ctrl-C never raises in this thread, so a KeyboardInterrupt was raised by the tool itself
@@ -167,9 +215,14 @@ async def _call_in_thread(
     return result
 
 
-def _set_outcome(returned: asyncio.Future[Outcome], outcome: Outcome) -> None:
+def _begin(time: _Time, began: asyncio.Future[None]) -> None:
+    time.begin()
+    _set_result(began, None)
+
+
+def _set_result(awaited: asyncio.Future[T], result: T) -> None:
     with suppress(asyncio.InvalidStateError):  # the task that waited has been cancelled
-        returned.set_result(outcome)
+        awaited.set_result(result)
 
 
 def _ends_the_program(error: BaseException) -> bool:
@@ -197,6 +250,6 @@ def _describe_error(tool: Tool, error: BaseException) -> str:
     return f"{tool.name} failed: {type(error).__name__}{': ' + text if text else ''}"
 
 
-def _describe_timeout(tool: Tool, seconds: float | None, *, stopped: bool) -> str:
+def _describe_timeout(seconds: float | None, *, stopped: bool) -> str:
     end = "and was stopped." if stopped else "and could not be stopped; it may still take effect."
-    return f"{tool.name} did not return within {seconds:g} s {end}"
+    return f"return within {seconds:g} s {end}"

@@ -6,7 +6,6 @@ So sync calls work inside a running event loop and in Jupyter, and connections s
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from agentloop.errors import RunStateError
+from agentloop.forking import begin_anew_after_fork
 from agentloop.loop.run import carry_run
 
 T = TypeVar("T")
@@ -24,9 +24,17 @@ class Portal:
     """An event loop in a daemon thread. It is started at the first call, and again after a fork."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._inherited: list[asyncio.AbstractEventLoop | None] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = 0
+        self.begin_anew()
+        begin_anew_after_fork(self)
+
+    def begin_anew(self) -> None:
+        """Start another event loop at the next call."""
+        # The loop of the parent is kept: as garbage it would close what the two processes share.
+        self._inherited.append(self._loop)
+        self._loop = None
+        self._lock = threading.Lock()
 
     def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine on the background loop, with the caller's context variables, and return its result."""
@@ -62,9 +70,8 @@ class Portal:
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None or self._process != os.getpid():
+            if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._process = os.getpid()
                 threading.Thread(target=self._loop.run_forever, name="agentloop-loop", daemon=True).start()
             loop = self._loop
         if _this_threads_loop() is loop:

@@ -112,7 +112,8 @@ class ToolRunner:
         abandoned: list[str] = []
         try:
             context = self._make_context(call, nests=parent is None)
-            invoked = await invoke(tool, call, context, self._timeout_of(tool), abandoned.append, self._max_image_bytes)
+            seconds, most = self._seconds_left(), self._max_image_bytes
+            invoked = await invoke(tool, call, context, seconds, abandoned.append, most, self._report_wait)
         finally:
             self._ended.add(call.call_id)
             for thread in abandoned:
@@ -145,11 +146,8 @@ class ToolRunner:
         )
         failure.__cause__ = error
 
-    def _timeout_of(self, tool: Tool) -> float | None:
-        left = self._seconds_left()
-        if tool.timeout is None or left is None:
-            return tool.timeout if left is None else left
-        return min(tool.timeout, left)
+    async def _report_wait(self, text: str) -> None:
+        await self._journal.emit(Notice("waiting", text))
 
     # --- calls that tools make ---
 

@@ -46,10 +46,10 @@ def _stays(thread: threading.Thread) -> bool:
 
 async def _call(tool: Tool, arguments: JsonObject) -> str:
     """Return the fault of a call, or ""."""
-    seconds = tool.timeout or SECONDS
     call = ToolCall("call_check", tool.name, json.dumps(arguments))
     context = ToolContext("run_check", call.call_id, Tally(), None)
-    invoked = await invoke(replace(tool, max_output=_WHOLE), call, context, seconds, lambda _thread: None)
+    limited = replace(tool, max_output=_WHOLE, timeout=tool.timeout or SECONDS)
+    invoked = await invoke(limited, call, context, None, lambda _thread: None)
     text = invoked.result.content
     if not invoked.result.ok:
         return f"{tool.label} fails with its example, or takes too long: {text}"

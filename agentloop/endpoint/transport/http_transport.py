@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from agentloop.errors import AgentloopError, ConfigurationError
+from agentloop.forking import begin_anew_after_fork
 from agentloop.wire.profile import Endpoint
 
 if TYPE_CHECKING:
@@ -80,7 +81,14 @@ class HttpTransport:
                 )
         self._endpoint = endpoint
         self._connections: dict[asyncio.AbstractEventLoop, asyncio.Task[Connection]] = {}
+        self._inherited: list[object] = []
         self._warnings: list[str] = []
+        begin_anew_after_fork(self)
+
+    def begin_anew(self) -> None:
+        """Forget the connections of a parent process, which go on there, and open new ones at the next request."""
+        self._inherited.append(self._connections)  # as garbage they would be closed
+        self._connections = {}
 
     @property
     def endpoint(self) -> Endpoint:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from agentloop.errors import RateLimitedError
 from agentloop.events import Notice
+from agentloop.forking import begin_anew_after_fork
 from agentloop.wire.profile import Endpoint, Profile
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ LONGEST_HELD_SECONDS = 120.0
 _TOLD_SECONDS = 0.5
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class RateLimiter:
     """Lets a limited number of requests start in any minute; the others wait.
 
@@ -43,10 +44,18 @@ class RateLimiter:
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _lock: threading.Lock = field(init=False)
     # The start times of recent and of waiting requests, in order.
     _starts: list[float] = field(default_factory=list[float], init=False)
     _held_until: float = field(default=float("-inf"), init=False)
+
+    def __post_init__(self) -> None:
+        self.begin_anew()
+        begin_anew_after_fork(self)
+
+    def begin_anew(self) -> None:
+        """Free the lock; what was counted counts for a forked process too, which sends from the same address."""
+        self._lock = threading.Lock()
 
     async def wait(self, per_minute: float, tell: Callable[[float, bool], Awaitable[None]]) -> None:
         """Wait until the next request may be sent; if the wait is cancelled, another request may take its place.

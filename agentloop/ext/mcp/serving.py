@@ -99,7 +99,7 @@ class _Session:
         context = ToolContext(self._run.run_id, call.call_id, self._run.tally, None)
         lock: AbstractAsyncContextManager[object] = nullcontext() if tool.parallel else self._alone
         async with lock:
-            invoked = await invoke(tool, call, context, tool.timeout, lambda _thread: None)
+            invoked = await invoke(tool, call, context, None, lambda _thread: None)
         result = replace(invoked.result, content=pending.note + invoked.result.content)
         if (tool.presumed_effects or UNKNOWN).open_world:
             result = replace(result, untrusted=True)
