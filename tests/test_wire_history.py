@@ -1,6 +1,7 @@
 """What the history of a request looks like: its roles, ids, tools and reasoning, so that no server refuses it."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -208,3 +209,60 @@ def test_a_call_goes_back_with_its_reasoning(replay, sent):
 def test_required_reasoning_goes_back_as_an_item_on_responses():
     request = write(Conversation(target(reasoning_replay="required")), USER, Reasoning("Hm."), CALL, RESULT)
     assert [item["type"] for item in request["input"]][1:3] == ["reasoning", "function_call"]
+
+
+# --- reasoning that led to nothing ---
+
+THOUGHT = Reasoning("", "gAAA", "rs_1")
+LONE = {
+    "asked again": (USER, THOUGHT, Message("user", "Your last reply was empty.")),
+    "after a result": (USER, CALL, RESULT, THOUGHT, Message("user", "Your last reply was empty.")),
+    "after an answer": (USER, Message("assistant", "40 m."), THOUGHT, USER),
+    "after a call": (USER, CALL, THOUGHT, RESULT),
+    "before an empty text": (USER, THOUGHT, Message("assistant", ""), USER),
+    "before a system text": (USER, THOUGHT, Message("system", "Be brief."), USER),
+    "at the end": (USER, THOUGHT),
+}
+
+
+@pytest.mark.parametrize("items", LONE.values(), ids=LONE)
+@pytest.mark.parametrize("profile", [{}, {"tool_items": "message"}, {"reasoning_replay": "text"}])
+def test_reasoning_that_led_to_nothing_is_left_out(items, profile):
+    written = write(Conversation(target(**profile)), *items)["input"]
+    assert not [item for item in written if item["type"] == "reasoning"]
+
+
+def test_a_run_goes_on_after_a_reply_of_reasoning_alone():
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
+    alone = {"id": "r", "status": "completed", "output": [thought]}
+
+    def answer(request):
+        items = request["input"]
+        return "40 m." if "empty" in str(items[-1]) and items[-2]["type"] != "reasoning" else alone
+
+    assert Agent("m", endpoint=ScriptedEndpoint(answer)).run_sync("How deep?").text == "40 m."
+
+
+# --- names that a model made up ---
+
+MADE_UP = ["sea.depth.of", "find the depth", "", "$depth", 'depth" unit="m', "mesurer_l'océan", "m" * 70, "a</arg>", "\n"]
+LEGAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@both_wires
+@pytest.mark.parametrize("name", MADE_UP)
+def test_a_made_up_name_is_legal_in_the_history_and_the_model_is_told_the_tools(way, name):
+    with way.serving([call_body((name, {"x": 1})), text_body("I can't.")], measure) as (agent, server):
+        result = way.ask(agent)
+    history = server.requests[1].json["messages" if way.dialect == "chat" else "input"]
+    made = [each["function"] for entry in history for each in entry.get("tool_calls", ())]
+    made += [entry for entry in history if entry.get("type") == "function_call"]
+    assert LEGAL.fullmatch(made[0]["name"])
+    assert "The tools are: measure." in json.dumps(history)
+    assert [item.name for item in result.items if isinstance(item, ToolCall)] == [name]
+
+
+def test_a_made_up_name_is_legal_in_messages_of_a_tool():
+    items = USER, ToolCall("c1", "sea.depth", "{}"), ToolResult("c1", "There is no such tool.", ok=False)
+    written = write(Conversation(target(tool_items="message")), *items)["input"]
+    assert (written[1]["tool_calls"][0]["function"]["name"], written[2]["name"]) == ("sea_depth", "sea_depth")

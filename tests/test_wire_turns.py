@@ -34,4 +34,4 @@ def test_a_thought_stays_ahead_of_the_call_that_it_led_to():
         [ToolResult("c1", "3"), ToolResult("c2", "4")],
     )
     entries = list(gather_calls([one, thought, two, late, *results]))
-    assert entries == [(one,), thought, (two,), late, *results]
+    assert entries == [(one,), thought, (two,), *results]

@@ -5,6 +5,7 @@ The module of each route contains how items, tools and settings are written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from pydantic_core import from_json
@@ -20,6 +21,9 @@ from agentloop.wire.profile import Profile
 REPLAYS_TEXT = frozenset({"text", "required"})
 """Values of a profile's `reasoning_replay` with which readable reasoning is sent back."""
 
+_LONGEST_NAME = 64
+_LEGAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
 _WORDS = frozenset({"auto", "none", "required"})
 
 
@@ -63,9 +67,19 @@ def write_body(
     return b"".join((b"{", head, b',"', name.encode(), b'":[', *listed, b"]}"))
 
 
+def write_name(call: ToolCall) -> str:
+    """Return the name of a call in the form that every server accepts.
+
+    A model may have made up a name such as `browser.tabs.open`. OpenAI refuses it in the history, in every later turn.
+    """
+    if _LEGAL_NAME.fullmatch(call.name):
+        return call.name
+    return _ILLEGAL.sub("_", call.name)[:_LONGEST_NAME] or "unknown"
+
+
 def write_call(call: ToolCall) -> JsonObject:
     """Return a call as an entry of a message's `tool_calls`."""
-    function = {"name": call.name, "arguments": write_arguments(call)}
+    function = {"name": write_name(call), "arguments": write_arguments(call)}
     return {"id": call.call_id, "type": "function", "function": function}
 
 

@@ -18,6 +18,7 @@ from agentloop.wire.formats.request import (
     write_arguments,
     write_body,
     write_call,
+    write_name,
     write_schema,
 )
 from agentloop.wire.formats.settings import write_settings
@@ -42,7 +43,7 @@ class NativeResponses:
         System messages are left out: `ModelRequest.instructions` holds them, because chat templates fail on a system
         message that is not the first.
         """
-        names = {item.call_id: item.name for item in items if isinstance(item, ToolCall)}
+        names = {item.call_id: write_name(item) for item in items if isinstance(item, ToolCall)}
         kept = (item for item in items if not isinstance(item, Reasoning) or _goes_back(item, profile))
         placed = place_images(kept, profile, in_results=self._results_take_images and profile.tool_images == "result")
         return [dump(raw) for entry in gather_calls(placed) for raw in self._write(entry, names)]
@@ -121,7 +122,7 @@ class NativeResponses:
             {
                 "type": "function_call",
                 "call_id": call.call_id,
-                "name": call.name,
+                "name": write_name(call),
                 "arguments": write_arguments(call),
             }
             for call in calls

@@ -58,7 +58,8 @@ def gather_calls(items: Iterable[Item]) -> Iterator[Entry]:
 
     The assistant's text between its calls goes before them, because DeepSeek refuses a message between calls and their
     outputs, and message-style dialects hold the calls of a turn in one message. Reasoning stays before the text or
-    the call that it led to, as OpenAI requires.
+    the call that it led to, as OpenAI requires. Reasoning that led to nothing, in an empty reply or in one that was cut
+    off, is left out: OpenAI refuses it.
     """
     texts: list[Item] = []
     calls: list[Item] = []
@@ -70,14 +71,16 @@ def gather_calls(items: Iterable[Item]) -> Iterator[Entry]:
             case ToolCall():
                 calls += [*thoughts, item]
                 thoughts = []
+            case Message(role="assistant", text=""):
+                pass
             case Message(role="assistant") | Opaque():
                 texts += [*thoughts, item]
                 thoughts = []
             case _:
-                yield from _join([*texts, *calls, *thoughts])
+                yield from _join([*texts, *calls])
                 texts, calls, thoughts = [], [], []
                 yield item
-    yield from _join([*texts, *calls, *thoughts])
+    yield from _join([*texts, *calls])
 
 
 def _join(turn: Iterable[Item]) -> Iterator[Entry]:
