@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         TurnStarted,
     )
     from agentloop.installation import describe_install
-    from agentloop.items import Image, Item, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, Usage
+    from agentloop.items import Image, Item, Message, Opaque, Reasoning, ServerState, Text, ToolCall, ToolResult, Usage
     from agentloop.limits import Limits, StopReason, Tally
     from agentloop.loop.run import Run, RunResult
     from agentloop.packs import ToolPack, bound_tools
@@ -108,6 +108,7 @@ _ROOMS = {
         "Message",
         "Opaque",
         "Reasoning",
+        "ServerState",
         "Text",
         "ToolCall",
         "ToolResult",
@@ -196,6 +197,7 @@ __all__ = [
     "RunResult",
     "RunStateError",
     "ServerError",
+    "ServerState",
     "StopReason",
     "StreamCutError",
     "Substitute",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -96,6 +96,19 @@ def media_type_of(data: bytes) -> str | None:
 Part: TypeAlias = Text | Image
 
 
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What only the server of an item understands, such as a signature. It is sent back unchanged.
+
+    Attributes:
+        fields: Fields of the item, as the server sent them.
+        origin: The server, model and route that the item came from. The fields are sent to no other.
+    """
+
+    fields: JsonObject = field(hash=False)
+    origin: str = ""
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Message:
     """A message of the user, the assistant or the system.
@@ -104,6 +117,7 @@ class Message:
         role: `user`, `assistant` or `system`.
         content: The texts and images, in order; a plain string becomes one text.
         phase: OpenAI's mark on assistant messages (`commentary` or `final_answer`); it is sent back unchanged.
+        state: What only the server understands.
 
     Raises:
         ConfigurationError: the role does not exist, or the content is neither text nor a tuple of Text and Image.
@@ -112,6 +126,7 @@ class Message:
     role: Role
     content: tuple[Part, ...]
     phase: str | None = None
+    state: ServerState | None = field(default=None, repr=False)
     kind: Literal["message"] = "message"
 
     def __init__(
@@ -120,6 +135,7 @@ class Message:
         content: str | tuple[Part, ...],
         *,
         phase: str | None = None,
+        state: ServerState | None = None,
         kind: Literal["message"] = "message",
     ) -> None:
         parts = (Text(content),) if isinstance(content, str) else content
@@ -127,6 +143,7 @@ class Message:
         object.__setattr__(self, "role", role)
         object.__setattr__(self, "content", parts)
         object.__setattr__(self, "phase", phase)
+        object.__setattr__(self, "state", state)
         object.__setattr__(self, "kind", kind)
 
     @property
@@ -156,11 +173,13 @@ class Reasoning:
         text: The readable reasoning or its summary; "" if the server sent only ciphertext.
         encrypted: The server's ciphertext. It is sent back to the same server only.
         id: The server's id of the item; some servers require it together with the ciphertext.
+        state: What else only the server understands. A chat message with nothing but calls has its state here.
     """
 
     text: str
     encrypted: str | None = None
     id: str | None = None
+    state: ServerState | None = field(default=None, repr=False)
     kind: Literal["reasoning"] = "reasoning"
 
 
@@ -172,11 +191,13 @@ class ToolCall:
         call_id: The id of the call, unique within the run.
         name: The tool's name.
         arguments: The JSON text as the model wrote it; it may be malformed.
+        state: What only the server understands, such as Gemini's `thought_signature`.
     """
 
     call_id: str
     name: str
     arguments: str
+    state: ServerState | None = field(default=None, repr=False)
     kind: Literal["call"] = "call"
 
 
@@ -202,9 +223,15 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """An item of a type that agentloop does not support; it is kept and sent back unchanged."""
+    """An item of a type that agentloop does not support; it is kept and sent back unchanged.
+
+    Attributes:
+        raw: The item as the server sent it.
+        state: The origin of the item, which is sent to no other server.
+    """
 
     raw: JsonObject
+    state: ServerState | None = field(default=None, repr=False)
     kind: Literal["opaque"] = "opaque"
 
 

@@ -245,7 +245,17 @@ def test_a_run_goes_on_after_a_reply_of_reasoning_alone():
 
 # --- names that a model made up ---
 
-MADE_UP = ["sea.depth.of", "find the depth", "", "$depth", 'depth" unit="m', "mesurer_l'océan", "m" * 70, "a</arg>", "\n"]
+MADE_UP = [
+    "sea.depth.of",
+    "find the depth",
+    "",
+    "$depth",
+    'depth" unit="m',
+    "mesurer_l'océan",
+    "m" * 70,
+    "a</arg>",
+    "\n",
+]
 LEGAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

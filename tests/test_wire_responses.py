@@ -178,19 +178,21 @@ def test_both_dialects_speak_the_same_path():
 TEXTS = st.text(min_size=1)
 PARTS = st.lists(st.builds(Text, st.text()) | st.builds(Image, TEXTS), min_size=1).map(tuple)
 JSON_OBJECTS = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text())
+SAID = st.builds(Message, st.just("assistant"), TEXTS, phase=st.none() | TEXTS)
+THOUGHTS = st.builds(Reasoning, st.just(""), TEXTS, st.none() | TEXTS)
 ITEMS = st.one_of(
     st.builds(Message, st.just("user"), PARTS),
-    st.builds(Message, st.just("assistant"), TEXTS, phase=st.none() | TEXTS),
-    st.builds(Reasoning, st.just(""), TEXTS, st.none() | TEXTS),
+    SAID,
     st.builds(ToolResult, TEXTS, st.text(), images=st.lists(st.builds(Image, TEXTS), max_size=2).map(tuple)),
     st.builds(Opaque, JSON_OBJECTS.map(lambda raw: {**raw, "type": "web_search_call"})),
 )
-CALLS = st.builds(ToolCall, TEXTS, TEXTS, JSON_OBJECTS.map(lambda arguments: dump(arguments).decode()))
+NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+CALLS = st.builds(ToolCall, TEXTS, NAMES, JSON_OBJECTS.map(lambda arguments: dump(arguments).decode()))
 
 
-@given(st.lists(ITEMS), st.lists(CALLS))
-def test_what_is_encoded_as_input_decodes_the_same_as_output(items, calls):
-    items = [*items, *calls]
+@given(st.lists(ITEMS.map(lambda item: [item]) | st.tuples(THOUGHTS, SAID)), st.lists(CALLS))
+def test_what_is_encoded_as_input_decodes_the_same_as_output(turns, calls):
+    items = [*(item for turn in turns for item in turn), *calls]
     fragments = NATIVE.encode_items(items, Profile(tool_images="result"))
     reply = NATIVE.decode(b'{"output":[%b]}' % b",".join(fragments))
     assert list(reply.items) == items
@@ -205,7 +207,7 @@ def test_calls_that_are_encoded_as_messages_decode_the_same(calls):
 
 
 @pytest.mark.parametrize("dialect", [NATIVE, MESSAGE])
-@given(items=st.lists(ITEMS | CALLS))
+@given(items=st.lists(ITEMS | CALLS | THOUGHTS))
 def test_whole_turns_encode_the_same_one_by_one(dialect, items):
     pairs = [ToolCall("the call of this turn", "add", "{}"), ToolResult("the call of this turn", "1")]
     whole = dialect.encode_items([*items, *pairs, *items], Profile())

@@ -198,7 +198,7 @@ def entries_in(body: dict[str, Any]) -> list[Entry]:
 def _entries_of_item(item: dict[str, Any]) -> list[Entry]:
     match item:
         case {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}:
-            assert item.keys() == {"type", "call_id", "name", "arguments"}
+            _check_state(item, {"type", "call_id", "name", "arguments"})
             return [("call", name, call_id, arguments)]
         case {"type": "function_call_output", "call_id": call_id, "output": str(text)}:
             return [("result", "", call_id, text)]
@@ -250,7 +250,15 @@ def _entries_of_message(message: dict[str, Any]) -> list[Entry]:
 
 
 def _entry_of_call(call: dict[str, Any]) -> Entry:
-    assert call.keys() == {"id", "type", "function"}
+    _check_state(call, {"id", "type", "function"})
     assert call["type"] == "function"
-    assert call["function"].keys() == {"name", "arguments"}
+    _check_state(call["function"], {"name", "arguments"})
     return "call", call["function"]["name"], call["id"], call["function"]["arguments"]
+
+
+def _check_state(item: dict[str, Any], known: set[str]) -> None:
+    """Check that an item has these fields, and besides them only what its server may understand."""
+    assert item.keys() >= known
+    others = {name: value for name, value in item.items() if name not in known}
+    assert not others.keys() & {"index", "status", "parsed_arguments", "created_by"}
+    assert all(isinstance(value, (str, list, dict)) and value for value in others.values())

@@ -49,7 +49,8 @@ class TrimmedConversation:
 
 def measure(item: Item) -> int:
     """Return an estimate of the tokens of an item."""
-    return TOKENS_AN_ITEM + _measure_content(item)
+    state = None if isinstance(item, ToolResult) else item.state
+    return TOKENS_AN_ITEM + _measure_content(item) + (measure_text(str(state.fields)) if state else 0)
 
 
 def fit(items: Sequence[Item], *, tokens: int, start: int = 0) -> TrimmedConversation:

@@ -1,7 +1,7 @@
 """Translates between items and JSON. Nothing here does input or output.
 
 - `conversation`: the requests and replies of one run; `encoder`: writes the requests; `model_target`: the part of them
-  that stays the same.
+  that stays the same; `origin`: which items came from which server.
 - `formats/`: requests, one module for each format.
 - `streams/`: replies, whole or streamed.
 - `profile/`: profiles of endpoints and models, and the lessons drawn from refused requests.

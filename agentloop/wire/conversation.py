@@ -134,7 +134,8 @@ class Conversation:
         self._recovered, self._leak_decoder = (), None
         if reply.dialect in ("native", "message") and reply.dialect != name_dialect(self.profile):
             self._learner.follow(reply.dialect)
-        return replace(reply, items=tuple(self._encoder.accept(reply.items)), dialect=name_dialect(self.profile))
+        items = tuple(self._encoder.accept(reply.items, self.profile))
+        return replace(reply, items=items, dialect=name_dialect(self.profile))
 
     # --- lessons ---
 

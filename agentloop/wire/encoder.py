@@ -15,6 +15,7 @@ from agentloop.wire.formats.dialect import Dialect, ModelRequest
 from agentloop.wire.formats.selection import DIALECTS, name_dialect
 from agentloop.wire.formats.turns import alternate_roles, last_speaker
 from agentloop.wire.model_target import ModelTarget
+from agentloop.wire.origin import keep_state, mark_origin
 from agentloop.wire.payload import load
 from agentloop.wire.profile import Profile
 from agentloop.wire.profile.refusals import Sent
@@ -84,14 +85,19 @@ class RequestEncoder:
         results = [item for item in request.items if isinstance(item, ToolResult)]
         return Sent(body, bool(results), any(result.images for result in results))
 
-    def accept(self, items: Iterable[Item]) -> Iterable[Item]:
-        """Yield the items of a reply as the run keeps them: with call ids that are unique in the run."""
+    def accept(self, items: Iterable[Item], profile: Profile) -> Iterable[Item]:
+        """Yield the items of a reply as the run keeps them: with their origin, and with ids that are unique."""
+        origin = self._name_origin(profile)
         for item in items:
             if isinstance(item, ToolCall):
-                yield from map(self._call_ids.own, unwrap_parallel(item, self._target.tools))
+                for call in unwrap_parallel(item, self._target.tools):
+                    yield mark_origin(self._call_ids.own(call), origin)
             # Results and messages of other roles repeat the request. They would separate a call from its result.
             elif not isinstance(item, ToolResult) and getattr(item, "role", "assistant") == "assistant":
-                yield item
+                yield mark_origin(item, origin)
+
+    def _name_origin(self, profile: Profile) -> str:
+        return f"{self._target.origin} {DIALECTS[name_dialect(profile)].path}"
 
     def _make_request(self, parts: RequestParts, profile: Profile) -> ModelRequest:
         target, settings = self._target, self._target.settings
@@ -138,6 +144,7 @@ class RequestEncoder:
         new: Sequence[Item] = items[len(self._encoded) :]
         self._call_ids.take(new)
         self._system.extend(item.text for item in new if isinstance(item, Message) and item.role == "system")
+        new = keep_state(new, self._name_origin(profile), profile)
         if profile.alternating_roles:
             new = list(alternate_roles(new, last_speaker(self._encoded)))
         if profile.system == "user" and is_first:

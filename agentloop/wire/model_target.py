@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from agentloop.items import JsonObject
 from agentloop.tools import Tool
@@ -38,3 +39,9 @@ class ModelTarget:
     def key(self) -> tuple[str, str]:
         """The key under which lessons are stored."""
         return self.base_url, self.model
+
+    @property
+    def origin(self) -> str:
+        """The server and model as items name them: without the parts of the URL that may hold a key."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path} {self.model}"

@@ -9,7 +9,7 @@ from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, 
 from agentloop.tools import Tool
 from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.formats.images import place_images
-from agentloop.wire.formats.request import REPLAYS_TEXT, choose_tools, write_body, write_call, write_schema
+from agentloop.wire.formats.request import REPLAYS_TEXT, choose_tools, read_state, write_body, write_call, write_schema
 from agentloop.wire.formats.settings import write_settings
 from agentloop.wire.formats.structured import add_format, tell_form
 from agentloop.wire.payload import dump
@@ -30,7 +30,7 @@ class ChatCompletions:
         System messages are left out (`ModelRequest.instructions` holds them), and so are items of types that only
         `/v1/responses` has. Reasoning is included if the profile says so.
         """
-        thinks = profile.reasoning_replay in REPLAYS_TEXT
+        thinks = profile.reasoning_replay != "none"
         kept = (item for item in items if thinks or not isinstance(item, Reasoning))
         return [dump(message) for message in _write_messages(place_images(kept, profile, in_results=False), profile)]
 
@@ -82,40 +82,41 @@ def _write_tool(tool: Tool, profile: Profile) -> JsonObject:
 
 def _write_messages(items: Iterable[Item], profile: Profile) -> Iterator[JsonObject]:
     """Yield the messages; the reasoning, text and calls of one assistant turn are a single message."""
-    thoughts: list[str] = []
-    texts: list[str] = []
-    calls: list[ToolCall] = []
+    turn: list[Message | Reasoning | ToolCall] = []
     for item in items:
         match item:
-            case ToolCall():
-                calls.append(item)
-            case Reasoning():
-                thoughts.append(item.text)
-            case Message(role="assistant"):
-                texts.append(item.text)
+            case ToolCall() | Reasoning() | Message(role="assistant"):
+                turn.append(item)
             case Message(role="user") | ToolResult():
-                yield from _write_turn(thoughts, texts, calls, profile)
-                thoughts, texts, calls = [], [], []
+                yield from _write_turn(turn, profile)
+                turn = []
                 yield _write_answer(item)
             case Message() | Opaque():
                 pass
             case _:
                 assert_never(item)
-    yield from _write_turn(thoughts, texts, calls, profile)
+    yield from _write_turn(turn, profile)
 
 
-def _write_turn(
-    thoughts: Iterable[str], texts: Iterable[str], calls: Sequence[ToolCall], profile: Profile
-) -> Iterator[JsonObject]:
-    content = "\n\n".join(text for text in texts if text)
+def _write_turn(turn: Sequence[Message | Reasoning | ToolCall], profile: Profile) -> Iterator[JsonObject]:
+    content = "\n\n".join(item.text for item in turn if isinstance(item, Message) and item.text)
+    calls = [item for item in turn if isinstance(item, ToolCall)]
+    state: JsonObject = {}
+    for item in turn:
+        state |= read_state(item) if not isinstance(item, ToolCall) else {}
     if calls:
         # DeepSeek refuses a call without the reasoning that led to it, and ignores other reasoning.
-        thought = "\n\n".join(text for text in thoughts if text)
-        reasoning = {"reasoning_content": thought} if thought or profile.reasoning_replay == "required" else {}
-        written = [write_call(call) for call in calls]
-        yield {"role": "assistant", "content": content or None, **reasoning, "tool_calls": written}
+        state |= _write_reasoning(turn, profile)
+        yield {**state, "role": "assistant", "content": content or None, "tool_calls": list(map(write_call, calls))}
     elif content:
-        yield {"role": "assistant", "content": content}
+        yield {**state, "role": "assistant", "content": content}
+
+
+def _write_reasoning(turn: Iterable[Item], profile: Profile) -> JsonObject:
+    if profile.reasoning_replay not in REPLAYS_TEXT:
+        return {}
+    thought = "\n\n".join(item.text for item in turn if isinstance(item, Reasoning) and item.text)
+    return {"reasoning_content": thought} if thought or profile.reasoning_replay == "required" else {}
 
 
 def _write_answer(item: Message | ToolResult) -> JsonObject:

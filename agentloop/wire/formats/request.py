@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pydantic_core import from_json
 
 from agentloop.errors import ConfigurationError
-from agentloop.items import JsonObject, ToolCall
+from agentloop.items import JsonObject, Message, Reasoning, ToolCall
 from agentloop.schema import ArgumentsError, parse_arguments, restrict
 from agentloop.tools import Tool
 from agentloop.wire.formats.dialect import ModelRequest
-from agentloop.wire.payload import dump
+from agentloop.wire.payload import dump, mapping
 from agentloop.wire.profile import Profile
 
 REPLAYS_TEXT = frozenset({"text", "required"})
@@ -79,8 +79,14 @@ def write_name(call: ToolCall) -> str:
 
 def write_call(call: ToolCall) -> JsonObject:
     """Return a call as an entry of a message's `tool_calls`."""
-    function = {"name": write_name(call), "arguments": write_arguments(call)}
-    return {"id": call.call_id, "type": "function", "function": function}
+    state = read_state(call)
+    function = {**mapping(state.get("function")), "name": write_name(call), "arguments": write_arguments(call)}
+    return {**state, "id": call.call_id, "type": "function", "function": function}
+
+
+def read_state(item: Message | Reasoning | ToolCall) -> JsonObject:
+    """Return the fields of an item that only its server understands."""
+    return item.state.fields if item.state else {}
 
 
 def write_arguments(call: ToolCall) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, Reply, Text, ToolCall, ToolResult
 from agentloop.tools import Tool
@@ -15,6 +15,7 @@ from agentloop.wire.formats.images import place_images
 from agentloop.wire.formats.request import (
     REPLAYS_TEXT,
     choose_tools,
+    read_state,
     write_arguments,
     write_body,
     write_call,
@@ -120,6 +121,7 @@ class NativeResponses:
     def _write_calls(self, calls: Sequence[ToolCall]) -> Sequence[JsonObject]:
         return [
             {
+                **read_state(call),
                 "type": "function_call",
                 "call_id": call.call_id,
                 "name": write_name(call),
@@ -154,16 +156,18 @@ class MessageResponses(NativeResponses):
 
 def _goes_back(reasoning: Reasoning, profile: Profile) -> bool:
     readable = profile.reasoning_replay in REPLAYS_TEXT and bool(reasoning.text)
-    return readable or (profile.reasoning_replay != "none" and reasoning.encrypted is not None)
+    is_opaque = reasoning.encrypted is not None or bool(read_state(reasoning))
+    return readable or (profile.reasoning_replay != "none" and is_opaque)
 
 
 def _write_reasoning(reasoning: Reasoning) -> JsonObject:
     """Return the item in the form that its server accepts: OpenAI refuses readable reasoning, vLLM ciphertext."""
+    state = {"summary": list[Any](), **read_state(reasoning), "type": "reasoning"}
     if reasoning.encrypted is not None:
         key = {"id": reasoning.id} if reasoning.id else {}
-        return {"type": "reasoning", **key, "summary": [], "encrypted_content": reasoning.encrypted}
-    content = [{"type": "reasoning_text", "text": reasoning.text}]
-    return {"type": "reasoning", "id": reasoning.id or "rs_0", "summary": [], "content": content}
+        return {**state, **key, "encrypted_content": reasoning.encrypted}
+    content = [{"type": "reasoning_text", "text": reasoning.text}] if reasoning.text else []
+    return {"content": content, **state, "id": reasoning.id or "rs_0"}
 
 
 def _write_message(message: Message) -> Sequence[JsonObject]:
@@ -175,7 +179,7 @@ def _write_message(message: Message) -> Sequence[JsonObject]:
         return []
     # A plain string: for parts, vLLM and OpenRouter require an id, and OpenAI refuses an id that it did not issue.
     phase = {"phase": message.phase} if message.phase else {}
-    return [{"type": "message", "role": "assistant", "content": message.text, **phase}]
+    return [{**read_state(message), "type": "message", "role": "assistant", "content": message.text, **phase}]
 
 
 def _write_part(part: Part) -> JsonObject:

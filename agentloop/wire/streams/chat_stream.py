@@ -16,6 +16,7 @@ from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.chat_reply import read_completion
 from agentloop.wire.streams.reply import read_arguments, read_message
+from agentloop.wire.streams.state import join_pieces, pick_call_fields, pick_message_fields
 from agentloop.wire.streams.stream import SILENT, Delta, read_event, stream_cut
 
 
@@ -26,10 +27,13 @@ class _Call:
     call_id: str
     name: str
     arguments: list[str] = field(default_factory=list[str])
+    state: list[JsonObject] = field(default_factory=list[JsonObject])
 
     def raw(self) -> JsonObject:
         """Return the call in the form that it has in a body."""
-        return {"id": self.call_id, "function": {"name": self.name, "arguments": "".join(self.arguments)}}
+        state = join_pieces(self.state)
+        function = {**mapping(state.get("function")), "name": self.name, "arguments": "".join(self.arguments)}
+        return {**state, "id": self.call_id, "function": function}
 
     def is_whole(self) -> bool:
         """Return whether the arguments already are a complete JSON object."""
@@ -48,6 +52,7 @@ class ChatAccumulator:
         self._refusal: list[str] = []
         self._thought: list[str] = []
         self._calls: list[_Call] = []
+        self._state: list[JsonObject] = []
         self._by_index: dict[int, _Call] = {}
         self._usage: object = None
         self._finish: object = None
@@ -83,6 +88,7 @@ class ChatAccumulator:
         if not self._finish and not self._ended:
             raise stream_cut()
         message = {
+            **join_pieces(self._state),
             "content": "".join(self._text),
             "refusal": "".join(self._refusal),
             "reasoning": "".join(self._thought),
@@ -110,6 +116,8 @@ class ChatAccumulator:
             self._text.append(text)
             self._refusal.append(refusal)
             shown.append(TextDelta(text + refusal))
+        if state := pick_message_fields(delta):
+            self._state.append(state)
         for call in mappings(delta.get("tool_calls")):
             self._add_call(call)
 
@@ -125,6 +133,8 @@ class ChatAccumulator:
         call.call_id = call.call_id or call_id
         call.name = call.name or name
         call.arguments.append(read_arguments(function.get("arguments")))
+        if state := pick_call_fields(delta):
+            call.state.append(state)
 
     def _find_call(self, index: object, call_id: str, name: str) -> _Call | None:
         """Return the call that a delta continues, or None if it begins a new call."""

@@ -12,6 +12,7 @@ from typing import cast
 
 from agentloop.items import Image, Item, JsonObject, Message, Part, Reasoning, Role, Text, ToolCall, Usage
 from agentloop.wire.payload import dump, mapping, mappings, string
+from agentloop.wire.streams.state import pick_call_fields, pick_message_fields, wrap_state
 
 _ROLES = ("user", "assistant", "", None)
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details")
@@ -46,10 +47,11 @@ def read_message(raw: JsonObject) -> MessageContent:
     thought = string(raw.get("reasoning")) or string(raw.get("reasoning_content")) or _join_thinking(parts)
     content = _read_content(parts) if role == "user" else _one_text(_join_text(parts) + refusal)
     read = MessageContent(refused=bool(refusal))
-    if thought:
-        read.items.append(Reasoning(thought))
+    state = wrap_state(pick_message_fields(raw))
+    if thought or (state and not content):
+        read.items.append(Reasoning(thought, state=None if content else state))
     if content:
-        read.items.append(Message(role, content, phase=string(raw.get("phase")) or None))
+        read.items.append(Message(role, content, phase=string(raw.get("phase")) or None, state=state))
     read.calls.extend(read_call(call) for call in mappings(raw.get("tool_calls")))
     return read
 
@@ -71,7 +73,8 @@ def read_call(raw: JsonObject) -> ToolCall:
     """
     function = mapping(raw.get("function")) or raw
     call_id = raw.get("call_id") or raw.get("id") or ""
-    return ToolCall(str(call_id), string(function.get("name")), read_arguments(function.get("arguments")))
+    arguments, state = read_arguments(function.get("arguments")), wrap_state(pick_call_fields(raw))
+    return ToolCall(str(call_id), string(function.get("name")), arguments, state)
 
 
 def read_arguments(arguments: object) -> str:

@@ -9,6 +9,7 @@ from agentloop.items import JsonObject, Opaque, Reasoning, Reply, ReplyStop, Too
 from agentloop.wire.payload import load, mapping, mappings, string
 from agentloop.wire.profile.failures import not_a_reply, read_failure
 from agentloop.wire.streams.reply import MessageContent, read_call, read_images, read_message, read_text, read_usage
+from agentloop.wire.streams.state import pick_reasoning_fields, wrap_state
 
 _FAILED = frozenset({"failed", "cancelled", "error"})
 _CONTENTS = ("output", "tool_calls", "choices")
@@ -94,7 +95,8 @@ def _read_output(output: list[JsonObject]) -> MessageContent:
 
 def _read_reasoning(raw: JsonObject) -> Reasoning:
     text = read_text(raw.get("content")) or read_text(raw.get("summary")) or string(raw.get("text"))
-    return Reasoning(text, string(raw.get("encrypted_content")) or None, string(raw.get("id")) or None)
+    state = wrap_state(pick_reasoning_fields(raw))
+    return Reasoning(text, string(raw.get("encrypted_content")) or None, string(raw.get("id")) or None, state)
 
 
 def _stop(response: JsonObject, written: int | None) -> ReplyStop:

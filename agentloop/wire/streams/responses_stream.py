@@ -216,6 +216,7 @@ def _has_calls(output: Iterable[JsonObject]) -> bool:
 
 
 def _fill(item: JsonObject, spare: JsonObject) -> JsonObject:
+    item = {**spare, **item}
     match item.get("type"):
         case "function_call" if not item.get("arguments"):
             return {**item, "arguments": spare.get("arguments")}
