@@ -103,7 +103,7 @@ def test_switching_keeps_the_instructions_once():
     assert body(conversation, items)["instructions"] == "Be brief.\n\nAnswer in French."
 
 
-def test_a_refusal_of_tool_results_is_tried_once_in_the_other_dialect_and_remembered():
+def test_a_refusal_of_tool_results_is_tried_once_in_the_other_dialect_and_remembered_the_second_time():
     @tool
     def one() -> int:
         """One."""
@@ -123,7 +123,9 @@ def test_a_refusal_of_tool_results_is_tried_once_in_the_other_dialect_and_rememb
     assert events[-1].result.text == "It is 1."
     assert len(bodies) == 3
     assert agent.run_sync("one?").text == "It is 1."
-    assert len(bodies) == 5
+    assert len(bodies) == 6, "what one run has seen is no proof"
+    assert agent.run_sync("one?").text == "It is 1."
+    assert len(bodies) == 8, "what two have seen is"
 
 
 def test_a_refusal_in_every_dialect_is_raised():

@@ -30,10 +30,13 @@ from agentloop.runtime.summary import write_transcript
 from agentloop.wire.conversation import Conversation
 from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.payload import dump
-from agentloop.wire.profile.overflow import read_overflow
+from agentloop.wire.profile.lessons import Lesson
+from agentloop.wire.profile.overflow import is_overflow, read_overflow
+from agentloop.wire.profile.refusals import quote_reason
 
 MOST_REFUSALS = 4
-TOO_LARGE = 413
+TOO_LARGE, SERVER_FAULT = 413, 500
+_WINDOW_WORDS = ("maximum context length", "context length", "context window", "context size")
 # Some servers don't count what they found in their cache, and none takes four times as much as text does by our count.
 LEAST_RATE, MOST_RATE = 0.5, 4.0
 
@@ -56,6 +59,7 @@ class ContextWindow:
         known = conversation.profile.context_tokens
         self._limit = None if known is None else self._leave_room(known)
         self._counted = (0, 0)  # tokens of an earlier request as the endpoint counted them, and by our measure
+        self._proven = 0  # tokens of the longest request that was answered
         self._sent: Sequence[Item] = ()
         self._size = 0
         self._seen = 0  # how many items of the run those stand for
@@ -92,6 +96,7 @@ class ContextWindow:
         self._refusals = 0
         if usage.input_tokens:
             self._counted = usage.input_tokens, self._size
+            self._proven = max(self._proven, usage.input_tokens)
 
     def shrink(self, run: Run, refusal: EndpointError) -> bool:
         """Leave out so much that a refused request may be sent again; return whether there is anything to leave out.
@@ -101,8 +106,11 @@ class ContextWindow:
         """
         if not isinstance(refusal, ContextOverflowError) or self._refusals == MOST_REFUSALS:
             return False
+        words = self._conversation.hear(refusal)
+        if not is_overflow(f"{refusal.code} {words}"):  # only what it quotes from the request says so
+            return False
         self._refusals += 1
-        self._learn(refusal)
+        self._learn(refusal, words)
         before, count = self._size, self._count()
         if self._limit is None or count <= self._limit:
             self._limit = count * 8 // 9
@@ -184,17 +192,25 @@ class ContextWindow:
                 return body
         raise RefusedError(what, hint=_advise(self._sent, self._body_bytes), status=TOO_LARGE)
 
-    def _learn(self, refusal: EndpointError) -> None:
-        said, known = read_overflow(refusal.message), self._conversation.profile.context_tokens
+    def _learn(self, refusal: EndpointError, words: str) -> None:
+        said, known = read_overflow(words), self._conversation.profile.context_tokens
         tokens = said.tokens or (known and said.excess and known + said.excess)
         if tokens:
             self._counted = tokens, self._size
-        if said.window is not None:
+        if said.window is not None and self._is_likely(said.window):
             self._limit = self._leave_room(said.window)
-            if said.window != known:
-                self._conversation.learn("context_tokens", said.window, refusal.message)
+            # A failing server may name a window that is not the cause.
+            passing = refusal.status is not None and refusal.status >= SERVER_FAULT
+            why = quote_reason(refusal, words, (*_WINDOW_WORDS, str(said.window), f"{said.window:,}"))
+            self._conversation.try_out(Lesson("context_tokens", known, said.window, why, is_passing=passing))
         elif said.excess is not None and self._limit is None:
             self._limit = self._leave_room(self._count() - said.excess)
+
+    def _is_likely(self, window: int) -> bool:
+        """Return whether the last request can be longer than a window, and no longer request was answered."""
+        reply = self._target.settings.max_output_tokens or 0
+        longest = max(self._counted[0], ceil((self._fixed + self._size) * MOST_RATE)) + reply
+        return longest > window >= self._proven
 
     def _tell(self, text: str) -> None:
         self._notices.append(Notice("trimmed", text))

@@ -16,7 +16,7 @@ from agentloop.schema.arguments.typed_arguments import TypedArguments, order_arg
 from agentloop.schema.invisible_characters import show_invisible, strip_invisible
 from agentloop.schema.output import OutputSchema
 from agentloop.schema.parameters.docstring import Docstring, parse_docstring
-from agentloop.schema.parameters.keywords import move_references, restrict
+from agentloop.schema.parameters.keywords import list_keywords, move_references, restrict
 from agentloop.schema.parameters.signature import Signature, read_signature
 from agentloop.schema.result import render, take_images
 
@@ -28,6 +28,7 @@ __all__ = [
     "Signature",
     "TypedArguments",
     "canonical",
+    "list_keywords",
     "move_references",
     "order_arguments",
     "parse_arguments",

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agentloop.errors import EndpointError
 from agentloop.events import Notice, ReasoningDelta, TextDelta
-from agentloop.items import Item, Reply, ToolDialect
+from agentloop.items import Item, Message, Reply, ToolDialect, ToolResult
 from agentloop.wire.encoder import RequestEncoder, RequestParts
 from agentloop.wire.formats.dialect import Decoder, Dialect
 from agentloop.wire.formats.selection import DIALECTS, assume_dialect, name_dialect
@@ -127,8 +127,13 @@ class Conversation:
         The lessons that were on trial are kept, because the request has succeeded.
         """
         self._learner.confirm()
-        if self._last.output and is_ignored(reply, self.profile) and (lower := lower_rung(self.profile)):
-            self.learn("structured_output", lower, "the server ignored the schema that it was given")
+        is_plain = self._last.output and is_ignored(reply, self.profile)
+        if is_plain and (lower := lower_rung(self.profile)):
+            # One answer in words may be the model's choice, and the same question would get it again.
+            asked = hash(tuple(item.text for item in self._last.items if isinstance(item, Message)))
+            self.learn("structured_output", lower, "the server ignored the schema that it was given", asked)
+        if self._learner.is_suspicious:
+            self._learner.trust(self._list_proven(is_plain=is_plain))
         recovered = self._recovered if self._leak_decoder is None else self._leak_decoder.recovered
         self._notices += [*self._learner.take_notices(), *(Notice("recovered", text) for text in recovered)]
         self._recovered, self._leak_decoder = (), None
@@ -137,7 +142,17 @@ class Conversation:
         items = tuple(self._encoder.accept(reply.items, self.profile))
         return replace(reply, items=items, dialect=name_dialect(self.profile))
 
+    def _list_proven(self, *, is_plain: bool) -> list[str]:
+        """Return the fields of the profile that the success of the last request proves to be right."""
+        has_results = any(isinstance(item, ToolResult) for item in self._last.items)
+        proven = {"route": True, "tool_items": has_results, "structured_output": self._last.output and not is_plain}
+        return [name for name, is_proven in proven.items() if is_proven]
+
     # --- lessons ---
+
+    def hear(self, error: EndpointError) -> str:
+        """Return the server's own words in an error, without what they quote from the last request."""
+        return self._learner.hear(error).words
 
     def adapt(self, error: EndpointError) -> Lesson | None:
         """Return what the next try does differently after a refusal, or None if there is nothing left to try."""
@@ -147,9 +162,13 @@ class Conversation:
         """Return whether a failure teaches something, so that sending the same request again would be a waste."""
         return self._learner.may_adapt(error)
 
-    def learn(self, field: str, now: Any, why: str) -> None:
-        """Keep a lesson that was found in another way than by a refusal."""
-        self._learner.learn(field, now, why)
+    def learn(self, field: str, now: Any, why: str, request: Hashable = None) -> None:
+        """Keep a lesson that was found in another way than by a refusal; see `ProfileLearner.learn`."""
+        self._learner.learn(field, now, why, request)
+
+    def try_out(self, lesson: Lesson) -> None:
+        """Put a lesson on trial that was found in another way than by `adapt`."""
+        self._learner.try_out(lesson)
 
     def take_lessons(self) -> list[Lesson]:
         """Return the lessons since the last call that later processes may use too."""

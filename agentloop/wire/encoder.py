@@ -83,7 +83,7 @@ class RequestEncoder:
         tools = self._encode_tools(request.tools, profile)
         body: JsonObject = load(DIALECTS[name_dialect(profile)].encode(request, [], tools))
         results = [item for item in request.items if isinstance(item, ToolResult)]
-        return Sent(body, bool(results), any(result.images for result in results))
+        return Sent(body, bool(results), any(result.images for result in results), request.items)
 
     def accept(self, items: Iterable[Item], profile: Profile) -> Iterable[Item]:
         """Yield the items of a reply as the run keeps them: with their origin, and with ids that are unique."""
@@ -151,8 +151,17 @@ class RequestEncoder:
             new = _prepend_system("\n\n".join(self._system), new)
         if profile.short_call_ids or profile.legal_call_ids:
             new = [self._call_ids.write(item, profile) for item in new]
+        if not profile.empty_results:
+            new = [_fill(item) for item in new]
         self._fragments.extend(dialect.encode_items(new, profile))
         self._encoded = tuple(items)
+
+
+def _fill(item: Item) -> Item:
+    """Return the item, and in place of an empty result one that says so."""
+    if isinstance(item, ToolResult) and not item.content and not item.images:
+        return replace(item, content="(empty)")
+    return item
 
 
 def _prepend_system(system: str, items: Sequence[Item]) -> Sequence[Item]:

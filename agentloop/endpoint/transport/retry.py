@@ -22,6 +22,7 @@ from agentloop.errors import (
 )
 from agentloop.events import Retrying
 from agentloop.wire.profile import Endpoint
+from agentloop.wire.profile.refusals import is_models_fault
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -35,7 +36,6 @@ LONGEST_ASKED_SECONDS = 120.0
 JITTER_SECONDS = 0.5
 
 _REQUEST_TIMEOUT, _CONFLICT = 408, 409
-_BAD_CALL = "tool_use_failed"  # Groq's 400 for a call that its parser could not read; the next try may succeed
 
 
 def is_retryable(error: EndpointError) -> bool:
@@ -44,7 +44,7 @@ def is_retryable(error: EndpointError) -> bool:
         case UnreachableError() | EndpointTimeoutError() | StreamCutError() | RateLimitedError() | ServerError():
             return True
         case _:
-            return error.status in {_REQUEST_TIMEOUT, _CONFLICT} or error.code == _BAD_CALL
+            return error.status in {_REQUEST_TIMEOUT, _CONFLICT} or is_models_fault(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,9 @@ The rules for strict schemas are in `strict`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from agentloop.items import JsonObject
@@ -27,6 +29,25 @@ PHRASES = {
     "uniqueItems": "no item twice",
     "contentMediaType": "holding {}",
     "contentEncoding": "encoded as {}",
+}
+
+# Words for other keywords that a schema can do without, as JSON; "" for one that needs no words.
+_OTHERS = {
+    "additionalProperties": "",
+    "default": "default {}",
+    "examples": "for example {}",
+    "maxProperties": "at most {} properties",
+    "minProperties": "at least {} properties",
+    "patternProperties": "properties by the patterns of their names: {}",
+    "propertyNames": "names of properties by the schema {}",
+    "title": "",
+    "unevaluatedProperties": "",
+}
+_CLOSED = "no other properties"
+# Keywords that another keyword can stand for. The schema may then accept more.
+_REPLACED: dict[str, Callable[[Any], JsonObject]] = {
+    "const": lambda value: {"enum": [value]},
+    "oneOf": lambda value: {"anyOf": value},
 }
 
 _MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
@@ -73,7 +94,43 @@ def move_references(schema: Any, place: str) -> Any:
 
 def restrict(schema: JsonObject, keywords: frozenset[str]) -> JsonObject:
     """Return the schema with every constraint that is not in `keywords` moved into the description."""
-    return rewrite(schema, lambda part: describe_constraints(part, frozenset(PHRASES) - keywords))
+    constraints = frozenset(PHRASES) - keywords
+    others = (_OTHERS.keys() | _REPLACED.keys()) - keywords
+
+    def change(part: JsonObject) -> JsonObject:
+        return describe_constraints(_do_without(part, others) if others else part, constraints)
+
+    return rewrite(schema, change)
+
+
+def list_keywords(schema: JsonObject) -> set[str]:
+    """Return the keywords that are in a schema or in a schema inside it."""
+    found: set[str] = set()
+
+    def collect(part: JsonObject) -> JsonObject:
+        found.update(part)
+        return part
+
+    rewrite(schema, collect)
+    return found
+
+
+def _do_without(schema: JsonObject, unwanted: AbstractSet[str]) -> JsonObject:
+    """Return a schema without keywords that a schema can do without; schemas inside it don't change."""
+    moved = [keyword for keyword in schema if keyword in unwanted]
+    if not moved:
+        return schema
+    kept = {keyword: value for keyword, value in schema.items() if keyword not in moved}
+    phrases = list[str]()
+    for keyword in moved:
+        value = schema[keyword]
+        if keyword in _REPLACED:
+            kept = {**_REPLACED[keyword](value), **kept}
+        elif keyword == "additionalProperties":
+            phrases += [_CLOSED] if value is False else []
+        elif _OTHERS[keyword]:
+            phrases.append(_OTHERS[keyword].format(json.dumps(value)))
+    return _add_words(kept, phrases)
 
 
 def describe_constraints(schema: JsonObject, unwanted: frozenset[str]) -> JsonObject:
@@ -82,9 +139,14 @@ def describe_constraints(schema: JsonObject, unwanted: frozenset[str]) -> JsonOb
     if not moved:
         return schema
     kept = {keyword: value for keyword, value in schema.items() if keyword not in moved}
-    words = "; ".join(PHRASES[keyword].format(schema[keyword]) for keyword in moved)
-    text = kept.get("description", "")
-    return {**kept, "description": f"{text} ({words})" if text else words[0].upper() + words[1:]}
+    return _add_words(kept, [PHRASES[keyword].format(schema[keyword]) for keyword in moved])
+
+
+def _add_words(schema: JsonObject, phrases: Sequence[str]) -> JsonObject:
+    words, text = "; ".join(phrases), schema.get("description", "")
+    if not words:
+        return schema
+    return {**schema, "description": f"{text} ({words})" if text else words[0].upper() + words[1:]}
 
 
 def allow_null(schema: JsonObject) -> JsonObject:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from agentloop.items import Item, JsonObject, Message, Opaque, Part, Reasoning, Reply, Text, ToolCall, ToolResult
 from agentloop.tools import Tool
 from agentloop.wire.formats.dialect import ModelRequest
 from agentloop.wire.formats.images import place_images
-from agentloop.wire.formats.request import REPLAYS_TEXT, choose_tools, read_state, write_body, write_call, write_schema
+from agentloop.wire.formats.request import (
+    REPLAYS_TEXT,
+    choose_tools,
+    is_strict,
+    read_state,
+    write_body,
+    write_call,
+    write_schema,
+)
 from agentloop.wire.formats.settings import write_settings
 from agentloop.wire.formats.structured import add_format, tell_form
 from agentloop.wire.payload import dump
@@ -17,6 +25,8 @@ from agentloop.wire.profile import Profile
 from agentloop.wire.streams.chat_reply import read_body
 from agentloop.wire.streams.chat_stream import ChatAccumulator
 from agentloop.wire.streams.stream import StreamDecoder
+
+_CALL_CONTENT: Mapping[str, JsonObject] = {"null": {"content": None}, "empty": {"content": ""}, "absent": {}}
 
 
 class ChatCompletions:
@@ -75,7 +85,7 @@ class ChatCompletions:
 
 
 def _write_tool(tool: Tool, profile: Profile) -> JsonObject:
-    strict = {"strict": True} if tool.strict and profile.strict_tools else {}
+    strict = {"strict": True} if is_strict(tool, profile) else {}
     schema = write_schema(tool, profile)
     return {"name": tool.name, "description": tool.description, "parameters": schema, **strict}
 
@@ -107,7 +117,8 @@ def _write_turn(turn: Sequence[Message | Reasoning | ToolCall], profile: Profile
     if calls:
         # DeepSeek refuses a call without the reasoning that led to it, and ignores other reasoning.
         state |= _write_reasoning(turn, profile)
-        yield {**state, "role": "assistant", "content": content or None, "tool_calls": list(map(write_call, calls))}
+        said = {"content": content} if content else _CALL_CONTENT[profile.call_content]
+        yield {**state, "role": "assistant", **said, "tool_calls": list(map(write_call, calls))}
     elif content:
         yield {**state, "role": "assistant", "content": content}
 

@@ -106,6 +106,11 @@ def write_arguments(call: ToolCall) -> str:
         return "{}"
 
 
+def is_strict(tool: Tool, profile: Profile) -> bool:
+    """Return whether a tool is sent as strict, which takes a closed schema."""
+    return tool.strict and profile.strict_tools and "additionalProperties" in profile.schema_keywords
+
+
 def write_schema(tool: Tool, profile: Profile) -> JsonObject:
     """Return a tool's schema with the constraints that the server accepts; descriptions state the others in words."""
     return restrict(tool.parameters, profile.schema_keywords)

@@ -15,6 +15,7 @@ from agentloop.wire.formats.images import place_images
 from agentloop.wire.formats.request import (
     REPLAYS_TEXT,
     choose_tools,
+    is_strict,
     read_state,
     write_arguments,
     write_body,
@@ -58,7 +59,7 @@ class NativeResponses:
                     "name": tool.name,
                     "description": tool.description,
                     "parameters": write_schema(tool, profile),
-                    "strict": tool.strict and profile.strict_tools,
+                    "strict": is_strict(tool, profile),
                 }
                 for tool in tools
             ]

@@ -45,7 +45,8 @@ def add_format(fields: JsonObject, request: ModelRequest, route: Route) -> JsonO
 
 def restrict_form(form: JsonObject, profile: Profile) -> JsonObject:
     """Return the `json_schema` object with only the constraints that the server accepts as keywords."""
-    return {**form, "schema": restrict(form["schema"], profile.schema_keywords)}
+    open_form = {} if "additionalProperties" in profile.schema_keywords else {"strict": False}
+    return {**form, "schema": restrict(form["schema"], profile.schema_keywords), **open_form}
 
 
 def needs_words(request: ModelRequest) -> bool:

@@ -4,8 +4,9 @@
 - `providers`: the built-in table of providers.
 - `failures`: turns error bodies into exceptions. `error_body` reads their words and codes, `error_causes` names the
   cause that a status hides, `waits` says how long to wait, `overflow` whether a conversation was too long.
-- `refusals`: draws lessons from refused requests; `lessons`: keeps the lessons for the life of the process;
-  `learner`: the lessons of one run.
+- `refusals`: draws lessons from refused requests. `rules` is the table of what servers say, `quotes` finds what they
+  quote from the request.
+- `lessons`: keeps the lessons for the life of the process; `learner`: the lessons of one run.
 """
 
 from agentloop.wire.profile.profile import Effort, Endpoint, HttpClient, ModelSettings, Profile, Route, StructuredOutput

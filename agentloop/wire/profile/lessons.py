@@ -6,16 +6,22 @@ done outside `wire/`, which does no input or output.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from dataclasses import field as make_field
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from agentloop.errors import ConfigurationError
 from agentloop.wire.profile import Profile
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+ENOUGH = 2
+"""In so many requests something must be seen that may have another reason, before later runs obey it."""
+
+Change: TypeAlias = tuple[str, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +34,12 @@ class Lesson:
             value, so a value that the user sets is not overridden.
         now: The new value.
         why: The reason, with the server's message.
-        is_guess: The refusal did not name the field. The lesson is kept only if the next request succeeds.
+        is_guess: The refusal did not name the field. The lesson is taken back if the next request fails too.
         is_passing: The refusal was about something in this run, such as a schema or an image. The lesson holds for
             this run only.
+        is_weak: Something else may have been the reason. The lesson holds for this run only, unless the same is seen
+            in another request.
+        times: How often it was learned.
     """
 
     field: str
@@ -39,6 +48,13 @@ class Lesson:
     why: str
     is_guess: bool = False
     is_passing: bool = False
+    is_weak: bool = False
+    times: int = make_field(default=1, compare=False)
+
+    @property
+    def change(self) -> Change:
+        """What the lesson changes."""
+        return self.field, self.was, self.now
 
     def apply(self, profile: Profile) -> Profile:
         """Return the profile with the lesson applied."""
@@ -52,7 +68,8 @@ class Lesson:
         """Return a sentence that says what was learned and why."""
         now, was = _show(self.now, self.was), _show(self.was, self.now)
         words = _WORDS.get(self.field, "{field} is {now} from now on, not {was}")
-        return f"{words.format(field=self.field, now=now, was=was)}: {self.why}"
+        until = " (in this run)" if self.is_passing or self.is_weak else ""
+        return f"{words.format(field=self.field, now=now, was=was)}{until}: {self.why}"
 
 
 _WORDS: Mapping[str, str] = {
@@ -75,6 +92,33 @@ def _show(value: Any, other: Any) -> str:
 LESSONS: dict[tuple[str, str], tuple[Lesson, ...]] = {}
 """The lessons that were learned in this process or read from the file, by base URL and model."""
 
+SUSPICIONS: dict[tuple[str, str], dict[Change, frozenset[Hashable]]] = {}
+"""What was seen only once, by base URL and model: in which request each change helped. Nothing obeys it yet."""
+
+
+def suspect(key: tuple[str, str], lesson: Lesson, request: Hashable) -> Lesson | None:
+    """Note that a weak lesson has helped in a request; return the lesson if it has helped in another one before.
+
+    Args:
+        key: The base URL and the model's name.
+        lesson: The lesson.
+        request: Something that is equal for two requests if they prove no more than one of them.
+    """
+    suspicions = SUSPICIONS.setdefault(key, {})
+    seen = suspicions.get(lesson.change, frozenset()) | {request}
+    if len(seen) < ENOUGH:
+        suspicions[lesson.change] = seen
+        return None
+    suspicions.pop(lesson.change, None)
+    return replace(lesson, is_weak=False, times=len(seen))
+
+
+def clear_suspicions(key: tuple[str, str], profile: Profile, fields: Collection[str]) -> None:
+    """Drop the suspicions against these fields of a profile, because a request has succeeded with them as they are."""
+    suspicions = SUSPICIONS.get(key, {})
+    for change in [each for each in suspicions if each[0] in fields and each[1] == getattr(profile, each[0])]:
+        del suspicions[change]
+
 
 def apply_lessons(profile: Profile, lessons: Iterable[Lesson]) -> Profile:
     """Return the profile with the lessons applied in order."""
@@ -88,10 +132,10 @@ def add_lessons(known: Iterable[Lesson], new: Iterable[Lesson]) -> tuple[Lesson,
 
     Of two equal changes the first is kept. A change that undoes an earlier one replaces it.
     """
-    kept: dict[tuple[str, object, object], Lesson] = {}
+    kept: dict[Change, Lesson] = {}
     for lesson in (*known, *new):
         kept.pop((lesson.field, lesson.now, lesson.was), None)
-        kept.setdefault((lesson.field, lesson.was, lesson.now), lesson)
+        kept.setdefault(lesson.change, lesson)
     return tuple(kept.values())
 
 

@@ -40,8 +40,8 @@ class Profile:
         system: Where the system text goes: `instructions`, a `message` with `role: "system"` at the top, or before
             the first `user` message, for a model without a system role. On chat the first two are the same.
         strict_tools: Send `strict: true` with a tool (vLLM turns on constrained decoding for it; others ignore it).
-        schema_keywords: JSON-schema keywords for ranges, patterns and counts that the server accepts in a tool's
-            schema. Others are put into the description in words. All are enforced locally in any case.
+        schema_keywords: JSON-schema keywords that the server accepts in a schema, of those that a schema can do
+            without. Others are put into the description in words. All are enforced locally in any case.
         tool_choice: Values of `tool_choice` that the server obeys. The other values are enforced locally. With `none`
             among them, the last turn at a limit keeps its `tools`, so that the server finds its beginning in its cache.
         history_needs_tools: A history that holds calls must come with `tools` (Bedrock, Anthropic): the last turn has
@@ -70,6 +70,8 @@ class Profile:
             are sent as the server wrote them, because some models read them (Kimi's `functions.add:0`).
         alternating_roles: A `user` message must follow a message of the assistant (templates of Mistral and Gemma).
             After a tool's result or another `user` message, a short message of the assistant is put before it.
+        call_content: The content of a message on chat that holds calls but no text: `null`, `empty` text, or `absent`.
+        empty_results: The result of a tool may be an empty text. If False, `(empty)` is sent in its place.
         refused: Fields of the request's body that the server refuses or ignores; they are not sent.
         stream_usage: A chat stream reports its tokens when `stream_options` asks for them.
         max_tokens_field: The name of the limit on a reply on chat (OpenAI's reasoning models refuse the old name).
@@ -96,6 +98,17 @@ class Profile:
             "exclusiveMaximum",
             "minItems",
             "maxItems",
+            "additionalProperties",
+            "const",
+            "default",
+            "examples",
+            "maxProperties",
+            "minProperties",
+            "oneOf",
+            "patternProperties",
+            "propertyNames",
+            "title",
+            "unevaluatedProperties",
         }
     )
     tool_choice: frozenset[str] = frozenset({"auto", "none", "required", "named"})
@@ -114,6 +127,8 @@ class Profile:
     short_call_ids: bool = False
     legal_call_ids: bool = False
     alternating_roles: bool = False
+    call_content: Literal["null", "empty", "absent"] = "null"
+    empty_results: bool = True
     refused: frozenset[str] = frozenset()
     stream_usage: bool = True
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
