@@ -21,6 +21,7 @@ import itertools
 import json
 import ssl
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -209,7 +210,7 @@ class Loopback:
 
 def reply_to(request: Request, response: JsonObject, dialect: Dialect = "native") -> Reply:
     """Return what a response says as the request wants it: on its route, as JSON or as events."""
-    if request.path.endswith("/chat/completions"):
+    if request.path.partition("?")[0].endswith("/chat/completions"):
         dialect = "prompted" if dialect == "prompted" else "chat"
     streams = request.body and request.json.get("stream")
     return sse_reply(stream_of(response, dialect)) if streams else json_reply(written(response, dialect))
@@ -252,6 +253,12 @@ def json_reply(body: object, status: int = 200, headers: Mapping[str, str] | Non
 def html_reply(status: int = 200) -> Reply:
     """What a proxy or a captive portal says in the endpoint's place."""
     return Reply((b"<!DOCTYPE html><html><title>Sign in</title></html>",), status, "text/html; charset=utf-8")
+
+
+def damaged_gzip(start: bytes) -> bytes:
+    """Return compressed data that begins well and then can't be read."""
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(start) + packer.flush(zlib.Z_SYNC_FLUSH) + b"\xff" * 9
 
 
 ERROR_SHAPES: Mapping[str, Callable[[str], object]] = {

@@ -49,6 +49,7 @@ from loopback import (
     busy_reply,
     call_body,
     call_item,
+    damaged_gzip,
     error_reply,
     events_of,
     guide_call_body,
@@ -396,10 +397,9 @@ def test_nothing_said_twice_is_an_error_that_can_be_resumed(way, reply):
 
 
 @every_way
-def test_a_web_page_with_200_is_named_as_such_and_not_asked_for_again(way):
-    with way.serving([html_reply()]) as (agent, server), ours(ReplyError, "a web page, 'Sign in'"):
+def test_a_web_page_with_200_is_named_as_such(way):
+    with way.serving([html_reply()], endpoint=ONCE) as (agent, _), ours(ReplyError, "a web page, 'Sign in'"):
         way.ask(agent)
-    assert len(server.requests) == 1
 
 
 @both_wires
@@ -539,7 +539,7 @@ BROKEN = {
     "before a word": Reply(before=(CUT,)),
     "in the head": Reply((CUT,)),
     "in the body": Reply((b'{"output": [', CUT)),
-    "not gzip": Reply((b"{}",), headers={"content-encoding": "gzip"}),
+    "damaged gzip": Reply((damaged_gzip(b'{"output": ['),), headers={"content-encoding": "gzip"}),
 }
 
 

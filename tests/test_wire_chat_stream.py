@@ -142,8 +142,17 @@ def test_a_stream_that_neither_finished_nor_ended_was_cut(events):
         decode(*events)
 
 
-def test_an_empty_stream_that_ended_is_an_empty_reply():
-    assert decode(END) == ([], Reply(()))
+def test_a_stream_that_ended_with_a_choice_that_says_nothing_is_an_empty_reply():
+    assert decode(chunk({}), END) == ([], Reply((), response_id="chatcmpl-1"))
+
+
+@pytest.mark.parametrize("choices", [[], None, [None], "none"])
+def test_a_stream_that_ended_without_a_choice_is_cut_off(choices):
+    data = json.dumps({"id": "c1", "choices": choices}).encode()
+    with pytest.raises(StreamCutError):
+        decode(b"data: %b\n\n" % data, END)
+    with pytest.raises(StreamCutError):
+        decode(END)
 
 
 PIECES = st.fixed_dictionaries(

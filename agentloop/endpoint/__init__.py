@@ -4,6 +4,7 @@
 - `fetch/`: fetches URLs, from public addresses only.
 - `probe/`: finds out what an endpoint can do, with a few small requests.
 - `profile_store`: reads agentloop.toml, and reads and writes the file of lessons.
+- `proxies`: whether a request may go through a proxy of the environment.
 - `shared_file`: writes a small file that several processes share.
 - `catalogue`: lists of models that providers publish.
 - `media`: reads and checks images, and makes data URLs of them.

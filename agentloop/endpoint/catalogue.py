@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, cast
 
+from agentloop.endpoint.proxies import is_local
 from agentloop.errors import EndpointError, EndpointTimeoutError, ReplyError, UnreachableError
 from agentloop.items import JsonObject
 from agentloop.wire.payload import load, mapping, string
@@ -135,7 +136,9 @@ def _get(url: str, headers: Mapping[str, str]) -> bytes:
 
     started = monotonic()
     try:
-        with httpx2.Client(timeout=TIMEOUT_SECONDS) as client, client.stream("GET", url, headers=headers) as response:
+        tls = httpx2.create_ssl_context()
+        client = httpx2.Client(timeout=TIMEOUT_SECONDS, verify=tls, trust_env=not is_local(url))
+        with client, client.stream("GET", url, headers=headers) as response:
             body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk

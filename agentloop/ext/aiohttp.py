@@ -50,7 +50,7 @@ class AiohttpClient(httpx2.AsyncClient):
         auth: Any = httpx2.USE_CLIENT_DEFAULT,
         follow_redirects: Any = httpx2.USE_CLIENT_DEFAULT,
     ) -> httpx2.Response:
-        """Send a request unchanged and return its response, read to its end unless it is streamed.
+        """Send a request unchanged and return its response, whose body is not read yet.
 
         httpx2 looks for cookies, redirects and authentication in each response, which takes 0.1 ms of CPU. agentloop
         uses none of them, so they are ignored here.
@@ -58,7 +58,7 @@ class AiohttpClient(httpx2.AsyncClient):
         transport = self._transport_for_url(request.url)
         if not isinstance(transport, AiohttpTransport):
             return await super().send(request, stream=stream, auth=auth, follow_redirects=follow_redirects)
-        response = await (transport.handle_async_request if stream else transport.fetch)(request)
+        response = await transport.handle_async_request(request)
         response.request = request
         return response
 
@@ -79,19 +79,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         """Return the response; its body is not read yet."""
         answer = await self._ask(request)
         return httpx2.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
-
-    async def fetch(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the whole response."""
-        answer = await self._ask(request)
-        try:
-            body = await answer.read()
-        except _ERRORS as error:
-            raise _as_httpx2(error) from error
-        finally:
-            answer.close()
-        response = httpx2.Response(answer.status, headers=answer.raw_headers, stream=httpx2.ByteStream(body))
-        response.read()
-        return response
 
     async def _ask(self, request: httpx2.Request) -> aiohttp.ClientResponse:
         session = self._session or self._open()
@@ -146,6 +133,10 @@ class _Body(httpx2.AsyncByteStream):
             while chunk := await content.readany():
                 yield chunk
         except _ERRORS as error:
+            # What came before the connection broke may be the whole reply.
+            rest = content._read_nowait(-1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - no other method gives it
+            if rest:
+                yield rest
             raise _as_httpx2(error) from error
 
     async def aclose(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from agentloop.endpoint.media import max_image_bytes
-from agentloop.endpoint.transport import Pace, is_retryable
+from agentloop.endpoint.transport import Pace, is_retryable, read_to_end
 from agentloop.errors import EndpointError
 from agentloop.events import Notice, TextDelta
 from agentloop.items import Message, Reply, Usage
@@ -140,7 +140,7 @@ class ModelCaller:
         decoder = self._conversation.decoder()
         has_text = False
         emit, deltas = self._journal.emit, 0
-        async with aclosing(stream) as chunks:
+        async with aclosing(read_to_end(stream, decoder.ending)) as chunks:
             async for chunk in chunks:
                 for delta in decoder.feed(chunk):
                     self._shown = True

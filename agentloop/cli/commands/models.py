@@ -15,7 +15,7 @@ from agentloop.endpoint.catalogue import Catalogue, ModelCard, fetch_catalogue
 from agentloop.endpoint.transport import HttpTransport
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.items import JsonObject
-from agentloop.wire.profile import Endpoint
+from agentloop.wire.profile import Endpoint, add_path
 from agentloop.wire.profile.providers import PROVIDERS, Provider
 
 _FLAGS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "?"}
@@ -81,7 +81,7 @@ def _find_models(provider: str | None, base_url: str | None) -> Catalogue:
 def _ask_server(endpoint: Endpoint) -> Catalogue:
     HttpTransport(endpoint)  # raises if the key contains characters that a header can't hold
     key = {} if endpoint.api_key is None else {"Authorization": f"Bearer {endpoint.api_key}"}
-    return fetch_catalogue(f"{endpoint.base_url.rstrip('/')}/models", {**key, **endpoint.headers})
+    return fetch_catalogue(add_path(endpoint.base_url, "/models"), {**key, **endpoint.headers})
 
 
 def _print_models(catalogue: Catalogue, stdout: TextIO, *, as_json: bool) -> None:

@@ -6,9 +6,11 @@ twice here: `retry` decides when to send again.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import ssl
+import zlib
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
 from functools import lru_cache
@@ -20,16 +22,25 @@ import anyio
 import httpx2
 import openai
 
+from agentloop.endpoint.proxies import is_local, is_proxied
 from agentloop.endpoint.transport.deadline import Deadline
+from agentloop.endpoint.transport.reading import read_to_end
+from agentloop.endpoint.transport.unpacking import ACCEPTED, Unpacker
 from agentloop.errors import ConfigurationError, EndpointError, EndpointTimeoutError, ReplyError, UnreachableError
 from agentloop.installation import describe_install
-from agentloop.wire.profile import Endpoint, HttpClient
+from agentloop.wire.profile import Endpoint, HttpClient, add_path
 from agentloop.wire.profile.failures import read_error
+from agentloop.wire.streams.ending import WholeBody
 
 CONNECT_SECONDS = 10.0
 # Tools run between the requests of a run. A connection that is closed in that time costs a TLS handshake.
 IDLE_SECONDS = 30.0
 CONNECTIONS = 1000
+# A stream of a hundred thousand tokens is about 30 MB. What is longer is no reply of a model, or compressed to harm.
+MOST_BYTES = 128 * 1024 * 1024
+MOST_ERROR_BYTES = 1024 * 1024
+ERROR_SECONDS = 10.0
+_PROXY_HINT = "the request may have gone through the proxy of the environment: NO_PROXY takes hosts out of it"
 WARNING_HEADER = "x-warning"  # OVHcloud, of models that will be taken out of service
 
 
@@ -45,13 +56,20 @@ class Connection:
     """
 
     def __init__(self, endpoint: Endpoint, warn: Callable[[str], None]) -> None:
+        if "#" in endpoint.base_url:
+            raise ConfigurationError(
+                "base_url has a fragment, the part from '#' on, which can't be sent to a server",
+                hint="take it out; write a '#' that belongs to the path or the query as %23",
+            )
         url = urlsplit(endpoint.base_url)
         self._where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
         self._timeout_seconds = endpoint.timeout_seconds
+        self._idle_seconds = endpoint.idle_timeout_seconds
+        self._may_be_proxied = endpoint.proxy is None and is_proxied(endpoint.base_url)
         self._warn = warn
         self._lifetime = self._live()
         try:
-            self._base_url = str(httpx2.URL(endpoint.base_url).copy_with(userinfo=b"")).rstrip("/")
+            self._base_url = str(httpx2.URL(endpoint.base_url).copy_with(userinfo=b""))
             self._client = _Client(
                 base_url=endpoint.base_url,
                 api_key=endpoint.api_key or "anonymous",  # the SDK insists on one
@@ -84,46 +102,75 @@ class Connection:
 
     async def send(self, path: str, body: bytes) -> bytes:
         """Post the body and return the whole reply."""
-        with self._our_errors(), Deadline(self._timeout_seconds):
-            response = await self._post(path, body, stream=False)
-        return response.content
+        whole = WholeBody()
+        async with aclosing(read_to_end(self.stream(path, body), whole)) as chunks:
+            async for chunk in chunks:
+                whole.feed(chunk)
+        return whole.join()
 
     async def stream(self, path: str, body: bytes) -> AsyncGenerator[bytes]:
         """Post the body and yield the decompressed reply as it arrives."""
-        with self._our_errors(), Deadline(self._timeout_seconds) as deadline:
-            response = await self._post(path, body, stream=True)
-            try:
-                async with aclosing(response.aiter_bytes()) as chunks:
-                    async for chunk in chunks:
+        deadline = Deadline(self._timeout_seconds, self._idle_seconds)
+        with self._our_errors(deadline), deadline:
+            response = await self._post(path, body)
+            unpacker = Unpacker(response.headers.get("content-encoding", ""), MOST_BYTES)
+            async with aclosing(response.aiter_raw()) as raw:
+                async for data in raw:
+                    deadline.hear()
+                    for chunk in unpacker.feed(data):
                         deadline.pause()
                         yield chunk
                         deadline.go_on()
-            finally:
-                await response.aclose()
+            deadline.pause()
+            for chunk in unpacker.close():
+                yield chunk
 
-    async def _post(self, path: str, body: bytes, *, stream: bool) -> httpx2.Response:
-        response = await self._client.exchange(_url(self._base_url + path), body, stream=stream)
+    async def _post(self, path: str, body: bytes) -> httpx2.Response:
+        response = await self._client.exchange(_url(add_path(self._base_url, path)), body)
         warning = response.headers.get(WARNING_HEADER)
         if warning:
             self._warn(warning)
-        return response
+        if response.is_success:
+            return response
+        error = _refusal(response, await _read_some(response))
+        if self._may_be_proxied and "html" in response.headers.get("content-type", ""):
+            error.hint += f"; {_PROXY_HINT}"
+        raise error
 
     @contextmanager
-    def _our_errors(self) -> Generator[None]:
+    def _our_errors(self, deadline: Deadline) -> Generator[None]:
         try:
             yield
-        except openai.APIStatusError as error:
-            raise _refusal(error.response) from None
         except TimeoutError as error:
+            if deadline.fell_silent:
+                what, field = f"sent nothing for {self._idle_seconds:g} s within its reply", "idle_timeout_seconds"
+            else:
+                what, field = f"gave no whole reply within {self._timeout_seconds:g} s", "timeout_seconds"
             raise EndpointTimeoutError(
-                f"{self._where} gave no whole reply within {self._timeout_seconds:g} s",
-                hint="give the Endpoint a longer timeout_seconds, or ask the model for less",
+                f"{self._where} {what}", hint=f"give the Endpoint a longer {field}, or ask the model for less"
             ) from error
-        except (httpx2.HTTPError, OSError, anyio.EndOfStream) as error:
+        except (httpx2.HTTPError, OSError, anyio.EndOfStream, zlib.error) as error:
+            hint = "check that the server is running and that base_url is right"
             raise UnreachableError(
                 f"the connection to {self._where} failed: {str(error) or type(error).__name__}",
-                hint="check that the server is running and that base_url is right",
+                hint=f"{hint}; {_PROXY_HINT}" if self._may_be_proxied else hint,
             ) from error
+
+
+async def _read_some(response: httpx2.Response) -> bytes:
+    """Return the body of an error as far as it can be read; the status counts, whatever is wrong with the body."""
+    body = bytearray()
+    try:
+        unpacker = Unpacker(response.headers.get("content-encoding", ""), MOST_ERROR_BYTES)
+        async with asyncio.timeout(ERROR_SECONDS), aclosing(response.aiter_raw()) as raw:
+            async for data in raw:
+                for piece in unpacker.feed(data):
+                    body += piece
+            for piece in unpacker.close():
+                body += piece
+    except (httpx2.HTTPError, OSError, anyio.EndOfStream, zlib.error, ReplyError):  # TimeoutError is an OSError
+        pass
+    return bytes(body)
 
 
 class _Client(openai.AsyncOpenAI):
@@ -134,22 +181,17 @@ class _Client(openai.AsyncOpenAI):
     description of this machine. All this takes 0.2 ms of CPU, as much as aiohttp needs for a whole request.
     """
 
-    async def exchange(self, url: httpx2.URL, body: bytes, *, stream: bool) -> httpx2.Response:
-        """Post the body and return the response, read to its end unless it is streamed.
+    async def exchange(self, url: httpx2.URL, body: bytes) -> httpx2.Response:
+        """Post the body and return the response, whose body is not read yet.
 
         Raises:
-            openai.APIStatusError: the status is not a 2xx.
             httpx2.HTTPError: there was no response.
         """
         headers = self._client.headers.copy()
         headers["Content-Length"] = str(len(body))
         # A request that is made of a stream takes its headers as they are; working them out takes 15 µs.
         request = httpx2.Request("POST", url, headers=headers, stream=httpx2.ByteStream(body))
-        response = await self._client.send(request, stream=stream)
-        if response.is_success:
-            return response
-        await response.aread()
-        raise self._make_status_error_from_response(response)
+        return await self._client.send(request, stream=True)
 
 
 @lru_cache(maxsize=64)
@@ -168,6 +210,9 @@ def _http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
         ),
         # A redirected POST becomes a GET, and would send the endpoint's own headers to another host.
         follow_redirects=False,
+        proxy=endpoint.proxy,
+        # A server on this machine is seldom one that a proxy can reach.
+        trust_env=not is_local(endpoint.base_url),
     )
 
 
@@ -188,7 +233,7 @@ def _client_class(http: HttpClient) -> type[httpx2.AsyncClient]:
 
 def _headers(endpoint: Endpoint) -> httpx2.Headers:
     url = httpx2.URL(endpoint.base_url)
-    headers = httpx2.Headers({"Accept": "application/json", "User-Agent": "agentloop"})
+    headers = httpx2.Headers({"Accept": "application/json", "Accept-Encoding": ACCEPTED, "User-Agent": "agentloop"})
     if endpoint.api_key is not None:
         headers["Authorization"] = f"Bearer {endpoint.api_key}"
     headers.update(endpoint.headers)
@@ -206,11 +251,11 @@ def _read_certificates(*_: str | None) -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _refusal(response: httpx2.Response) -> EndpointError:
+def _refusal(response: httpx2.Response, body: bytes) -> EndpointError:
     if response.has_redirect_location:
         return ReplyError(
-            f"the endpoint redirects to {response.headers['location']}",
+            f"the endpoint redirects to {response.headers['location'].partition('?')[0]}",
             hint="give the Endpoint the base_url to which it redirects",
             status=response.status_code,
         )
-    return read_error(response.status_code, response.headers, response.content)
+    return read_error(response.status_code, response.headers, body)

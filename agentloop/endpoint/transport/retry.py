@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar, cast
 
 from agentloop.errors import (
+    EmptyReplyError,
     EndpointError,
     EndpointTimeoutError,
+    OutputError,
     RateLimitedError,
+    ReplyError,
     ServerError,
     StreamCutError,
     UnreachableError,
@@ -41,7 +44,11 @@ _REQUEST_TIMEOUT, _CONFLICT = 408, 409
 def is_retryable(error: EndpointError) -> bool:
     """Return whether the same request may succeed if it is sent again."""
     match error:
+        case EmptyReplyError() | OutputError():  # the model's doing, which the loop answers
+            return False
         case UnreachableError() | EndpointTimeoutError() | StreamCutError() | RateLimitedError() | ServerError():
+            return True
+        case ReplyError(status=None):  # what came with a 200 is empty, cut off or a web page
             return True
         case _:
             return error.status in {_REQUEST_TIMEOUT, _CONFLICT} or is_models_fault(error)

@@ -24,7 +24,7 @@ from agentloop.wire.payload import dump
 from agentloop.wire.profile import Profile
 from agentloop.wire.streams.chat_reply import read_body
 from agentloop.wire.streams.chat_stream import ChatAccumulator
-from agentloop.wire.streams.stream import StreamDecoder
+from agentloop.wire.streams.stream import StreamDecoder, read_whole
 
 _CALL_CONTENT: Mapping[str, JsonObject] = {"null": {"content": None}, "empty": {"content": ""}, "absent": {}}
 
@@ -77,7 +77,7 @@ class ChatCompletions:
             ReplyError: the body is not a reply.
             EndpointError: the body reports that the request failed.
         """
-        return read_body(body)
+        return read_whole(body, self.decoder(), read_body)
 
     def decoder(self) -> StreamDecoder:
         """Return a decoder for one streamed reply."""

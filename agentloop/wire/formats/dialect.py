@@ -10,6 +10,7 @@ from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Item, JsonObject, Reply
 from agentloop.tools import Tool
 from agentloop.wire.profile import ModelSettings, Profile
+from agentloop.wire.streams.ending import Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class ModelRequest:
 
 class Decoder(Protocol):
     """Reads one streamed reply from its bytes, which may be cut at any point."""
+
+    @property
+    def ending(self) -> Ending:
+        """Tells when the reply is whole."""
+        ...
 
     def feed(self, data: bytes) -> list[TextDelta | ReasoningDelta]:
         """Take the next bytes and return the deltas to show.

@@ -104,6 +104,7 @@ class PromptedDecoder:
 
     def __init__(self, chat: Decoder) -> None:
         self._chat = chat
+        self.ending = chat.ending
         self._text = ""
         self._shown = 0
         self._is_plain = False

@@ -30,7 +30,7 @@ from agentloop.wire.payload import dump
 from agentloop.wire.profile import Profile
 from agentloop.wire.streams.responses_reply import read_body
 from agentloop.wire.streams.responses_stream import ResponsesAccumulator
-from agentloop.wire.streams.stream import StreamDecoder
+from agentloop.wire.streams.stream import StreamDecoder, read_whole
 
 
 class NativeResponses:
@@ -98,7 +98,7 @@ class NativeResponses:
             ReplyError: the body is not a reply.
             EndpointError: the body reports that the response failed.
         """
-        return read_body(body)
+        return read_whole(body, self.decoder(), read_body)
 
     def decoder(self) -> StreamDecoder:
         """Return a decoder for one streamed reply."""

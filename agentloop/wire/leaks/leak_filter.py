@@ -98,6 +98,7 @@ class LeakDecoder:
         self, decoder: Decoder, tools: Tools, history: Sequence[Item] = (), *, allow_unmarked: bool = True
     ) -> None:
         self._decoder = decoder
+        self.ending = decoder.ending
         self._tools = tools
         self._history = history
         self._allow_unmarked = allow_unmarked

@@ -9,6 +9,15 @@
 - `lessons`: keeps the lessons for the life of the process; `learner`: the lessons of one run.
 """
 
-from agentloop.wire.profile.profile import Effort, Endpoint, HttpClient, ModelSettings, Profile, Route, StructuredOutput
+from agentloop.wire.profile.profile import (
+    Effort,
+    Endpoint,
+    HttpClient,
+    ModelSettings,
+    Profile,
+    Route,
+    StructuredOutput,
+    add_path,
+)
 
-__all__ = ["Effort", "Endpoint", "HttpClient", "ModelSettings", "Profile", "Route", "StructuredOutput"]
+__all__ = ["Effort", "Endpoint", "HttpClient", "ModelSettings", "Profile", "Route", "StructuredOutput", "add_path"]

@@ -190,11 +190,13 @@ class Endpoint:
     """The address of a server of models, and how to send requests to it.
 
     Attributes:
-        base_url: The URL up to and including `/v1`.
+        base_url: The URL up to and including `/v1`. The paths of requests go before its query, if it has one.
         api_key: The key; None for anonymous use, without an Authorization header.
         profile: What the server can and can't do.
         headers: Headers that are sent with every request.
         timeout_seconds: The time limit for one request, from sending it to the last byte of the reply.
+        idle_timeout_seconds: The longest silence within a reply, after its first byte. Anything that the server sends
+            ends a silence, also a comment that only keeps the connection alive.
         retries: How often a failed request is sent again at most.
         give_up_after_seconds: No retry starts later than this after the first failure; waits that the server asked
             for are not counted.
@@ -202,6 +204,8 @@ class Endpoint:
         http: The HTTP client that sends the requests: `aiohttp` (the extra of this name), `httpx`, or `auto`, which is
             aiohttp where it is installed. A request over aiohttp takes about half the CPU time, and many requests at
             once are several times as fast.
+        proxy: The URL of the proxy that the requests go through. If it is None, the proxy is the one that the
+            environment names for the host (HTTPS_PROXY, NO_PROXY and so on), and none for an address of this machine.
     """
 
     base_url: str
@@ -213,6 +217,8 @@ class Endpoint:
     give_up_after_seconds: float = 30.0
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     http: HttpClient = "auto"
+    idle_timeout_seconds: float = 60.0
+    proxy: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not _is_http(self.base_url):
@@ -222,15 +228,25 @@ class Endpoint:
             )
         if self.api_key is not None and not self.api_key.strip():
             raise ConfigurationError("api_key is empty", hint="give a key, or None to call the endpoint anonymously")
-        if self.timeout_seconds <= 0 or self.retries < 0 or self.give_up_after_seconds < 0:
+        if min(self.timeout_seconds, self.idle_timeout_seconds) <= 0:
             raise ConfigurationError(
-                "timeout_seconds must be above 0, retries and give_up_after_seconds at least 0",
-                hint="leave them out for the defaults (600 s, 4, 30 s)",
+                "timeout_seconds and idle_timeout_seconds must be above 0",
+                hint="leave them out for the defaults (600 s, 60 s)",
+            )
+        if self.retries < 0 or self.give_up_after_seconds < 0:
+            raise ConfigurationError(
+                "retries and give_up_after_seconds must be at least 0", hint="leave them out for the defaults (4, 30 s)"
             )
         if self.http not in get_args(HttpClient):
             raise ConfigurationError(
                 f"http={self.http!r} is not an HTTP client that is known", hint='give "auto", "httpx" or "aiohttp"'
             )
+
+
+def add_path(base_url: str, path: str) -> str:
+    """Return the URL of a path below a base URL. The base URL's query is kept, behind the path."""
+    base, mark, query = base_url.partition("?")
+    return f"{base.rstrip('/')}{path}{mark}{query}"
 
 
 def _is_http(url: str) -> bool:

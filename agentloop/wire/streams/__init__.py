@@ -3,5 +3,5 @@
 - `responses_reply` and `chat_reply`: whole bodies of the two routes; `reply` has what they share.
 - `responses_stream` and `chat_stream`: streams, assembled into the body that a request without streaming would get.
 - `state`: fields that only the server understands, to be sent back to it.
-- `stream`: what both streams share; `sse`: server-sent events from bytes.
+- `stream`: what both streams share; `sse`: server-sent events from bytes; `ending`: whether a reply is whole.
 """

@@ -15,6 +15,7 @@ from agentloop.items import JsonObject, Message, Reasoning, Reply
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.chat_reply import read_completion
+from agentloop.wire.streams.ending import ENDED_SECONDS, FINISHED_SECONDS
 from agentloop.wire.streams.reply import read_arguments, read_message
 from agentloop.wire.streams.state import join_pieces, pick_call_fields, pick_message_fields
 from agentloop.wire.streams.stream import SILENT, Delta, read_event, stream_cut
@@ -56,6 +57,7 @@ class ChatAccumulator:
         self._by_index: dict[int, _Call] = {}
         self._usage: object = None
         self._finish: object = None
+        self._has_choice = False
         self._ended = False
 
     def take(self, name: bytes, data: bytes, shown: list[Delta]) -> None:
@@ -75,17 +77,25 @@ class ChatAccumulator:
         self._usage = chunk.get("usage") or self._usage
         choices = mappings(chunk.get("choices"))
         if choices:
+            self._has_choice = True
             choice = choices[0]
             self._finish = choice.get("finish_reason") or self._finish
             self._add(mapping(choice.get("delta")) or mapping(choice.get("message")), shown)
+
+    @property
+    def grace_seconds(self) -> float | None:
+        """How long to wait for more chunks; None before a `finish_reason` or `[DONE]`."""
+        if self._ended:
+            return ENDED_SECONDS
+        return FINISHED_SECONDS if self._finish else None
 
     def reply(self) -> Reply:
         """Return the whole reply.
 
         Raises:
-            StreamCutError: neither a `finish_reason` nor `[DONE]` has come.
+            StreamCutError: there was no choice, or neither a `finish_reason` nor `[DONE]` has come.
         """
-        if not self._finish and not self._ended:
+        if not self._has_choice or not (self._finish or self._ended):
             raise stream_cut()
         message = {
             **join_pieces(self._state),

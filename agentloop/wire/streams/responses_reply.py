@@ -12,7 +12,7 @@ from agentloop.wire.streams.reply import MessageContent, read_call, read_images,
 from agentloop.wire.streams.state import pick_reasoning_fields, wrap_state
 
 _FAILED = frozenset({"failed", "cancelled", "error"})
-_CONTENTS = ("output", "tool_calls", "choices")
+_CONTENTS = ("output", "tool_calls")
 
 
 def read_body(body: bytes) -> Reply:
@@ -44,7 +44,7 @@ def read_response(response: JsonObject, body: bytes) -> Reply:
     if response.get("error") or string(response.get("status")) in _FAILED:
         raise read_failure(response.get("error"))
     outside = _message_outside(response)
-    if not outside and not any(name in response for name in _CONTENTS):
+    if not outside and not mappings(response.get("choices")) and not any(name in response for name in _CONTENTS):
         raise read_failure(response) if response.keys() & {"message", "detail"} else not_a_reply(body, "a response")
     inside = _read_output(mappings(response.get("output")))
     message = read_message(outside) if outside else MessageContent()

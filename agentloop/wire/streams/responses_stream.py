@@ -15,6 +15,7 @@ from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import JsonObject, Message, Reply
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile.failures import read_failure
+from agentloop.wire.streams.ending import ENDED_SECONDS
 from agentloop.wire.streams.reply import read_message
 from agentloop.wire.streams.responses_reply import read_response
 from agentloop.wire.streams.stream import SILENT, Delta, read_event, stream_cut
@@ -75,6 +76,11 @@ class ResponsesAccumulator:
             route(self, event, shown)
         elif event.get("error"):
             raise read_failure(event)
+
+    @property
+    def grace_seconds(self) -> float | None:
+        """How long to wait for more events; None before the terminal event."""
+        return None if self._reply is None else ENDED_SECONDS
 
     def reply(self) -> Reply:
         """Return the whole reply.

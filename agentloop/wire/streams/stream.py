@@ -14,12 +14,14 @@ from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Reply
 from agentloop.wire.payload import load
 from agentloop.wire.profile.failures import read_failure
+from agentloop.wire.streams.ending import BYTE_ORDER_MARK, Ending, WholeBody, is_stream, without_done
 from agentloop.wire.streams.sse import EventSplitter
 
 Delta: TypeAlias = TextDelta | ReasoningDelta
 
 SILENT = frozenset({b"", b"[DONE]"})
 """Data of events without content; the second is OpenAI's mark at the end of a chat stream."""
+
 
 # An event stream begins with a field's name or a comment; JSON and HTML begin with one of these.
 _BODY_STARTS = b"{[<"
@@ -63,6 +65,11 @@ class Accumulator(Protocol):
         """
         ...
 
+    @property
+    def grace_seconds(self) -> float | None:
+        """How long to wait for more events; None as long as `reply` would raise StreamCutError."""
+        ...
+
     def reply(self) -> Reply:
         """Return the whole reply.
 
@@ -70,6 +77,23 @@ class Accumulator(Protocol):
             StreamCutError: the stream ended before the reply was complete.
         """
         ...
+
+
+def read_whole(body: bytes, decoder: StreamDecoder, read_body: Callable[[bytes], Reply]) -> Reply:
+    """Return the reply in a whole body, which is a stream of events if the server sends nothing else.
+
+    Args:
+        body: The body.
+        decoder: Reads a stream.
+        read_body: Reads JSON.
+
+    Raises:
+        EndpointError: the response failed, or the bytes are not a whole reply.
+    """
+    if not is_stream(body):
+        return read_body(without_done(body))
+    decoder.feed(body)
+    return decoder.close()
 
 
 class StreamDecoder:
@@ -85,8 +109,24 @@ class StreamDecoder:
         self._read_body = read_body
         self._splitter = EventSplitter()
         self._begun = False
-        self._body: list[bytes] | None = None
+        self._body: WholeBody | None = None
         self._failure: EndpointError | None = None
+
+    @property
+    def ending(self) -> Ending:
+        """Tells when the reply is whole."""
+        return self
+
+    @property
+    def grace_seconds(self) -> float | None:
+        """How long to wait for more bytes; None as long as the reply can't be whole."""
+        if self._failure is not None:
+            return 0.0
+        return self._accumulator.grace_seconds if self._body is None else self._body.grace_seconds
+
+    def is_whole(self) -> bool:
+        """Return whether `close` would return the reply, or raise the failure that it reports."""
+        return self.grace_seconds is not None if self._body is None else self._body.is_whole()
 
     def feed(self, data: bytes) -> list[Delta]:
         """Take the next bytes and return the deltas to show.
@@ -97,13 +137,13 @@ class StreamDecoder:
         if self._failure is not None:
             raise self._failure
         if not self._begun:
-            data = data.lstrip()
+            data = data.lstrip().removeprefix(BYTE_ORDER_MARK).lstrip()
             if not data:
                 return []
             self._begun = True
-            self._body = [] if data[0] in _BODY_STARTS else None
+            self._body = WholeBody() if data[0] in _BODY_STARTS else None
         if self._body is not None:
-            self._body.append(data)
+            self._body.feed(data)
             return []
         return self._take(data)
 
@@ -117,7 +157,7 @@ class StreamDecoder:
         if self._failure is not None:
             raise self._failure
         if self._body is not None:
-            return self._read_body(b"".join(self._body))
+            return self._read_body(without_done(self._body.join()))
         for name, data in self._splitter.close():
             try:
                 self._accumulator.take(name, data, [])
