@@ -159,7 +159,8 @@ class Agent(Generic[Output_co]):
 
         Args:
             input: A question, a message, or items.
-            history: What went before, such as the `items` of an earlier result.
+            history: What went before, such as the `items` of an earlier result, or a part of them. A result without its
+                call is left out, a call without its result is answered, and a notice says so.
             context: Your own object, which tools see as `value` on their ToolContext.
 
         Raises:

@@ -15,7 +15,7 @@ Rule 3: an outcome out of turn raises RunStateError and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any, assert_never
@@ -35,6 +35,7 @@ from agentloop.loop.guard import (
     release,
     withhold,
 )
+from agentloop.loop.history import repair_history
 from agentloop.loop.run import (
     AskHuman,
     CallModel,
@@ -135,11 +136,10 @@ def conclude(run: Run, rules: Rules) -> tuple[RunResult[Any], tuple[str, ...]]:
 
 
 def _take_input(run: Run, outcome: UserSaid, rules: Rules) -> _Step:
-    answered = {item.call_id for item in run.items + outcome.items if isinstance(item, ToolResult)}
-    history, new_items = _answer_open_calls(run.items, answered), _answer_open_calls(outcome.items, answered)
+    history = repair_history(run.items + outcome.items, len(run.items))
     run = replace(run, extra_turns=(), output_failures=0, stop_reason=None, stop_note="")
-    run = note_results(run, (item for item in history + new_items if isinstance(item, ToolResult)))
-    return _next_turn(run, rules, items=history + new_items, start=len(history))
+    run = note_results(run, (item for item in history.items if isinstance(item, ToolResult)))
+    return _next_turn(run, rules, items=history.items, start=history.start)
 
 
 def _take_reply(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
@@ -315,13 +315,6 @@ def _end_final_turn(
     elif not is_valid:
         note += "; the model's last answer is not of the agent's output type"
     return _finish(replace(run, output_invalid=not is_valid), reason, note)
-
-
-def _answer_open_calls(items: tuple[Item, ...], answered: Collection[str]) -> tuple[Item, ...]:
-    """Return the items with a result for each call that has none, such as the calls of a run that was paused."""
-    calls = (item.call_id for item in items if isinstance(item, ToolCall) and item.call_id not in answered)
-    text = "Not run: the conversation went on without it."
-    return (*items, *(ToolResult(call_id, text, ok=False) for call_id in calls))
 
 
 def _refuse(run: Run, calls: tuple[ToolCall, ...], text: str) -> Run:

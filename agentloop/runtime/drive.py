@@ -17,6 +17,7 @@ from agentloop.events import Finished, Notice, TurnFinished, TurnStarted
 from agentloop.items import ToolCall, ToolResult
 from agentloop.loop.advance import advance, conclude, pause, resume
 from agentloop.loop.guard import Rules, describe_limit
+from agentloop.loop.history import repair_history
 from agentloop.loop.run import (
     AskHuman,
     CallModel,
@@ -31,6 +32,7 @@ from agentloop.loop.run import (
     RunResult,
     RunTools,
     ToolsReturned,
+    UserSaid,
 )
 from agentloop.packs import open_packs
 from agentloop.runtime.approval import get_decisions
@@ -72,6 +74,9 @@ async def drive(
         check_tool_choice(config.target.settings, config.rules)
         if outcome is None or isinstance(outcome, HumanDecided):
             _check_tools(run, config.rules)
+        elif isinstance(outcome, UserSaid):
+            for repair in repair_history((*run.items, *outcome.items), len(run.items)).repairs:
+                await journal.emit(Notice("repaired", repair))
         run, command = resume(run, config.rules) if outcome is None else advance(run, outcome, config.rules)
         items = await inline_images(run.items, config.target)
         run = run if items is run.items else replace(run, items=items)
