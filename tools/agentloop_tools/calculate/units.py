@@ -21,7 +21,7 @@ def convert_units(value: Decimal, from_unit: str, to_unit: str) -> tuple[Decimal
     Raises:
         CalculationError: a unit is unknown, or the units are of different kinds.
     """
-    registry, pint_error = _load_registry()
+    registry, pint_error, syntax_error = _load_registry()
     try:
         source, target = (registry.parse_units(_check(unit)) for unit in (from_unit, to_unit))
         quantity: Any = registry.Quantity(value, source).to(target)
@@ -29,9 +29,15 @@ def convert_units(value: Decimal, from_unit: str, to_unit: str) -> tuple[Decimal
     except DecimalException:
         raise CalculationError("that amount is too large, or the unit divides by zero") from None
     except pint_error as error:
+        if isinstance(error, syntax_error):
+            raise CalculationError(_unreadable(from_unit, to_unit)) from None
         raise CalculationError(f"{from_unit!r} can't become {to_unit!r}: {error}") from None
     except (ValueError, TypeError, SyntaxError, AssertionError, TokenError):
-        raise CalculationError(f"{from_unit!r} or {to_unit!r} can't be read as a unit") from None
+        raise CalculationError(_unreadable(from_unit, to_unit)) from None
+
+
+def _unreadable(from_unit: str, to_unit: str) -> str:
+    return f"{from_unit!r} or {to_unit!r} can't be read as a unit"
 
 
 def _check(unit: str) -> str:
@@ -43,8 +49,11 @@ def _check(unit: str) -> str:
 
 
 @cache
-def _load_registry() -> tuple[Any, type[Exception]]:
-    """Return pint's unit registry, and its base class of errors. It takes 0.5 s, at the first conversion."""
+def _load_registry() -> tuple[Any, type[Exception], type[Exception]]:
+    """Return pint's unit registry, its base class of errors, and its error for a text that is not a unit.
+
+    It takes 0.5 s, at the first conversion.
+    """
     try:
         import pint  # noqa: PLC0415 - an extra, and it takes 0.4 s
     except ImportError:
@@ -53,4 +62,4 @@ def _load_registry() -> tuple[Any, type[Exception]]:
         ) from None
     make: Any = pint.UnitRegistry  # its type hints allow no other type than float
     registry = make(non_int_type=Decimal)
-    return registry, pint.PintError
+    return registry, pint.PintError, pint.DefinitionSyntaxError
