@@ -1,25 +1,27 @@
 """Runs one tool call: checks the arguments, calls the function, and makes text for the model from its result.
 
 An error becomes a result that tells the model what to do about it. After a timeout, an async tool is cancelled. The
-thread of a sync tool can't be stopped, so it is abandoned, and the result says so.
+thread of a sync tool can't be stopped, so it is abandoned, and the result says so. What a function returns is read
+where the function ran, in its time: an iterator in a thread, an async iterator or an awaitable in the task.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from agentloop.endpoint.media import MAX_IMAGE_BYTES, load_images
 from agentloop.errors import ConfigurationError, ToolError
 from agentloop.items import ToolCall, ToolResult
 from agentloop.runtime.threads import DaemonThreads, Outcome
-from agentloop.schema import ArgumentsError, show_invisible, take_images
+from agentloop.schema import ArgumentsError, WrittenResult, collect, is_plain, show_invisible, write_result
 from agentloop.tools import BoundCall, Tool, ToolContext
 
 THREADS = DaemonThreads(32)
@@ -67,6 +69,7 @@ class _Time:
     def __init__(self, tool_seconds: float | None, seconds: float | None) -> None:
         self._tool_seconds = tool_seconds
         self._run_ends = None if seconds is None else _now() + seconds
+        self._keeps_running = False
         self.begin()
 
     @property
@@ -76,8 +79,14 @@ class _Time:
 
     def begin(self) -> None:
         """Start the tool's own time."""
+        if self._keeps_running:
+            return
         self.seconds = min((each for each in (self._tool_seconds, self.left) if each is not None), default=None)
         self.ends = None if self.seconds is None else _now() + self.seconds
+
+    def keep_running(self) -> None:
+        """Count what a thread does from now on as a part of the time that has begun."""
+        self._keeps_running = True
 
     def limit(self) -> AbstractAsyncContextManager[object]:
         """Return a context manager that ends its block with a TimeoutError when this time is up."""
@@ -117,8 +126,8 @@ async def invoke(
         return Invoked(_failed(call, error.text))
     time = _Time(tool.timeout, seconds)
     try:
-        value = await _call(tool, bound, call, time, on_abandon, on_wait)
-        return Invoked(await _read_result(tool, call, value, max_image_bytes, time.ends), bound.repairs)
+        written = await _call(tool, bound, call, time, on_abandon, on_wait)
+        return Invoked(await _load_result(tool, call, written, max_image_bytes, time.ends), bound.repairs)
     except ToolError as error:
         return Invoked(_failed(call, tool.render(error.message)), bound.repairs, error)
     except _TimedOutError as error:
@@ -140,50 +149,92 @@ async def _call(
     time: _Time,
     on_abandon: Callable[[str], None],
     on_wait: Callable[[str], Awaitable[None]],
-) -> Any:
+) -> WrittenResult:
+    """Call the function, and return what it returned as the model gets it."""
+    function = partial(tool.function, *bound.args, **bound.kwargs)
     if tool.is_async:
-        return await _call_async(tool, bound, time.seconds)
-    work = partial(tool.function, *bound.args, **bound.kwargs)
-    return await _call_in_thread(work, call, time, on_abandon, on_wait)
+        value = await _call_async(function, time)
+    else:
+        value = await _call_in_thread(
+            partial(_call_and_write, function, tool.max_output), call, time, on_abandon, on_wait
+        )
+        if isinstance(value, WrittenResult):
+            return value
+        value = await _call_async(partial(_return, value), time)
+    if is_plain(value):
+        return write_result(value, tool.max_output)
+    time.keep_running()
+    written: WrittenResult = await _call_in_thread(
+        partial(write_result, value, tool.max_output), call, time, on_abandon, on_wait
+    )
+    return written
 
 
-async def _call_async(tool: Tool, bound: BoundCall, seconds: float | None) -> Any:
-    if seconds is None:
-        return await tool.function(*bound.args, **bound.kwargs)
-    scope = asyncio.timeout(seconds)
+def _call_and_write(function: Callable[[], Any], max_characters: int, is_unwanted: Callable[[], bool]) -> Any:
+    """Return the result as the model gets it, or what can be read on the event loop only."""
+    value = function()
+    if inspect.isawaitable(value) or _is_async_iterator(value):
+        return value
+    return write_result(value, max_characters, is_unwanted)
+
+
+def _is_async_iterator(value: Any) -> bool:
+    return isinstance(value, AsyncIterator)
+
+
+async def _return(value: Any) -> Any:
+    return value
+
+
+async def _finish(value: Any) -> Any:
+    """Return the result of an awaitable, and the entries of an async iterator."""
+    if inspect.isawaitable(value):
+        value = await value
+    if _is_async_iterator(value):
+        return await collect(cast("AsyncIterator[Any]", value), partial(asyncio.sleep, 0))
+    return value
+
+
+async def _call_async(function: Callable[[], Any], time: _Time) -> Any:
+    if time.ends is None:
+        return await _finish(await function())
+    scope = asyncio.timeout_at(time.ends)
     try:
         async with scope:
-            return await tool.function(*bound.args, **bound.kwargs)
+            return await _finish(await function())
     except TimeoutError:
         if scope.expired():
-            raise _TimedOutError(_describe_timeout(seconds, stopped=True)) from None
+            raise _TimedOutError(_describe_timeout(time.seconds, stopped=True)) from None
         raise
 
 
-async def _read_result(tool: Tool, call: ToolCall, value: Any, max_bytes: int, ends: float | None) -> ToolResult:
-    rest, images = take_images(value)
-    result = ToolResult(call.call_id, tool.render(rest))
-    if not images:
+async def _load_result(
+    tool: Tool, call: ToolCall, written: WrittenResult, max_bytes: int, ends: float | None
+) -> ToolResult:
+    result = ToolResult(call.call_id, written.text)
+    if not written.images:
         return result
     try:
         async with asyncio.timeout_at(ends):
-            return replace(result, images=await load_images(images, max_bytes))
+            return replace(result, images=await load_images(written.images, max_bytes))
     except (ConfigurationError, TimeoutError) as error:
         why = _FOLDERS.sub("", error.message) if isinstance(error, ConfigurationError) else "it did not load in time"
         raise ToolError(f"{tool.name} ran, but its image can't be shown: {why}\n{result.content}".rstrip()) from error
 
 
 async def _call_in_thread(
-    work: Callable[[], Any],
+    work: Callable[[Callable[[], bool]], Any],
     call: ToolCall,
     time: _Time,
     on_abandon: Callable[[str], None],
     on_wait: Callable[[str], Awaitable[None]],
 ) -> Any:
+    """Return the result of work in a thread; the work is given a function that tells whether it was abandoned."""
     name = f"{call.name}-{call.call_id}"
     loop = asyncio.get_running_loop()
     began: asyncio.Future[None] = loop.create_future()
     returned: asyncio.Future[Outcome] = loop.create_future()
+    over = threading.Event()
 
     def begin() -> None:
         loop.call_soon_threadsafe(_begin, time, began)
@@ -192,15 +243,16 @@ async def _call_in_thread(
         with suppress(RuntimeError):  # the loop was closed, so nothing waits for the result
             loop.call_soon_threadsafe(_set_result, returned, outcome)
 
-    submitted = THREADS.submit(work, name, deliver, begin)
+    submitted = THREADS.submit(partial(work, over.is_set), name, deliver, begin)
     try:
         if submitted.waits:
             await on_wait(f"{call.name} waits for a thread: {THREADS.size} sync tools run already")
             async with time_limit(time.left):
                 await began
         async with time.limit():
-            result, error = await returned
+            outcome = await returned
     except (TimeoutError, asyncio.CancelledError) as ended:
+        over.set()
         still_running = THREADS.abandon(submitted)
         if still_running:
             on_abandon(f"agentloop-{name}")
@@ -208,6 +260,12 @@ async def _call_in_thread(
             raise
         text = _describe_timeout(time.seconds, stopped=not still_running) if submitted.begun else _NO_THREAD
         raise _TimedOutError(text) from None
+    return _unpack(outcome)
+
+
+def _unpack(outcome: Outcome) -> Any:
+    """Return the result of a call, or raise what it raised."""
+    result, error = outcome
     if isinstance(error, Exception | SystemExit):
         raise error
     if error is not None:  # Ctrl-C never raises in this thread, so a KeyboardInterrupt was raised by the tool itself

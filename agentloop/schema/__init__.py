@@ -5,7 +5,7 @@ This package has no code about tools and conversations.
 - `parameters/`: makes a strict schema from a function's signature.
 - `arguments/`: reads the arguments of a function from a model's text.
 - `output`: the type of an agent's answer.
-- `result`: writes a tool's result as text for the model.
+- `result`: writes a tool's result as text for the model; `plain_values` finds the JSON form of its parts.
 - `json_types`: the types of JSON.
 - `invisible_characters`: removes characters that people can't see, or shows them as escapes.
 """
@@ -18,7 +18,8 @@ from agentloop.schema.output import OutputSchema
 from agentloop.schema.parameters.docstring import Docstring, parse_docstring
 from agentloop.schema.parameters.keywords import list_keywords, move_references, restrict
 from agentloop.schema.parameters.signature import Signature, read_signature
-from agentloop.schema.result import render, take_images
+from agentloop.schema.plain_values import collect, is_plain
+from agentloop.schema.result import WrittenResult, render, take_images, write_result
 
 __all__ = [
     "ArgumentsError",
@@ -27,7 +28,10 @@ __all__ = [
     "OutputSchema",
     "Signature",
     "TypedArguments",
+    "WrittenResult",
     "canonical",
+    "collect",
+    "is_plain",
     "list_keywords",
     "move_references",
     "order_arguments",
@@ -39,4 +43,5 @@ __all__ = [
     "show_invisible",
     "strip_invisible",
     "take_images",
+    "write_result",
 ]

@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
-from agentloop.errors import ToolError
 from agentloop.items import Image, Text
 from agentloop.schema.invisible_characters import show_invisible
+from agentloop.schema.plain_values import read_plain, refuse
 
 _HEAD_SHARE = 2 / 3
 _MOST_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenResult:
+    """A result as the model gets it: a text of limited length, and images."""
+
+    text: str
+    images: tuple[Image, ...] = ()
+
+
+def write_result(value: Any, max_characters: int, is_unwanted: Callable[[], bool] = bool) -> WrittenResult:
+    """Return a result as the model gets it.
+
+    Args:
+        value: What a tool returned. If it is an iterator, it is read here.
+        max_characters: How long the text may be.
+        is_unwanted: Tells whether nobody waits for the result any longer.
+
+    Raises:
+        ToolError: the value can't be written as JSON; the error's text tells the model so.
+        UnwantedError: nobody waits for the result any longer.
+    """
+    rest, images = take_images(read_plain(value, is_unwanted))
+    return WrittenResult(_limit(_write(rest), max_characters), images)
 
 
 def take_images(value: Any) -> tuple[Any, tuple[Image, ...]]:
@@ -43,8 +68,12 @@ def render(value: Any, max_characters: int) -> str:
     Raises:
         ToolError: the value can't be written as JSON; the error's text tells the model so.
     """
+    return _limit(_write(read_plain(value)), max_characters)
+
+
+def _limit(text: str, max_characters: int) -> str:
     # The text is cut twice, because escapes are longer than the characters that they replace.
-    return cut(show_invisible(cut(_write(value), max_characters)), max_characters)
+    return cut(show_invisible(cut(text, max_characters)), max_characters)
 
 
 def _write(value: Any) -> str:
@@ -69,9 +98,7 @@ def _to_json(value: Any) -> str:
         # Lone surrogates can't be encoded as UTF-8, but JSON has escapes for them.
         return json.dumps(to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings"))
     except (PydanticSerializationError, ValueError, TypeError) as error:
-        raise ToolError(
-            f"The tool ran, but its result of type {type(value).__qualname__} can't be written as JSON: {error}"
-        ) from None
+        raise refuse(value, error) from None
 
 
 def cut(text: str, max_characters: int) -> str:
