@@ -10,10 +10,10 @@
     + UnreachableError          no connection, or the connection broke
     + EndpointTimeoutError      no answer in time
     + RefusedError              a 4xx; has `status`, `code` and the server's own message
-      - AuthenticationError     401 or 403
-      - NotFoundError           404: the model or the path
+      - AuthenticationError     401 or 403, or another status with words about the key
+      - NotFoundError           404: the model or the path; or another status with words about the model
       - ContextOverflowError    the conversation does not fit into the model's context window
-      - RateLimitedError        429, and waiting did not help
+      - RateLimitedError        429, and waiting did not help, or the wait is too long
     + ServerError               a 5xx, or `status: failed` in a 200
     + ReplyError                the endpoint's answer is not a reply of a model
       - StreamCutError          a stream was damaged, or ended without its terminal event
@@ -91,7 +91,7 @@ class EndpointError(AgentloopError):
     Attributes:
         status: The HTTP status, or None if there was no reply.
         code: The server's own error code, or "".
-        retry_after: Seconds that the server asked the client to wait, or None.
+        retry_after: Seconds that the server asked the client to wait, in a header or in the body, or None.
     """
 
     def __init__(
@@ -122,11 +122,11 @@ class RefusedError(EndpointError):
 
 
 class AuthenticationError(RefusedError):
-    """The status is 401 or 403: the key is missing, wrong or expired, or may not use this model."""
+    """The key is missing, wrong or expired, or may not use this model: 401, 403, or what the server's words say."""
 
 
 class NotFoundError(RefusedError):
-    """The status is 404: this server has no such model or no such path."""
+    """This server has no such model or no such path: 404, or what the server's words say."""
 
 
 class ContextOverflowError(RefusedError):
@@ -134,7 +134,7 @@ class ContextOverflowError(RefusedError):
 
 
 class RateLimitedError(RefusedError):
-    """The status is 429, and waiting for as long as allowed did not help."""
+    """There were too many requests. Waiting did not help, or the server asks for too long a wait (`retry_after`)."""
 
 
 class ServerError(EndpointError):

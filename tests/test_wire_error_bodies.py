@@ -183,7 +183,6 @@ def test_a_failure_inside_a_reply_is_classified_by_its_codes_and_words(payload, 
         {"error_msg": "x"},
         {"choices": [], "base_resp": {"status_code": 1008}},
         {"choices": [{"delta": {"content": "x"}}], "base_resp": {"status_code": 1027}},
-        {"choices": [{"error": {"message": "x"}}]},
     ],
 )
 def test_an_error_is_known_by_its_shape(payload):

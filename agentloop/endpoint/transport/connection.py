@@ -10,6 +10,7 @@ import asyncio
 import base64
 import os
 import ssl
+import time
 import zlib
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
@@ -258,4 +259,4 @@ def _refusal(response: httpx2.Response, body: bytes) -> EndpointError:
             hint="give the Endpoint the base_url to which it redirects",
             status=response.status_code,
         )
-    return read_error(response.status_code, response.headers, body)
+    return read_error(response.status_code, response.headers, body, now=time.time())

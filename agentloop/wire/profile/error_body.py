@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from agentloop.items import JsonObject
-from agentloop.wire.payload import dump, mapping, mappings
+from agentloop.wire.payload import dump, mapping
 
 _LARGEST_BYTES = 65_536
 _LONGEST_WORDS = 4000
@@ -77,12 +77,11 @@ def read_error_body(payload: object) -> ErrorBody:
 
 def is_failure(payload: JsonObject) -> bool:
     """Return whether a body or event that came with the status 200 has the shape of an error."""
-    if payload.get("error") or "error" in (payload.get("type"), payload.get("object")):
+    if payload.get("error"):
         return True
-    if mapping(payload.get("base_resp")).get("status_code") not in (None, *_FINE):  # MiniMax, with every reply
-        return True
-    choices = mappings(payload.get("choices"))
-    return bool(choices[0].get("error")) if choices else _has_words_alone(payload)
+    if "base_resp" in payload and mapping(payload["base_resp"]).get("status_code") not in (None, *_FINE):
+        return True  # MiniMax sends it with every reply
+    return not payload.get("choices") and _has_words_alone(payload)
 
 
 def squeeze(name: str) -> str:
@@ -207,6 +206,8 @@ def _is_page(text: str) -> bool:
 
 
 def _has_words_alone(payload: JsonObject) -> bool:
+    if "error" in (payload.get("type"), payload.get("object")):
+        return True
     code = payload.get("code")
     if code in _FINE or str(payload.get("type")).startswith("response."):
         return False

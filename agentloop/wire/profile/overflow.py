@@ -35,7 +35,8 @@ _SIGNS: Final = _patterns(
     r"token count exceeds|exceeded model token limit|tokens in request more than|exceed max message tokens",
     r"token limit exceeded|input token count is [\d,]{1,20} but",  # Vertex AI
     r"reduce the length of (?:the |your )?(?:messages|prompt|input)",  # Groq, Cerebras
-    r"prompt exceeds max length|`inputs` tokens \+|tokens to keep from the initial prompt",  # Z.ai, TGI, LM Studio
+    r"prompt exceeds max length|out of context|`inputs` tokens \+",  # Z.ai, llama.cpp, TGI
+    r"tokens to keep from the initial prompt",  # LM Studio
     r"message size \d{1,20} exceeds limit|configured context size",  # Moonshot, DS4
 )
 # What they say about something else that counts tokens: a rate limit, or a reply that may be too long.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentloop.items import JsonObject, Reply, ReplyStop
 from agentloop.wire.payload import load, mapping, mappings, string
+from agentloop.wire.profile.error_body import is_failure
 from agentloop.wire.profile.failures import not_a_reply, read_failure
 from agentloop.wire.streams.reply import read_message, read_usage
 
@@ -21,11 +22,10 @@ def read_body(body: bytes) -> Reply:
         completion = mapping(load(body))
     except ValueError:
         raise not_a_reply(body, "JSON") from None
-    if completion.get("error"):
+    if is_failure(completion):
         raise read_failure(completion)
     if not mappings(completion.get("choices")):
-        failed = completion.keys() & {"message", "detail"}
-        raise read_failure(completion) if failed else not_a_reply(body, "a completion")
+        raise not_a_reply(body, "a completion")
     return read_completion(completion)
 
 

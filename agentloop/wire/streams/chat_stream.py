@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import JsonObject, Message, Reasoning, Reply
 from agentloop.wire.payload import mapping, mappings, string
+from agentloop.wire.profile.error_body import is_failure
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.chat_reply import read_completion
 from agentloop.wire.streams.ending import ENDED_SECONDS, FINISHED_SECONDS
@@ -70,7 +71,7 @@ class ChatAccumulator:
             self._ended |= data != b""
             return
         chunk = mapping(read_event(name, data))
-        if name == b"error" or chunk.get("error") or chunk.get("type") == "error":
+        if name == b"error" or is_failure(chunk):
             raise read_failure(chunk)
         if not self._id:
             self._id = string(chunk.get("id"))

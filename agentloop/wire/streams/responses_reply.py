@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from agentloop.items import JsonObject, Opaque, Reasoning, Reply, ReplyStop, ToolCall, ToolResult
 from agentloop.wire.payload import load, mapping, mappings, string
+from agentloop.wire.profile.error_body import is_failure
 from agentloop.wire.profile.failures import not_a_reply, read_failure
 from agentloop.wire.streams.reply import MessageContent, read_call, read_images, read_message, read_text, read_usage
 from agentloop.wire.streams.state import pick_reasoning_fields, wrap_state
@@ -42,10 +43,12 @@ def read_response(response: JsonObject, body: bytes) -> Reply:
         EndpointError: the object reports that the response failed.
     """
     if response.get("error") or string(response.get("status")) in _FAILED:
-        raise read_failure(response.get("error"))
+        raise read_failure(find_reason(response))
+    if is_failure(response) and not any(response.get(name) for name in _CONTENTS):
+        raise read_failure(response)
     outside = _message_outside(response)
     if not outside and not mappings(response.get("choices")) and not any(name in response for name in _CONTENTS):
-        raise read_failure(response) if response.keys() & {"message", "detail"} else not_a_reply(body, "a response")
+        raise not_a_reply(body, "a response")
     inside = _read_output(mappings(response.get("output")))
     message = read_message(outside) if outside else MessageContent()
     items = inside.items or message.items
@@ -61,6 +64,12 @@ def read_response(response: JsonObject, body: bytes) -> Reply:
         string(response.get("id")) or None,
         "native" if native else "message" if calls else None,
     )
+
+
+def find_reason(response: JsonObject) -> JsonObject:
+    """Return the fields in which a response that failed says why."""
+    names = ("error", "code", "message", "detail", "msg", "incomplete_details")
+    return {name: response[name] for name in names if response.get(name)}
 
 
 def _message_outside(response: JsonObject) -> JsonObject:

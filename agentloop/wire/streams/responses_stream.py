@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import JsonObject, Message, Reply
 from agentloop.wire.payload import mapping, mappings, string
+from agentloop.wire.profile.error_body import is_failure
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.ending import ENDED_SECONDS
 from agentloop.wire.streams.reply import read_message
-from agentloop.wire.streams.responses_reply import read_response
+from agentloop.wire.streams.responses_reply import find_reason, read_response
 from agentloop.wire.streams.stream import SILENT, Delta, read_event, stream_cut
 
 
@@ -74,7 +75,7 @@ class ResponsesAccumulator:
         route = route or self._ROUTES.get(string(event.get("type")).encode())
         if route is not None:
             route(self, event, shown)
-        elif event.get("error"):
+        elif is_failure(event):
             raise read_failure(event)
 
     @property
@@ -151,7 +152,7 @@ class ResponsesAccumulator:
 
     def _take_failure(self, event: JsonObject, _: list[Delta]) -> None:
         response = mapping(event.get("response"))
-        raise read_failure(response.get("error") if response else event)
+        raise read_failure(find_reason(response) if response else event)
 
     def _slot(self, event: JsonObject, kind: str) -> _Slot:
         """Return the slot of a delta; create it if there is none."""

@@ -72,4 +72,9 @@ def _read_block(block: bytes) -> ServerEvent | None:
             name = value
         elif field == b"data":
             data.append(value)
+        elif field == b"error":  # llama.cpp until 2025
+            name = field
+            data.append(value)
+    if name == b"error" and not data:  # an error without a reason is an event too
+        data.append(b"{}")
     return (name, b"\n".join(data)) if data else None
