@@ -9,8 +9,8 @@ from agentloop import Tool, tool
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Image, Message, Reasoning, Reply, Text, ToolCall, ToolResult
 from agentloop.wire.formats.chat import ChatCompletions
-from agentloop.wire.leaks.leak_filter import LeakDecoder, LeakFilter, recover
-from agentloop.wire.leaks.leaked_calls import is_like_a_call
+from agentloop.wire.leaks import LeakDecoder, LeakFilter, is_like_a_call, recover
+from agentloop.wire.leaks.formats import THINKING
 from agentloop.wire.payload import dump
 
 
@@ -328,7 +328,7 @@ TALK = {
     "signs behind mistral's": "[TOOL_CALLS]!",
     "header without a recipient": f"Well.\n<|channel|>final<|message|>{SUM}",
     "text behind elements": "<function=add>\n<parameter=a>1</parameter> 2 </function>",
-    "parameter without its end": ("<function=weather><parameter=city>Bern\n<parameter=days>3</parameter></function>"),
+    "parameter without its end": "<function=weather><parameter=city>Bern <parameter=days>3</parameter></function>",
     "parameter twice": "<function=now><parameter=a>1</parameter><parameter=a>1</parameter></function>",
     "deep": "[" * 5000,
     "deep call": '{"name": "now", "arguments": ' + '{"a":' * 5000,
@@ -665,7 +665,7 @@ def test_a_stream_shows_the_text_of_the_reply_however_it_is_cut(text, data, stop
     shown, reply = stream(text, cuts, stop=stop)
     assert reply == recover(said(text, stop=stop), TOOLS)[0]
     thought = "".join(item.text for item in reply.items if isinstance(item, Reasoning))
-    if "</think>" not in text:
+    if not any(end in text for end in THINKING.values()):
         assert joined(shown) == spoken(reply)
         assert joined(shown, ReasoningDelta).strip() == thought
     for item in reply.items:

@@ -17,8 +17,7 @@ from agentloop.wire.formats.dialect import Decoder, Dialect
 from agentloop.wire.formats.selection import DIALECTS, assume_dialect, name_dialect
 from agentloop.wire.formats.settings import check_settings, dropped_settings
 from agentloop.wire.formats.structured import is_ignored
-from agentloop.wire.leaks.leak_filter import LeakDecoder, recover
-from agentloop.wire.leaks.leaked_calls import is_like_a_call
+from agentloop.wire.leaks import LeakDecoder, is_like_a_call, recover
 from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.profile import Profile
 from agentloop.wire.profile.learner import ProfileLearner

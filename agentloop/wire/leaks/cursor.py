@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
@@ -24,6 +25,34 @@ class UnfinishedError(Exception):
 
 class MismatchError(Exception):
     """The text does not match, and no further text can change that."""
+
+
+class Marks:
+    """Texts that are looked for together, with one search for all of them.
+
+    Args:
+        marks: Where one is the beginning of another, the longer one counts if the text has it.
+    """
+
+    def __init__(self, marks: tuple[str, ...]) -> None:
+        ordered = sorted(set(marks), key=len, reverse=True)
+        self.pattern = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
+        self.beginnings = frozenset(mark[:end] for mark in ordered for end in range(1, len(mark)))
+        self.longest = len(ordered[0]) if ordered else 1
+        self._first = re.compile(f"[{re.escape(''.join({mark[0] for mark in ordered}))}]" if ordered else r"(?!)")
+
+    def find_beginning(self, text: str, at: int) -> int:
+        """Return the first index from `at` on at which the text ends within a mark; its length if it does not."""
+        for found in self._first.finditer(text, max(at, len(text) - self.longest + 1)):
+            if text[found.start() :] in self.beginnings:
+                return found.start()
+        return len(text)
+
+
+@lru_cache(maxsize=256)
+def marks_of(*marks: str) -> Marks:
+    """Return the marks for a search; they are prepared once. All arguments come from the tables of this package."""
+    return Marks(marks)
 
 
 class Cursor:
@@ -45,30 +74,36 @@ class Cursor:
 
     def skip_blanks(self) -> None:
         """Move to the next character that is not white space."""
-        while self.at < len(self.text) and self.text[self.at].isspace():
-            self.at += 1
+        found = _NO_BLANK.search(self.text, self.at)
+        self.at = found.start() if found else len(self.text)
 
     def take(self, *marks: str) -> str:
         """Move past the first mark that the text continues with, and return that mark.
-
-        Args:
-            marks: In order of preference. Where one mark is the beginning of another, the longer one comes first.
 
         Raises:
             UnfinishedError: the text ends within a mark.
             MismatchError: the text does not continue with any of the marks.
         """
-        rest = self.text[self.at : self.at + max(map(len, marks))]
-        for mark in marks:
-            if rest.startswith(mark):
-                self.at += len(mark)
-                return mark
-            if mark.startswith(rest):
-                raise UnfinishedError
-        raise MismatchError
+        return self.take_one(marks_of(*marks))
+
+    def take_one(self, marks: Marks) -> str:
+        """Move past the mark that the text continues with, and return that mark.
+
+        Raises:
+            UnfinishedError: the text ends within a mark.
+            MismatchError: the text does not continue with any of the marks.
+        """
+        rest = self.text[self.at : self.at + marks.longest]
+        if not rest or rest in marks.beginnings:
+            raise UnfinishedError
+        found = marks.pattern.match(rest)
+        if found is None:
+            raise MismatchError
+        self.at += found.end()
+        return found[0]
 
     def has(self, *marks: str) -> bool:
-        """Move past the first mark that the text continues with, and return whether there was one.
+        """Move past the mark that the text continues with, if there is one, and return whether there was.
 
         Raises:
             UnfinishedError: the text ends within a mark.
@@ -94,21 +129,41 @@ class Cursor:
         self.at = found.end()
         return found[0]
 
-    def until(self, mark: str) -> str:
+    def until(self, mark: str, longest: int) -> str:
         """Move past the next occurrence of the mark, and return the text before it.
 
+        Args:
+            mark: The text to look for.
+            longest: How many characters may come before it.
+
         Raises:
-            UnfinishedError: the mark does not occur.
+            UnfinishedError: the mark does not occur yet.
+            MismatchError: it does not occur within the next `longest` characters.
         """
-        end = self.text.find(mark, self.at)
+        end = self.text.find(mark, self.at, self.at + longest + len(mark))
+        if end < 0 and len(self.text) - self.at >= longest + len(mark):
+            raise MismatchError
         if end < 0:
             raise UnfinishedError
         before = self.text[self.at : end]
         self.at = end + len(mark)
         return before
 
+    def until_match(self, pattern: re.Pattern[str]) -> tuple[str, str]:
+        """Move past the next match of the pattern, and return the text before it and the text that matches.
+
+        Raises:
+            UnfinishedError: the pattern does not match yet.
+        """
+        found = pattern.search(self.text, self.at)
+        if found is None:
+            raise UnfinishedError
+        before = self.text[self.at : found.start()]
+        self.at = found.end()
+        return before, found[0]
+
     def json(self, may_become: Callable[[Any], bool]) -> Any:
-        """Move past the JSON value that begins here, and return it.
+        """Move past the JSON value whose first character is here, and return it.
 
         Args:
             may_become: Tells from the part of the value read so far whether the whole value can be of use.
@@ -117,8 +172,6 @@ class Cursor:
             UnfinishedError: the value is not complete yet.
             MismatchError: the text is not JSON, or `may_become` returned False.
         """
-        if self.is_at_end:
-            raise UnfinishedError
         try:
             _, end = _STRICT.raw_decode(self.text, self.at)
         except (ValueError, RecursionError):
@@ -135,6 +188,9 @@ class Cursor:
             raise UnfinishedError
         self.at = end
         return value
+
+
+_NO_BLANK = re.compile(r"\S")
 
 
 def parse_json(text: str) -> Any:

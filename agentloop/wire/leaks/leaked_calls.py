@@ -1,7 +1,7 @@
-"""The formats in which models write tool calls, read from text into which they leaked.
+"""Reads tool calls that leaked into text, in any of the formats of `formats`.
 
-A call is read only if it is complete, its tool is on offer and its arguments are valid. Nothing is repaired or
-guessed. `leak_filter` decides where in a text such calls count.
+A call is read only if it is complete, its tool is on offer and its arguments are valid. Nothing is guessed.
+`leak_filter` decides where in a text such calls count.
 
 `read_calls` takes a text that may still grow. It raises `UnfinishedError` while more text could complete the calls,
 and `MismatchError` once no further text can. So streams and whole texts are read by the same rules.
@@ -10,46 +10,38 @@ and `MismatchError` once no further text can. So streams and whole texts are rea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias, cast
+from collections.abc import Mapping
+from functools import lru_cache
+from html import unescape
+from typing import TypeAlias, assert_never, cast
 
 from agentloop.items import JsonObject, ToolCall
 from agentloop.limits import Tally
 from agentloop.schema import ArgumentsError
 from agentloop.schema.json_types import is_object
 from agentloop.tools import Tool, ToolContext, resolve_name
-from agentloop.wire.leaks.cursor import Cursor, MismatchError, parse_json
+from agentloop.wire.leaks.cursor import Cursor, Marks, MismatchError, marks_of, parse_json
+from agentloop.wire.leaks.formats import CALL_ENDS, FORMATS, MARKED, Attribute, Format, Named, Section, Tags
+from agentloop.wire.leaks.harmony import read_header
+from agentloop.wire.leaks.literals import PYTHON, Notation, read_literal, read_object
+from agentloop.wire.leaks.values import read_value
 from agentloop.wire.payload import dump, mapping, mappings
 
 Tools: TypeAlias = Mapping[str, Tool]
 
 _NAME = re.compile(r"[\w.:/-]+")
-_MISTRAL_ID = re.compile(r"\w{1,64}")
-_RECIPIENT = re.compile(r"\bto=([\w.:/-]+)")
-_CHANNEL = re.compile(r"<\|channel\|>(\w+)")
-_MESSAGE = "<|message|>"
-_LONGEST_HEADER = 200
+_NUMBER_OF_CALL = re.compile(r":\d+\Z")
+_IDENTIFIER = re.compile(r"\w+")
+_LONGEST_KEY = 200
 _NAME_KEYS = ("name", "tool", "function", "tool_name")
 _ARGUMENTS_KEYS = ("arguments", "parameters", "input")
-_KEYS = frozenset({*_NAME_KEYS, *_ARGUMENTS_KEYS, "type", "id"})
-# Marks that templates put after a call or between two calls, and that servers may leave in the text.
-_ENDS = (
-    "</tool_call>",
-    "[/TOOL_CALLS]",
-    "<|python_end|>",
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|call|>",
-    "<|end|>",
-    "</s>",
-    ";",
-)
-_NOWHERE: Final = ToolContext("", "", Tally(), None)
+_KEYS = frozenset({*_NAME_KEYS, *_ARGUMENTS_KEYS, "type", "id", "tool_call_id"})
+_NOWHERE = ToolContext("", "", Tally(), None)
+_ALL = tuple(FORMATS)
 
 
-def read_calls(text: str, tools: Tools, *, alone: bool) -> list[ToolCall]:
-    """Return the calls in a text that consists of calls only.
+def read_calls(text: str, tools: Tools, *, alone: bool) -> tuple[list[ToolCall], int]:
+    """Return the calls at the beginning of a text, and the index at which something else begins.
 
     Args:
         text: The text from the first mark of a format on.
@@ -58,19 +50,22 @@ def read_calls(text: str, tools: Tools, *, alone: bool) -> list[ToolCall]:
 
     Raises:
         UnfinishedError: the text ends within a call.
-        MismatchError: the text holds something else, or a call that can't be made.
+        MismatchError: the text does not begin with a call, or with one that can't be made.
     """
     cursor, calls = Cursor(text), list[ToolCall]()
-    formats = FORMATS if alone else MARKED
+    marks, ends = marks_of(*(_ALL if alone else MARKED)), marks_of(*CALL_ENDS)
     while True:
-        cursor.skip_blanks()
-        while not cursor.is_at_end and cursor.has(*_ENDS):
-            cursor.skip_blanks()
+        _skip_ends(cursor, ends)
         if cursor.is_at_end:
-            return calls
-        mark = cursor.take(*formats)
-        calls += formats[mark](cursor, tools)
-        formats = FORMATS  # some templates mark only the first call
+            return calls, cursor.at
+        start = cursor.at
+        try:
+            calls += _read_formats(cursor, cursor.take_one(marks), tools)
+        except MismatchError:
+            if not calls:
+                raise
+            return calls, start
+        marks = marks_of(*_ALL)  # some templates mark only the first call
 
 
 def is_like_a_call(schema: JsonObject) -> bool:
@@ -80,120 +75,192 @@ def is_like_a_call(schema: JsonObject) -> bool:
     return not keys.isdisjoint(_NAME_KEYS) and not keys.isdisjoint(_ARGUMENTS_KEYS) and _KEYS.issuperset(required)
 
 
-def read_header(cursor: Cursor) -> tuple[str, str | None]:
-    """Move past a header of the harmony format (gpt-oss), and return its channel and its recipient.
-
-    Returns:
-        The channel, "" if the header names none, and the recipient, None if the header names none.
-
-    Raises:
-        UnfinishedError: the header is not complete yet.
-        MismatchError: the text is not such a header.
-    """
-    longest = cursor.at + _LONGEST_HEADER
-    if len(cursor.text) > longest and _MESSAGE not in cursor.text[cursor.at : longest]:
-        raise MismatchError
-    header = cursor.until(_MESSAGE)
-    channel, recipient = _CHANNEL.search(header), _RECIPIENT.search(header)
-    return (channel[1] if channel else ""), (recipient[1] if recipient else None)
-
-
-# --- the formats; each function reads from the position after the mark ---
-
-
-def _read_tagged(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """Read `<tool_call>{"name": ..., "arguments": ...}` (Hermes, Qwen), or a function element inside (Qwen-Coder)."""
+def _skip_ends(cursor: Cursor, ends: Marks) -> None:
     cursor.skip_blanks()
-    return _read_function(cursor, tools) if cursor.has("<function=") else _read_json(cursor, tools)
-
-
-def _read_function(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """Read `<function=name>`, then parameter elements (Qwen-Coder) or a JSON object (Llama), then `</function>`."""
-    tool = _find(cursor.match(_NAME), tools)
-    cursor.has(">")  # Llama may omit it
-    cursor.skip_blanks()
-    arguments: JsonObject = {}
-    if cursor.text.startswith("{", cursor.at):
-        arguments = cursor.json(is_object)
+    while not cursor.is_at_end:
+        try:
+            cursor.take_one(ends)
+        except MismatchError:
+            return
         cursor.skip_blanks()
-    schemas = mapping(tool.parameters.get("properties"))
-    while cursor.take("<parameter=", "</function>") == "<parameter=":
-        key = cursor.until(">")
-        value = cursor.until("</parameter>")
-        if key in arguments or "<parameter=" in value:  # an end tag is missing, so the value has no certain end
-            raise MismatchError
-        arguments[key] = _read_value(value, mapping(schemas.get(key)))
-        cursor.skip_blanks()
-    return [_call(tool, arguments)]
 
 
-def _read_mistral(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """Read `[TOOL_CALLS] [{"name": ..., "arguments": ...}]`, or the newer `[TOOL_CALLS]name[ARGS]{...}`."""
-    cursor.skip_blanks()
-    if cursor.text.startswith(("[", "{"), cursor.at):
-        return _read_json(cursor, tools)
-    tool = _find(cursor.match(_NAME), tools)
-    if cursor.has("[CALL_ID]"):
-        cursor.match(_MISTRAL_ID)
-    if not cursor.has("[ARGS]"):
-        cursor.skip_blanks()
-    return [_call(tool, cursor.json(is_object))]
+# --- formats ---
 
 
-def _read_harmony(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """Read `<|channel|>commentary to=functions.name <|constrain|>json<|message|>{...}` (gpt-oss)."""
-    cursor.at = cursor.text.rindex("<|", 0, cursor.at)  # the mark is part of the header
-    _, recipient = read_header(cursor)
-    if recipient is None:
-        raise MismatchError
-    tool = _find(recipient, tools)
-    cursor.skip_blanks()
-    return [_call(tool, cursor.json(is_object))]
+def _read_formats(cursor: Cursor, mark: str, tools: Tools) -> list[ToolCall]:
+    """Read the calls after a mark, in the first of its formats that fits."""
+    start = cursor.at
+    for row in FORMATS[mark]:
+        cursor.at = start - len(mark) if row.is_part else start
+        try:
+            return _read_format(cursor, row, tools)
+        except MismatchError:
+            continue
+    raise MismatchError
 
 
-def _read_fenced(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """Read a code fence that holds only a call or a list of calls."""
-    cursor.take("json\n", "\n")
-    return _read_fence(cursor, tools)
-
-
-def _read_fence(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    calls = _read_json(cursor, tools)
-    cursor.skip_blanks()
-    cursor.take("```")
+def _read_format(cursor: Cursor, row: Format, tools: Tools) -> list[ToolCall]:
+    match row.body:
+        case "json":
+            calls = _read_json(cursor, tools)
+        case "python":
+            calls = _read_python(cursor, tools)
+        case "harmony":
+            calls = [_read_harmony(cursor, tools)]
+        case Named() as named:
+            return [_read_named(cursor, named, row.closing, tools)]
+        case Section(of=of):
+            return _read_section(cursor, of, row.closing, tools)
+        case _:
+            assert_never(row.body)
+    _close(cursor, row.closing)
     return calls
 
 
-def _read_bare(cursor: Cursor, tools: Tools) -> list[ToolCall]:
-    """Read JSON without a mark (Llama without its template's tag)."""
-    cursor.at -= 1  # the "mark" is the first character of the JSON
-    return _read_json(cursor, tools)
+def _read_section(cursor: Cursor, of: str, closing: str, tools: Tools) -> list[ToolCall]:
+    calls: list[ToolCall] = []
+    while not calls or closing:
+        cursor.skip_blanks()
+        if cursor.take(of, *([closing] if calls else [])) == closing:
+            break
+        calls += _read_formats(cursor, of, tools)
+    return calls
 
 
 def _read_json(cursor: Cursor, tools: Tools) -> list[ToolCall]:
     """Read a call as a JSON object, or a list of such calls."""
-    cursor.skip_blanks()
+    _expect(cursor, "{", "[")
     value = cursor.json(lambda value: _may_be_calls(value, tools))
     entries = mappings(cast("object", value)) or [mapping(value)]
     return [_read_object(entry, tools) for entry in entries]
 
 
-Format: TypeAlias = Callable[[Cursor, Tools], list[ToolCall]]
-# Where one mark is the beginning of another, the longer one comes first.
-MARKED: Final[Mapping[str, Format]] = {
-    "<tool_call>": _read_tagged,
-    "<function=": _read_function,
-    "<|python_tag|>": _read_json,
-    "<|python_start|>": _read_json,
-    "<|start|>assistant": _read_harmony,
-    "<|channel|>": _read_harmony,
-    "[TOOL_CALLS]": _read_mistral,
-    "```tool_call\n": _read_fence,
-}
-FORMATS: Final[Mapping[str, Format]] = {**MARKED, "```": _read_fenced, "{": _read_bare, "[": _read_bare}
+def _read_python(cursor: Cursor, tools: Tools) -> list[ToolCall]:
+    """Read a list of calls as in Python, with named arguments only."""
+    cursor.skip_blanks()
+    cursor.take("[")
+    calls: list[ToolCall] = []
+    while not calls or cursor.take(",", "]") == ",":
+        cursor.skip_blanks()
+        tool = _find(cursor.match(_NAME), tools)
+        cursor.take("(")
+        calls.append(_call(tool, _read_keywords(cursor)))
+        cursor.skip_blanks()
+    return calls
+
+
+def _read_keywords(cursor: Cursor) -> JsonObject:
+    arguments: JsonObject = {}
+    cursor.skip_blanks()
+    while not cursor.has(")"):
+        if arguments:
+            cursor.take(",")
+            cursor.skip_blanks()
+        key = cursor.match(_IDENTIFIER)
+        cursor.take("=")
+        _add(arguments, key, read_literal(cursor, PYTHON))
+        cursor.skip_blanks()
+    return arguments
+
+
+def _read_harmony(cursor: Cursor, tools: Tools) -> ToolCall:
+    _, recipient = read_header(cursor)
+    if recipient is None:
+        raise MismatchError
+    tool = _find(recipient, tools)
+    _expect(cursor, "{")
+    return _call(tool, cursor.json(is_object))
+
+
+def _read_named(cursor: Cursor, named: Named, closing: str, tools: Tools) -> ToolCall:
+    cursor.skip_blanks()
+    if named.before:
+        cursor.take(named.before)
+    tool = _find(cursor.match(_NAME), tools)
+    if named.empty and cursor.has(named.empty):
+        return _call(tool, {})
+    if named.extra:
+        _read_attribute(cursor, named.extra)
+    cursor.skip_blanks()
+    marks = tuple(filter(None, named.after))
+    if "" not in named.after:
+        cursor.take(*marks)
+    elif marks:
+        cursor.has(*marks)
+    match named.arguments:
+        case Tags() as tags:
+            return _call(tool, _read_tags(cursor, tags, closing, tool))
+        case Notation() as notation:
+            cursor.take("{")
+            arguments = read_object(cursor, notation)
+        case "json":
+            _expect(cursor, "{")
+            arguments = cursor.json(is_object)
+        case _:
+            assert_never(named.arguments)
+    _close(cursor, closing)
+    return _call(tool, arguments)
+
+
+def _read_tags(cursor: Cursor, tags: Tags, closing: str, tool: Tool) -> JsonObject:
+    """Read elements with a key and a value, up to the end of the call."""
+    arguments: JsonObject = {}
+    schemas = mapping(tool.parameters.get("properties"))
+    is_closed = True
+    cursor.skip_blanks()
+    while cursor.take(tags.key, closing) == tags.key:
+        key = unescape(cursor.until(tags.key_end, _LONGEST_KEY))
+        if not is_closed and key not in schemas:
+            raise MismatchError  # what looks like an element may be a part of the value before
+        kind = _read_attribute(cursor, tags.kind) if tags.kind else None
+        _close(cursor, tags.value)
+        value, end = cursor.until_match(_find_end(tags, closing))
+        if tags.key in value and any(
+            f"{tags.key}{name}{tags.key_end}" in value for name in {*schemas} - {*arguments, key}
+        ):
+            raise MismatchError  # the value may have lost its end
+        is_closed = end == tags.value_end
+        text = value.removeprefix("\n").removesuffix("\n") if tags.lines else value
+        _add(arguments, key, read_value(text, mapping(schemas.get(key)), tool.parameters, kind))
+        cursor.skip_blanks()
+    return arguments
+
+
+def _read_attribute(cursor: Cursor, attribute: Attribute) -> str | None:
+    return cursor.until(attribute.closing, _LONGEST_KEY) if cursor.has(attribute.opening) else None
+
+
+@lru_cache(maxsize=64)
+def _find_end(tags: Tags, closing: str) -> re.Pattern[str]:
+    """Return the pattern for the end of a value."""
+    key, close = re.escape(tags.key), re.escape(closing)
+    ends = [rf"{re.escape(tags.value_end)}(?=\s*+(?:{key}|{close}))"]
+    if tags.outer:
+        ends += [rf"\n(?={key})", rf"(?={close}\s*+(?:{'|'.join(map(re.escape, tags.outer))}))"]
+    return re.compile("|".join(ends))
 
 
 # --- parts of calls ---
+
+
+def _expect(cursor: Cursor, *beginnings: str) -> None:
+    """Move to the next character that is no blank, which must be one of these."""
+    cursor.skip_blanks()
+    cursor.take(*beginnings)
+    cursor.at -= 1
+
+
+def _close(cursor: Cursor, closing: str) -> None:
+    if closing:
+        cursor.skip_blanks()
+        cursor.take(closing)
+
+
+def _add(arguments: JsonObject, key: str, value: object) -> None:
+    if key in arguments:
+        raise MismatchError
+    arguments[key] = value
 
 
 def _may_be_calls(value: object, tools: Tools) -> bool:
@@ -226,7 +293,7 @@ def _read_object(entry: JsonObject, tools: Tools) -> ToolCall:
 
 
 def _find(name: str, tools: Tools) -> Tool:
-    resolved = resolve_name(name, tools)
+    resolved = resolve_name(name, tools) or resolve_name(_NUMBER_OF_CALL.sub("", name), tools)  # Kimi: `add:0`
     if resolved is None:
         raise MismatchError
     return tools[resolved]
@@ -239,21 +306,3 @@ def _call(tool: Tool, arguments: JsonObject) -> ToolCall:
     except ArgumentsError:
         raise MismatchError from None
     return ToolCall("", tool.name, text)
-
-
-def _read_value(text: str, schema: JsonObject) -> Any:
-    """Return the value of a parameter element; only the schema tells which type its text has."""
-    text = text.removeprefix("\n").removesuffix("\n")
-    types = set(_types(schema))
-    if "string" in types and not ("null" in types and text == "null"):
-        return text
-    try:
-        return parse_json(text)
-    except MismatchError:
-        return text
-
-
-def _types(schema: JsonObject) -> Iterable[str]:
-    for option in (schema, *mappings(schema.get("anyOf"))):
-        kinds = option.get("type")
-        yield from [kinds] if isinstance(kinds, str) else cast("list[str]", kinds or [])
