@@ -285,6 +285,7 @@ class Reply:
         stop: `truncated` if the reply was cut off, `refused` if the model declined; then none of its calls runs.
         response_id: The server's id of the response, for finding it in the server's log.
         dialect: The format for tool calls and results in the next request.
+        notes: What is odd about the reply, one sentence each. The user gets them as notices.
     """
 
     items: tuple[Item, ...]
@@ -292,3 +293,4 @@ class Reply:
     stop: ReplyStop = "complete"
     response_id: str | None = None
     dialect: ToolDialect | None = None
+    notes: tuple[str, ...] = ()

@@ -111,7 +111,7 @@ def test_the_text_of_a_result_is_read_from_a_string_or_parts():
           "prompt_tokens_details": {"cached_tokens": 2}, "completion_tokens_details": None}, Usage(3, 4, 7, 2, None)),
         ({"input_tokens": 3, "output_tokens": 0}, Usage(3)),
         ({"input_tokens": 0, "output_tokens": 0, "input_tokens_details": {"cached_tokens": 0}}, Usage()),
-        ({"input_tokens": True, "output_tokens": -1, "total_tokens": "9"}, Usage()),
+        ({"input_tokens": True, "output_tokens": -1, "total_tokens": "nine"}, Usage()),
         (None, Usage()),
         ([], Usage()),
     ],

@@ -135,6 +135,7 @@ class Conversation:
             self._learner.trust(self._list_proven(is_plain=is_plain))
         recovered = self._recovered if self._leak_decoder is None else self._leak_decoder.recovered
         self._notices += [*self._learner.take_notices(), *(Notice("recovered", text) for text in recovered)]
+        self._notices += [Notice("warning", text) for text in reply.notes]
         self._recovered, self._leak_decoder = (), None
         if reply.dialect in ("native", "message") and reply.dialect != name_dialect(self.profile):
             self._learner.follow(reply.dialect)

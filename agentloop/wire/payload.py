@@ -9,6 +9,8 @@ from pydantic_core import from_json, to_json
 
 from agentloop.items import JsonObject
 
+_BOM = b"\xef\xbb\xbf"  # a byte order mark
+
 
 def dump(value: object) -> bytes:
     """Return a value as JSON that every server can read: infinities become null, lone surrogates U+FFFD.
@@ -36,6 +38,17 @@ def load(data: bytes) -> Any:
         return _load_broken(data)
 
 
+def load_loose(data: bytes) -> Any:
+    """Return the value of JSON text with the broken characters still in it.
+
+    Each byte that is not UTF-8 is a lone surrogate as with the error handler `surrogateescape`.
+
+    Raises:
+        ValueError: the data is not JSON, or it is nested hundreds of levels deep.
+    """
+    return _load_text(data.removeprefix(_BOM).decode("utf-8", "surrogateescape"))
+
+
 def mapping(value: object) -> JsonObject:
     """Return the value if it is a JSON object, otherwise an empty object."""
     return cast("JsonObject", value) if isinstance(value, dict) else {}
@@ -54,11 +67,14 @@ def string(value: object) -> str:
 
 
 def _load_broken(data: bytes) -> Any:
+    return from_json(dump(_load_text(data.removeprefix(_BOM).decode("utf-8", "replace"))))
+
+
+def _load_text(text: str) -> Any:
     try:
-        loose = json.loads(data.decode("utf-8", "replace"), strict=False)
+        return json.loads(text, strict=False)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
-    return from_json(dump(loose))
 
 
 def _whole(value: object) -> object:

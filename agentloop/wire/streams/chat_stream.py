@@ -1,48 +1,99 @@
 """Assembles the stream of `/v1/chat/completions` into the body that the server would have sent in one piece.
 
-Servers differ. They omit the `index` of a tool call, repeat its id and name in every chunk or send them blank, give
-each of several calls the index 0, send arguments in one piece, and put the usage in a last chunk without choices.
+Servers differ. Some send all so far in each event, or the whole message once more at the end, in `message` in place of
+`delta`. Some send a part of the reply in another choice, and the usage in a last chunk without choices. `calls` reads
+the deltas of tool calls, `pieces` those of texts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from pydantic_core import from_json
-
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import JsonObject, Message, Reasoning, Reply
+from agentloop.wire.characters import CharacterJoiner
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile.error_body import is_failure
 from agentloop.wire.profile.failures import read_failure
+from agentloop.wire.streams.calls import StreamedCalls
 from agentloop.wire.streams.chat_reply import read_completion
 from agentloop.wire.streams.ending import ENDED_SECONDS, FINISHED_SECONDS
-from agentloop.wire.streams.reply import read_arguments, read_message
-from agentloop.wire.streams.state import join_pieces, pick_call_fields, pick_message_fields
-from agentloop.wire.streams.stream import SILENT, Delta, read_event, stream_cut
+from agentloop.wire.streams.pieces import TextPieces
+from agentloop.wire.streams.reply import find_usage, join_usage, read_calls, read_message
+from agentloop.wire.streams.state import join_pieces, pick_message_fields
+from agentloop.wire.streams.stream import Delta, is_silent, read_event, stream_cut
+
+_TOKENS = b"oken"  # all names of numbers of tokens hold it, so that most chunks need not be searched for a usage
+_NOT_YET = ("null", "None", "none")  # the `finish_reason` of DashScope before the end
+
+# The deltas of reasoning, text and refusal.
+_KINDS: tuple[type[Delta], ...] = (ReasoningDelta, TextDelta, TextDelta)
 
 
-@dataclass(slots=True)
-class _Call:
-    """The parts of a tool call that have come so far."""
+class _Choice:
+    """The parts of one choice that have come so far."""
 
-    call_id: str
-    name: str
-    arguments: list[str] = field(default_factory=list[str])
-    state: list[JsonObject] = field(default_factory=list[JsonObject])
+    def __init__(self) -> None:
+        self._thought, self.text, self._refusal = self._pieces = TextPieces(), TextPieces(), TextPieces()
+        self._calls = StreamedCalls()
+        self._state: list[JsonObject] = []
+        self._speaks_in_messages = False
+        self.end: JsonObject = {}
 
-    def raw(self) -> JsonObject:
-        """Return the call in the form that it has in a body."""
-        state = join_pieces(self.state)
-        function = {**mapping(state.get("function")), "name": self.name, "arguments": "".join(self.arguments)}
-        return {**state, "id": self.call_id, "function": function}
+    def take(self, choice: JsonObject, shown: list[Delta]) -> None:
+        """Take what a chunk holds for this choice, and append the deltas to show to `shown`."""
+        delta, last = mapping(choice.get("delta")), bool(choice.get("finish_reason"))
+        content, fields = delta.get("content"), len(delta) - ("role" in delta)
+        if content and isinstance(content, str) and fields == 1 and not last:  # the usual chunk
+            text = self.text.add(content)
+            if text:
+                shown.append(TextDelta(text))
+        else:
+            self._add(delta, shown, last=last)
+        if message := mapping(choice.get("message")):
+            self._take_message(message, shown, last=last)
+        if choice.get("error"):
+            raise read_failure(choice["error"])
+        if last and choice["finish_reason"] not in _NOT_YET:
+            self.end = {name: choice.get(name) for name in ("finish_reason", "native_finish_reason")}
+            self.settle(shown)
 
-    def is_whole(self) -> bool:
-        """Return whether the arguments already are a complete JSON object."""
-        try:
-            return isinstance(from_json("".join(self.arguments)), dict)
-        except ValueError:
-            return False
+    def settle(self, shown: list[Delta]) -> None:
+        """Append the deltas that were held back to `shown`."""
+        for pieces, kind in zip(self._pieces, _KINDS, strict=True):
+            if text := pieces.end():
+                shown.append(kind(text))
+
+    def raw(self, *, speaks: bool) -> JsonObject:
+        """Return the choice in the form that it has in a body, without text that was not shown."""
+        message = {
+            **join_pieces(self._state),
+            "content": self.text.text() if speaks else "",
+            "refusal": self._refusal.text(),
+            "reasoning": self._thought.text(),
+            "tool_calls": self._calls.raw(),
+        }
+        return {**self.end, "message": message}
+
+    def _add(self, delta: JsonObject, shown: list[Delta], *, last: bool) -> None:
+        for pieces, piece, kind in zip(self._pieces, _read_texts(delta), _KINDS, strict=True):
+            if piece and (new := pieces.add(piece, last=last)):
+                shown.append(kind(new))
+        if state := pick_message_fields(delta):
+            self._state.append(state)
+        if calls := read_calls(delta):
+            self._calls.take(calls)
+
+    def _take_message(self, message: JsonObject, shown: list[Delta], *, last: bool) -> None:
+        """Take a message: the whole reply once more if deltas have come, and otherwise what others call a delta."""
+        if self._speaks_in_messages or not (self.text or self._thought or self._refusal or self._calls):
+            self._speaks_in_messages = True
+            self._add(message, shown, last=last)
+            return
+        for pieces, whole, kind in zip(self._pieces, _read_texts(message), _KINDS, strict=True):
+            if new := pieces.complete(whole):
+                shown.append(kind(new))
+        if state := pick_message_fields(message):
+            self._state = [state]
+        self._calls.complete(read_calls(message))
 
 
 class ChatAccumulator:
@@ -50,16 +101,12 @@ class ChatAccumulator:
 
     def __init__(self) -> None:
         self._id = ""
-        self._text: list[str] = []
-        self._refusal: list[str] = []
-        self._thought: list[str] = []
-        self._calls: list[_Call] = []
-        self._state: list[JsonObject] = []
-        self._by_index: dict[int, _Call] = {}
-        self._usage: object = None
-        self._finish: object = None
-        self._has_choice = False
+        self._choices: dict[object, _Choice] = {}
+        self._speaker: _Choice | None = None  # the choice whose text is shown
+        self._usage: JsonObject = {}
+        self._finished = False
         self._ended = False
+        self._characters = CharacterJoiner()
 
     def take(self, name: bytes, data: bytes, shown: list[Delta]) -> None:
         """Take a chunk, and append the deltas to show to `shown`.
@@ -67,96 +114,70 @@ class ChatAccumulator:
         Raises:
             EndpointError: the chunk reports that the request failed, or it is not JSON.
         """
-        if data in SILENT:
-            self._ended |= data != b""
+        if self._ended:
             return
-        chunk = mapping(read_event(name, data))
+        if is_silent(data):
+            if data.strip():
+                self._end(shown)
+            return
+        chunk = mapping(read_event(name, data, self._characters))
         if name == b"error" or is_failure(chunk):
             raise read_failure(chunk)
-        if not self._id:
-            self._id = string(chunk.get("id"))
-        self._usage = chunk.get("usage") or self._usage
-        choices = mappings(chunk.get("choices"))
-        if choices:
-            self._has_choice = True
-            choice = choices[0]
-            self._finish = choice.get("finish_reason") or self._finish
-            self._add(mapping(choice.get("delta")) or mapping(choice.get("message")), shown)
+        chunk_id = string(chunk.get("id"))
+        self._id = self._id or chunk_id
+        if _TOKENS in data:
+            self._usage = join_usage(self._usage, find_usage(chunk))
+        if self._finished and chunk_id != self._id:
+            return  # some servers repeat the stream
+        for choice in mappings(chunk.get("choices")):
+            self._take_choice(choice, shown)
 
     @property
     def grace_seconds(self) -> float | None:
         """How long to wait for more chunks; None before a `finish_reason` or `[DONE]`."""
         if self._ended:
             return ENDED_SECONDS
-        return FINISHED_SECONDS if self._finish else None
+        return FINISHED_SECONDS if self._finished else None
 
     def reply(self) -> Reply:
         """Return the whole reply.
 
         Raises:
             StreamCutError: there was no choice, or neither a `finish_reason` nor `[DONE]` has come.
+            EndpointError: the server says in a choice that the model failed.
         """
-        if not self._has_choice or not (self._finish or self._ended):
+        if not self._choices or not (self._finished or self._ended):
             raise stream_cut()
-        message = {
-            **join_pieces(self._state),
-            "content": "".join(self._text),
-            "refusal": "".join(self._refusal),
-            "reasoning": "".join(self._thought),
-            "tool_calls": [call.raw() for call in self._calls],
-        }
-        choice = {"message": message, "finish_reason": self._finish}
-        return read_completion({"id": self._id, "choices": [choice], "usage": self._usage})
+        choices = [choice.raw(speaks=choice is self._speaker) for choice in self._choices.values()]
+        return read_completion({"id": self._id, "choices": choices, "usage": self._usage})
 
-    def _add(self, delta: JsonObject, shown: list[Delta]) -> None:
-        content = delta.get("content")
-        if content and isinstance(content, str) and len(delta) == 1:  # the usual chunk
-            self._text.append(content)
-            shown.append(TextDelta(content))
-            return
-        text, refusal = string(content), string(delta.get("refusal"))
-        thought = string(delta.get("reasoning")) or string(delta.get("reasoning_content"))
-        if isinstance(content, list):  # Mistral's reasoning models
-            for item in read_message({"content": content}).items:
-                text += item.text if isinstance(item, Message) else ""
-                thought += item.text if isinstance(item, Reasoning) else ""
-        if thought:
-            self._thought.append(thought)
-            shown.append(ReasoningDelta(thought))
-        if text or refusal:
-            self._text.append(text)
-            self._refusal.append(refusal)
-            shown.append(TextDelta(text + refusal))
-        if state := pick_message_fields(delta):
-            self._state.append(state)
-        for call in mappings(delta.get("tool_calls")):
-            self._add_call(call)
+    def _take_choice(self, choice: JsonObject, shown: list[Delta]) -> None:
+        index = choice.get("index")
+        key = index if type(index) is int else 0
+        parts = self._choices.get(key)
+        if parts is None:
+            parts = self._choices[key] = _Choice()
+        speaker = self._speaker
+        parts.take(choice, shown if speaker is None or speaker is parts else [])
+        if speaker is None and parts.text:
+            self._speaker = parts
+        if parts.end:
+            self._finished = True
 
-    def _add_call(self, delta: JsonObject) -> None:
-        function = mapping(delta.get("function"))
-        index, call_id, name = delta.get("index"), string(delta.get("id")), string(function.get("name"))
-        call = self._find_call(index, call_id, name)
-        if call is None:
-            call = _Call(call_id, name)
-            self._calls.append(call)
-            if type(index) is int:
-                self._by_index[index] = call
-        call.call_id = call.call_id or call_id
-        call.name = call.name or name
-        call.arguments.append(read_arguments(function.get("arguments")))
-        if state := pick_call_fields(delta):
-            call.state.append(state)
+    def _end(self, shown: list[Delta]) -> None:
+        self._ended = True
+        for choice in self._choices.values():
+            choice.settle(shown if self._speaker in (None, choice) else [])
 
-    def _find_call(self, index: object, call_id: str, name: str) -> _Call | None:
-        """Return the call that a delta continues, or None if it begins a new call."""
-        if type(index) is int:
-            call = self._by_index.get(index)
-        else:
-            same_id = (call for call in self._calls if call_id and call.call_id == call_id)
-            call = next(same_id, None) or next(reversed(self._calls), None)
-        if call is None or (call_id and call.call_id == call_id):
-            return call
-        # The index is the same or missing, and there is a name. If this call is complete, the delta begins a new call
-        # (Gemini); otherwise the server repeats the name.
-        another = name and call.name and (call_id or index is None) and call.is_whole()
-        return None if another else call
+
+def _read_texts(delta: JsonObject) -> tuple[str, str, str]:
+    """Return the reasoning, the text and the refusal in a delta or a message."""
+    content, text, thought = delta.get("content"), "", ""
+    if isinstance(content, str):
+        text = content
+    elif isinstance(content, list):  # Mistral's reasoning models
+        for item in read_message({"content": content}).items:
+            text += item.text if isinstance(item, Message) else ""
+            thought += item.text if isinstance(item, Reasoning) else ""
+    thought = string(delta.get("reasoning")) or string(delta.get("reasoning_content")) or thought
+    return thought, text, string(delta.get("refusal"))

@@ -6,16 +6,28 @@ the layout of a whole body.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
 from agentloop.items import Image, Item, JsonObject, Message, Part, Reasoning, Role, Text, ToolCall, Usage
 from agentloop.wire.payload import dump, mapping, mappings, string
+from agentloop.wire.streams.pieces import keep_one_object
 from agentloop.wire.streams.state import pick_call_fields, pick_message_fields, wrap_state
 
 _ROLES = ("user", "assistant", "", None)
+_INPUT = ("input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "promptTokenCount")
+_OUTPUT = ("output_tokens", "completion_tokens", "outputTokens", "completionTokens", "candidatesTokenCount")
+_TOTAL = ("total_tokens", "totalTokens", "totalTokenCount")
+_COUNTS = (*_INPUT, *_OUTPUT, *_TOTAL)
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details")
+_NAMES = ("usage", "usageMetadata")
+_PLACES = ("x_groq", "choices", "response")  # what holds the usage of Groq, of Moonshot, and of an event
+_NUMBER = re.compile(r"\s*\d+(\.\d*)?\s*")
+_MOST = 10**15  # no request takes so many
+_LONGEST_NUMBER = 30  # characters
 
 
 @dataclass(slots=True)
@@ -52,7 +64,7 @@ def read_message(raw: JsonObject) -> MessageContent:
         read.items.append(Reasoning(thought, state=None if content else state))
     if content:
         read.items.append(Message(role, content, phase=string(raw.get("phase")) or None, state=state))
-    read.calls.extend(read_call(call) for call in mappings(raw.get("tool_calls")))
+    read.calls.extend(read_call(call) for call in read_calls(raw))
     return read
 
 
@@ -66,15 +78,25 @@ def read_images(content: object) -> tuple[Image, ...]:
     return tuple(part for part in _read_content(_parts(content)) if isinstance(part, Image))
 
 
+def read_calls(message: JsonObject) -> list[JsonObject]:
+    """Return the calls of a message, or of a delta: a list, a lone object, or the one call of OpenAI's older format."""
+    calls: object = message.get("tool_calls") or message.get("function_call")
+    return mappings(calls) or mappings([calls])
+
+
 def read_call(raw: JsonObject) -> ToolCall:
     """Return a tool call, with its name and arguments from the object itself or from a `function` inside it.
 
     A missing id is read as "", and so are missing arguments.
     """
     function = mapping(raw.get("function")) or raw
-    call_id = raw.get("call_id") or raw.get("id") or ""
-    arguments, state = read_arguments(function.get("arguments")), wrap_state(pick_call_fields(raw))
-    return ToolCall(str(call_id), string(function.get("name")), arguments, state)
+    arguments = keep_one_object(read_arguments(function.get("arguments")))
+    return ToolCall(read_id(raw), string(function.get("name")), arguments, wrap_state(pick_call_fields(raw)))
+
+
+def read_id(raw: JsonObject) -> str:
+    """Return the id of a call, or ""."""
+    return str(raw.get("call_id") or raw.get("id") or "")
 
 
 def read_arguments(arguments: object) -> str:
@@ -84,14 +106,31 @@ def read_arguments(arguments: object) -> str:
     return dump(arguments).decode()
 
 
+def find_usage(body: JsonObject) -> JsonObject:
+    """Return the usage in a body or an event, from the first place that holds a number of tokens, or {}."""
+    holders = [body]
+    for name in _PLACES:
+        inner = body.get(name)
+        holders += [mapping(inner), *mappings(inner)]
+    found = (mapping(holder.get(name)) for holder in holders for name in _NAMES)
+    return next((usage for usage in found if _count(usage, *_COUNTS)), mapping(None))
+
+
+def join_usage(before: JsonObject, now: JsonObject) -> JsonObject:
+    """Return the usage so far. Some servers count in each event, and some send input and output in different events."""
+    return {**before, **{name: value for name, value in now.items() if value}}
+
+
 def read_usage(raw: object) -> Usage:
     """Return the token counts of a request; a zero where there must have been tokens means that none were counted."""
     usage = mapping(raw)
-    read = _count(usage, "input_tokens", "prompt_tokens") or None
-    written = _count(usage, "output_tokens", "completion_tokens") or None
-    total = _count(usage, "total_tokens") or None
+    read = _count(usage, *_INPUT) or None
+    written = _count(usage, *_OUTPUT) or None
+    total = _count(usage, *_TOTAL) or None
     if read is written is total is None:
         return Usage()
+    if read and written and total:
+        total = max(total, read + written)
     details: JsonObject = {}
     for name in _DETAILS:
         if name in usage:
@@ -133,8 +172,14 @@ def _read_content(parts: Iterable[JsonObject]) -> tuple[Part, ...]:
 
 
 def _count(usage: JsonObject, *names: str) -> int | None:
-    for name in names:
-        count = usage.get(name)
-        if type(count) is int and count >= 0:
-            return count
-    return None
+    """Return the first number of tokens under one of the names, and a zero only if no other is there."""
+    counts = [count for name in names if (count := _whole_number(usage.get(name))) is not None]
+    return next(filter(None, counts), counts[0] if counts else None)
+
+
+def _whole_number(value: object) -> int | None:
+    if isinstance(value, str) and len(value) < _LONGEST_NUMBER and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST:
+        return None
+    return math.ceil(value)

@@ -5,14 +5,25 @@ A stream is first assembled into the same form, then read here too.
 
 from __future__ import annotations
 
-from agentloop.items import JsonObject, Opaque, Reasoning, Reply, ReplyStop, ToolCall, ToolResult
+from collections.abc import Iterator
+
+from agentloop.items import JsonObject, Opaque, Reasoning, Reply, ToolCall, ToolResult, Usage
 from agentloop.wire.payload import load, mapping, mappings, string
 from agentloop.wire.profile.error_body import is_failure
 from agentloop.wire.profile.failures import not_a_reply, read_failure
-from agentloop.wire.streams.reply import MessageContent, read_call, read_images, read_message, read_text, read_usage
+from agentloop.wire.streams.chat_reply import read_choices, read_finish
+from agentloop.wire.streams.finish import judge, read_stop
+from agentloop.wire.streams.reply import (
+    MessageContent,
+    find_usage,
+    read_call,
+    read_images,
+    read_message,
+    read_text,
+    read_usage,
+)
 from agentloop.wire.streams.state import pick_reasoning_fields, wrap_state
 
-_FAILED = frozenset({"failed", "cancelled", "error"})
 _CONTENTS = ("output", "tool_calls")
 
 
@@ -42,27 +53,29 @@ def read_response(response: JsonObject, body: bytes) -> Reply:
         ReplyError: the object is not a reply.
         EndpointError: the object reports that the response failed.
     """
-    if response.get("error") or string(response.get("status")) in _FAILED:
+    if response.get("error") or judge(response.get("status")) == "failed":
         raise read_failure(find_reason(response))
     if is_failure(response) and not any(response.get(name) for name in _CONTENTS):
         raise read_failure(response)
-    outside = _message_outside(response)
-    if not outside and not mappings(response.get("choices")) and not any(name in response for name in _CONTENTS):
+    outside = _read_outside(response)
+    if outside is None and not mappings(response.get("choices")) and not any(name in response for name in _CONTENTS):
         raise not_a_reply(body, "a response")
-    inside = _read_output(mappings(response.get("output")))
-    message = read_message(outside) if outside else MessageContent()
-    items = inside.items or message.items
-    native = any(isinstance(item, ToolCall) for item in items)
+    inside, outside = _read_output(mappings(response.get("output"))), outside or MessageContent()
+    said = inside.items or outside.items
+    native = any(isinstance(item, ToolCall) for item in said)
     # A gateway that writes the calls in two of these places means the same calls, so only the first place counts.
     top_level = [read_call(raw) for raw in mappings(response.get("tool_calls"))]
-    calls = [] if native else top_level or inside.calls or message.calls
-    usage = read_usage(response.get("usage"))
+    calls = [] if native else top_level or inside.calls or outside.calls
+    items = (*said, *calls)
+    usage = read_usage(find_usage(response))
+    stop, note = read_stop(_read_stops(response, usage), items)
     return Reply(
-        (*items, *calls),
+        items,
         usage,
-        "refused" if inside.refused or message.refused else _stop(response, usage.output_tokens),
+        "refused" if inside.refused or outside.refused else stop,
         string(response.get("id")) or None,
         "native" if native else "message" if calls else None,
+        (note,) if note else (),
     )
 
 
@@ -72,10 +85,12 @@ def find_reason(response: JsonObject) -> JsonObject:
     return {name: response[name] for name in names if response.get(name)}
 
 
-def _message_outside(response: JsonObject) -> JsonObject:
-    """Return the message of a gateway that answers in the format of chat: `message`, or the first of `choices`."""
+def _read_outside(response: JsonObject) -> MessageContent | None:
+    """Return the content of a gateway that answers in the format of chat, in `message` or in `choices`, or None."""
+    if message := mapping(response.get("message")):
+        return read_message(message)
     choices = mappings(response.get("choices"))
-    return mapping(response.get("message")) or mapping(choices[0].get("message") if choices else None)
+    return read_choices(choices) if any(choice.keys() & {"message", "error"} for choice in choices) else None
 
 
 def _read_output(output: list[JsonObject]) -> MessageContent:
@@ -108,10 +123,15 @@ def _read_reasoning(raw: JsonObject) -> Reasoning:
     return Reasoning(text, string(raw.get("encrypted_content")) or None, string(raw.get("id")) or None, state)
 
 
-def _stop(response: JsonObject, written: int | None) -> ReplyStop:
-    if response.get("status") == "incomplete":
-        reason = mapping(response.get("incomplete_details")).get("reason")
-        return "refused" if reason == "content_filter" else "truncated"
+def _read_stops(response: JsonObject, usage: Usage) -> Iterator[object]:
+    """Yield the words that say how the response ended."""
+    reason = mapping(response.get("incomplete_details")).get("reason")
+    yield response.get("status")
+    if response.get("status") == "incomplete" and judge(reason) != "unknown":
+        yield reason
+    yield from read_finish(mappings(response.get("choices")))
+    yield from (item.get("status") for item in mappings(response.get("output")) if item.get("status") == "incomplete")
     # llama.cpp, Ollama and transformers send `completed` for a reply that was cut off at the limit.
-    most = response.get("max_output_tokens")
-    return "truncated" if type(most) is int and written is not None and written >= most > 0 else "complete"
+    most, written = response.get("max_output_tokens"), usage.output_tokens
+    if type(most) is int and written is not None and written >= most > 0:
+        yield "length"

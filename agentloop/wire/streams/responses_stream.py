@@ -13,13 +13,16 @@ from typing import Any, ClassVar
 
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import JsonObject, Message, Reply
+from agentloop.wire.characters import CharacterJoiner
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile.error_body import is_failure
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.ending import ENDED_SECONDS
-from agentloop.wire.streams.reply import read_message
+from agentloop.wire.streams.finish import judge
+from agentloop.wire.streams.pieces import TextPieces, join_arguments
+from agentloop.wire.streams.reply import find_usage, join_usage, read_message
 from agentloop.wire.streams.responses_reply import find_reason, read_response
-from agentloop.wire.streams.stream import SILENT, Delta, read_event, stream_cut
+from agentloop.wire.streams.stream import Delta, is_silent, read_event, stream_cut
 
 
 @dataclass(slots=True)
@@ -31,8 +34,8 @@ class _Slot:
     item: JsonObject = field(default_factory=dict[str, Any])
     done: bool = False
     refused: bool = False
-    text: list[str] = field(default_factory=list[str])
-    thought: list[str] = field(default_factory=list[str])
+    text: TextPieces = field(default_factory=TextPieces)
+    thought: TextPieces = field(default_factory=TextPieces)
     arguments: list[str] = field(default_factory=list[str])
     whole_arguments: object = None
 
@@ -42,12 +45,12 @@ class _Slot:
         match self.kind:
             case "function_call":
                 finished = item.get("arguments") if self.done else None
-                arguments = finished or self.whole_arguments or "".join(self.arguments) or item.get("arguments")
-                return {**item, "arguments": arguments}
+                found = [finished, self.whole_arguments, join_arguments(self.arguments), item.get("arguments")]
+                return {**item, "arguments": next(filter(_has_arguments, found), None) or next(filter(None, found), "")}
             case "message" if not _says_something(item):
-                return {**item, "content": [{"refusal" if self.refused else "text": "".join(self.text)}]}
+                return {**item, "content": [{"refusal" if self.refused else "text": self.text.text()}]}
             case "reasoning" if not (item.get("content") or item.get("summary")):
-                return {**item, "content": "".join(self.thought)}
+                return {**item, "content": self.thought.text()}
             case _:
                 return item
 
@@ -61,6 +64,7 @@ class ResponsesAccumulator:
         self._by_id: dict[str, _Slot] = {}
         self._shown: list[str] = []
         self._reply: Reply | None = None
+        self._characters = CharacterJoiner()
 
     def take(self, name: bytes, data: bytes, shown: list[Delta]) -> None:
         """Take an event, and append the deltas to show to `shown`.
@@ -71,7 +75,7 @@ class ResponsesAccumulator:
         route = self._ROUTES.get(name)
         if self._reply is not None or (route is None and _is_idle(name, data.strip())):
             return
-        event = mapping(read_event(name, data))
+        event = mapping(read_event(name, data, self._characters))
         route = route or self._ROUTES.get(string(event.get("type")).encode())
         if route is not None:
             route(self, event, shown)
@@ -95,10 +99,9 @@ class ResponsesAccumulator:
 
     def _take_text(self, event: JsonObject, shown: list[Delta]) -> None:
         delta = string(event.get("delta"))
-        if delta:
-            self._slot(event, "message").text.append(delta)
-            self._shown.append(delta)
-            shown.append(TextDelta(delta))
+        if delta and (text := self._slot(event, "message").text.add(delta)):
+            self._shown.append(text)
+            shown.append(TextDelta(text))
 
     def _take_whole_text(self, event: JsonObject, shown: list[Delta]) -> None:
         if not self._slot(event, "message").text:
@@ -110,9 +113,8 @@ class ResponsesAccumulator:
 
     def _take_reasoning(self, event: JsonObject, shown: list[Delta]) -> None:
         delta = string(event.get("delta"))
-        if delta:
-            self._slot(event, "reasoning").thought.append(delta)
-            shown.append(ReasoningDelta(delta))
+        if delta and (thought := self._slot(event, "reasoning").thought.add(delta)):
+            shown.append(ReasoningDelta(thought))
 
     def _take_arguments(self, event: JsonObject, _: list[Delta]) -> None:
         self._slot(event, "function_call").arguments.append(string(event.get("delta")))
@@ -141,14 +143,22 @@ class ResponsesAccumulator:
 
     def _take_end(self, event: JsonObject, shown: list[Delta]) -> None:
         response = mapping(event.get("response"))
+        for slot in self._slots:
+            slot.text.end()  # shown below
+            if thought := slot.thought.end():
+                shown.append(ReasoningDelta(thought))
         output = _settle(mappings(response.get("output")), [slot.raw() for slot in self._slots])
-        cut_off = {"status": "incomplete"} if event.get("type") == "response.incomplete" else {}
-        self._reply = reply = read_response({**response, **cut_off, "output": output}, b"")
+        status = "completed" if judge(response.get("status")) == "unknown" else response.get("status")  # in_progress
+        usage = join_usage(find_usage(event), find_usage(response))
+        self._reply = reply = read_response({**response, "status": status, "output": output, "usage": usage}, b"")
         # Text that only this event contains has not been shown yet.
         texts = (item.text for item in reply.items if isinstance(item, Message) and item.role == "assistant")
         text, before = "".join(texts), "".join(self._shown)
         if len(text) > len(before) and text.startswith(before):
             shown.append(TextDelta(text[len(before) :]))
+
+    def _take_incomplete(self, event: JsonObject, shown: list[Delta]) -> None:
+        self._take_end({**event, "response": {**mapping(event.get("response")), "status": "incomplete"}}, shown)
 
     def _take_failure(self, event: JsonObject, _: list[Delta]) -> None:
         response = mapping(event.get("response"))
@@ -195,7 +205,7 @@ class ResponsesAccumulator:
         b"response.output_item.added": _take_added,
         b"response.output_item.done": _take_done,
         b"response.completed": _take_end,
-        b"response.incomplete": _take_end,
+        b"response.incomplete": _take_incomplete,
         b"response.failed": _take_failure,
         b"error": _take_failure,
     }
@@ -206,7 +216,7 @@ def _is_idle(name: bytes, data: bytes) -> bool:
 
     A damaged event is not idle: it must be reported, because other events may be missing too.
     """
-    return data in SILENT or (name.startswith(b"response.") and data.endswith(b"}"))
+    return is_silent(data) or (name.startswith(b"response.") and data.endswith(b"}"))
 
 
 def _settle(final: list[JsonObject], streamed: list[JsonObject]) -> list[JsonObject]:
@@ -225,12 +235,17 @@ def _has_calls(output: Iterable[JsonObject]) -> bool:
 def _fill(item: JsonObject, spare: JsonObject) -> JsonObject:
     item = {**spare, **item}
     match item.get("type"):
-        case "function_call" if not item.get("arguments"):
-            return {**item, "arguments": spare.get("arguments")}
+        case "function_call" if not _has_arguments(item.get("arguments")):
+            return {**item, "arguments": spare.get("arguments") or item.get("arguments")}
         case "message" if not _says_something(item):
             return {**item, "content": spare.get("content")}
         case _:
             return item
+
+
+def _has_arguments(arguments: object) -> bool:
+    """Return whether arguments are more than a server's placeholder."""
+    return bool(arguments) and arguments != "{}"
 
 
 def _says_something(message: JsonObject) -> bool:

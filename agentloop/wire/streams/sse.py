@@ -1,6 +1,6 @@
 """Splits bytes, cut at any point, into server-sent events. It does not interpret the events.
 
-It follows the event stream format of the HTML standard, except that a last event without its blank line is kept:
+It follows the event stream format of the HTML standard, but accepts events without their blank lines:
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
@@ -42,15 +42,15 @@ class EventSplitter:
             usual = _USUAL.fullmatch(block)
             if usual is not None:
                 events.append((usual[1] or b"", usual[2]))
-            elif (event := _read_block(block)) is not None:
-                events.append(event)
+            else:
+                events += _read_block(block)
         return events
 
     def close(self) -> list[ServerEvent]:
         """Return the event that the end of the stream leaves without its blank line, if there is one."""
-        event = _read_block(b"".join(self._held))
+        events = _read_block(b"".join(self._held))
         self._held = []
-        return [] if event is None else [event]
+        return events
 
     def _with_plain_newlines(self, data: bytes) -> bytes:
         if self._after_return:
@@ -63,7 +63,7 @@ _NEWLINE = ord("\n")
 _USUAL = re.compile(rb"(?:event: (.*)\n)?data: (.*)")
 
 
-def _read_block(block: bytes) -> ServerEvent | None:
+def _read_block(block: bytes) -> list[ServerEvent]:
     name, data = b"", list[bytes]()
     for line in block.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
         field, _, value = line.partition(b":")
@@ -77,4 +77,11 @@ def _read_block(block: bytes) -> ServerEvent | None:
             data.append(value)
     if name == b"error" and not data:  # an error without a reason is an event too
         data.append(b"{}")
-    return (name, b"\n".join(data)) if data else None
+    if len(data) > 1 and all(_is_whole(line) for line in data):
+        return [(name, line) for line in data]
+    return [(name, b"\n".join(data))] if data else []
+
+
+def _is_whole(line: bytes) -> bool:
+    """Return whether a line of data is an event of its own: some servers leave out the blank line after it."""
+    return line == b"[DONE]" or (line.startswith(b"{") and line.endswith(b"}"))

@@ -6,37 +6,51 @@ body instead of a stream, and a stream that fails after deltas that must still b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from agentloop.errors import EndpointError, ReplyError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Reply
-from agentloop.wire.payload import load
+from agentloop.wire.characters import CharacterJoiner
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.ending import BYTE_ORDER_MARK, Ending, WholeBody, is_stream, without_done
 from agentloop.wire.streams.sse import EventSplitter
 
 Delta: TypeAlias = TextDelta | ReasoningDelta
 
-SILENT = frozenset({b"", b"[DONE]"})
-"""Data of events without content; the second is OpenAI's mark at the end of a chat stream."""
-
+_SILENT = frozenset({b"", b"[DONE]"})  # the second is OpenAI's mark at the end of a chat stream
+_LONGEST_SILENT = 10
 
 # An event stream begins with a field's name or a comment; JSON and HTML begin with one of these.
 _BODY_STARTS = b"{[<"
 
+# Data of events that only keep the connection open, without the punctuation around it (OpenRouter, proxies).
+_KEEP_ALIVES = frozenset(
+    {"", "alive", "heart beat", "heartbeat", "keep alive", "keepalive", "ok", "openrouter processing", "ping", "pong"}
+)
+_KEEP_ALIVE_EVENTS = frozenset({b"heartbeat", b"keep-alive", b"keep_alive", b"keepalive", b"ping", b"pong"})
+_LONGEST_KEEP_ALIVE = 100
 
-def read_event(name: bytes, data: bytes) -> object:
-    """Return the JSON value of an event's data.
+
+def is_silent(data: bytes) -> bool:
+    """Return whether the data of an event has no content: nothing, or the mark at the end."""
+    return len(data) <= _LONGEST_SILENT and data.strip().upper() in _SILENT
+
+
+def read_event(name: bytes, data: bytes, characters: CharacterJoiner) -> object:
+    """Return the JSON value of an event's data; None for an event that only keeps the connection open.
 
     Raises:
         EndpointError: an event named `error` holds plain text instead of JSON.
         StreamCutError: the data is not JSON.
     """
     try:
-        return load(data)
+        return characters.load(data)
     except ValueError:
+        if _is_keep_alive(name, data):
+            return None
         text = data.decode("utf-8", "replace")
         if name == b"error":
             raise read_failure(text) from None
@@ -44,6 +58,13 @@ def read_event(name: bytes, data: bytes) -> object:
             f"the stream holds an event that is not JSON: {text[:200]}",
             hint="the server or a proxy damaged the stream: send the request again",
         ) from None
+
+
+def _is_keep_alive(name: bytes, data: bytes) -> bool:
+    if name in _KEEP_ALIVE_EVENTS or data.startswith(b":"):
+        return True
+    words = re.findall(r"\w+", data[:_LONGEST_KEEP_ALIVE].decode("utf-8", "replace").lower().replace("_", " "))
+    return len(data) < _LONGEST_KEEP_ALIVE and " ".join(words) in _KEEP_ALIVES
 
 
 def stream_cut() -> StreamCutError:
@@ -109,6 +130,7 @@ class StreamDecoder:
         self._read_body = read_body
         self._splitter = EventSplitter()
         self._begun = False
+        self._first: bytes = b""  # blanks and a byte order mark, as far as they have come
         self._body: WholeBody | None = None
         self._failure: EndpointError | None = None
 
@@ -137,7 +159,9 @@ class StreamDecoder:
         if self._failure is not None:
             raise self._failure
         if not self._begun:
-            data = data.lstrip().removeprefix(BYTE_ORDER_MARK).lstrip()
+            data = (self._first + data).lstrip()
+            if BYTE_ORDER_MARK.startswith(data[: len(BYTE_ORDER_MARK)]):
+                self._first, data = data, data[len(BYTE_ORDER_MARK) :].lstrip()
             if not data:
                 return []
             self._begun = True
