@@ -125,6 +125,7 @@ def test_of_one_place_only_what_was_learned_there_is_shown(invoke, learned):
                 "field": "route",
                 "now": "chat",
                 "learned": ...,
+                "times": 1,
                 "why": "the endpoint answered 404",
             }
         ]
@@ -216,3 +217,18 @@ def test_a_model_of_no_known_provider_is_told_with_the_ways_out(command, invoke)
     assert (status, out) == (2, "")
     assert "names no known provider" in err
     assert "--base-url" in err
+
+
+def test_a_failure_is_json_where_json_is_asked_for(invoke):
+    status, out, err = invoke("profile", "show", "--model", "nowhere:m", "--json")
+    assert status == 2
+    assert json.loads(out)["error"]["type"] == "ConfigurationError"
+    assert err.startswith("error: ")
+
+
+def test_each_lesson_is_shown_with_when_how_often_and_in_which_words_it_was_learned(invoke):
+    remember(HERE, "a", [ON_CHAT])
+    remember(HERE, "a", [ON_CHAT])
+    [known] = read_lessons()[0]
+    row = " ".join(invoke("profile", "show")[1].splitlines()[-1].split())
+    assert row == f'{HERE} a route "chat" {known.learned.isoformat(timespec="minutes")} 2 {ON_CHAT.why}'

@@ -15,26 +15,45 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from hashlib import blake2s
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from agentloop.endpoint.shared_file import hold_file, replace_file
 from agentloop.items import JsonObject
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile import Endpoint, Profile
-from agentloop.wire.profile.lessons import LESSONS, Lesson, add_lessons, apply_lessons, read_fields, write_field
+from agentloop.wire.profile.lessons import (
+    LESSONS,
+    SUSPICIONS,
+    Lesson,
+    add_lessons,
+    apply_lessons,
+    read_fields,
+    write_field,
+)
 from agentloop.wire.profile.providers import PROVIDERS
+from agentloop.wire.profile.rules import NEVER_DROPPED
 
 VERSION = 1
 LIFETIME = timedelta(days=30)
 """Older lessons are ignored, because servers are updated. A lesson that still holds is learned again."""
+
+# What no lesson may say, though a file may that somebody else has written: it would stop all runs.
+_NEVER_LEARNED = frozenset({"requests_per_minute", "anonymous_requests_per_minute", "body_bytes", "image_models"})
+_SMALLEST_WINDOW = 256
+_LARGEST_FILE = 4_000_000
+_LONGEST_REASON = 400
+_MOST_TIMES = 1_000_000
+_CLOCK_SKEW = timedelta(days=1)
 
 _WRITING = Lock()  # several runs may add lessons to the file at the same time
 
@@ -47,7 +66,7 @@ class StoredLesson:
         place: The base URL, or `local:` for a server that agentloop starts, whose base URL is different each time.
         model: The model's name.
         lesson: The lesson.
-        learned: When it was learned.
+        learned: When it was learned last.
     """
 
     place: str
@@ -76,9 +95,20 @@ class ResolvedProfile:
 
 
 def find_place(endpoint: Endpoint, provider: str = "") -> str:
-    """Return the key under which lessons about an endpoint are kept: its base URL, or `local:`."""
+    """Return the key under which lessons about an endpoint are kept: its base URL, or `local:`.
+
+    A user name and a password are left out, and a query, which may hold a key, is only told apart from others.
+    """
     started = provider in PROVIDERS and PROVIDERS[provider].starter
-    return f"{provider}:" if started else endpoint.base_url.rstrip("/")
+    return f"{provider}:" if started else _name_place(endpoint.base_url)
+
+
+def _name_place(base_url: str) -> str:
+    url = urlsplit(base_url)
+    if not url.query and not url.username and not url.password:
+        return base_url.rstrip("/")
+    query = f"query-{blake2s(url.query.encode(), digest_size=4).hexdigest()}" if url.query else ""
+    return urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path.rstrip("/"), query, ""))
 
 
 def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> ResolvedProfile:
@@ -93,7 +123,7 @@ def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> Resol
     profile, warnings = endpoint.profile, list[str]()
     origin = f"table of providers ({provider})" if provider else "code"
     sources = dict.fromkeys(_differences(Profile(), profile), origin)
-    names = [place, f"{place} {model}", *([f"{provider}:{model}"] if provider else [])]
+    names = [place, endpoint.base_url.rstrip("/"), f"{place} {model}", *([f"{provider}:{model}"] if provider else [])]
     for path in config_paths():
         fields = _read_config(path, names, warnings)
         profile = replace(profile, **fields)
@@ -106,7 +136,7 @@ def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> Resol
             LESSONS[place, model] = add_lessons(LESSONS.get((place, model), ()), [each.lesson])
             sources |= dict.fromkeys(
                 _differences(profile, each.lesson.apply(profile)),
-                f"learned on {each.learned:%Y-%m-%d}: {each.lesson.why}",
+                f"learned on {each.learned:%Y-%m-%d}{_count(each.lesson.times)}: {each.lesson.why}",
             )
             profile = each.lesson.apply(profile)
     # Lessons of this process are added, because the file lacks them if it is switched off or can't be written.
@@ -142,7 +172,7 @@ def read_lessons() -> tuple[list[StoredLesson], list[str]]:
     if path is None:
         return [], []
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(_read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         return [], []
     except (OSError, ValueError, RecursionError) as error:
@@ -168,15 +198,41 @@ def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
             known, trouble = read_lessons()
             if trouble:
                 return trouble[0]
-            now = datetime.now(UTC)
-            mine = {id(each.lesson): each for each in known if (each.place, each.model) == (place, model)}
-            others = [each for each in known if id(each.lesson) not in mine]
-            kept = add_lessons([each.lesson for each in mine.values()], lessons)
-            fresh = (mine.get(id(lesson)) or StoredLesson(place, model, lesson, now) for lesson in kept)
-            replace_file(path, _write([*others, *fresh]))
+            mine = [each for each in known if (each.place, each.model) == (place, model)]
+            others = [each for each in known if each not in mine]
+            replace_file(path, _write([*others, *_merge(place, model, mine, lessons)]))
     except OSError as error:
         return f"the lessons about the endpoint can't be saved in {path}: {error.strerror}"
     return ""
+
+
+def _read_text(path: Path) -> str:
+    """Return the text of a file; a pipe would never end, and a huge file would take all memory.
+
+    Raises:
+        OSError: the file can't be read, or is no file of lessons.
+    """
+    status = path.stat()
+    if not S_ISREG(status.st_mode):
+        raise OSError("it is no regular file")
+    if status.st_size > _LARGEST_FILE:
+        raise OSError(f"it has more than {_LARGEST_FILE} bytes")
+    return path.read_text("utf-8")
+
+
+def _merge(place: str, model: str, known: Sequence[StoredLesson], lessons: Sequence[Lesson]) -> Iterator[StoredLesson]:
+    """Yield the known lessons about a model and the new ones; of a lesson that was known, how often it was learned."""
+    now = datetime.now(UTC)
+    before = {each.lesson.change: each for each in known}
+    again = {lesson.change: lesson.times for lesson in lessons}
+    for lesson in add_lessons([each.lesson for each in known], lessons):
+        old = before.get(lesson.change)
+        if old is None:
+            yield StoredLesson(place, model, lesson, now)
+        elif lesson.change in again:
+            yield replace(old, learned=now, lesson=replace(lesson, times=lesson.times + again[lesson.change]))
+        else:
+            yield old
 
 
 def forget(place: str | None = None, model: str | None = None) -> int:
@@ -189,8 +245,9 @@ def forget(place: str | None = None, model: str | None = None) -> int:
     Raises:
         OSError: the file can't be written.
     """
-    for key in [key for key in LESSONS if place in {None, key[0]} and model in {None, key[1]}]:
-        del LESSONS[key]
+    for known_here in (LESSONS, SUSPICIONS):
+        for key in [key for key in known_here if place in {None, key[0]} and model in {None, key[1]}]:
+            del known_here[key]
     path = lessons_path()
     if path is None or not path.exists():
         return 0
@@ -228,16 +285,29 @@ def _read_config(path: Path, names: Iterable[str], warnings: list[str]) -> JsonO
 def _read_known(entry: Mapping[str, Any]) -> StoredLesson | None:
     """Return an entry of the file, or None if this version of agentloop can't read it."""
     name = string(entry.get("field"))
+    if name in _NEVER_LEARNED:
+        return None
     was, faults = read_fields({name: entry.get("was")})
     now, more = read_fields({name: entry.get("now")})
     try:
         learned = datetime.fromisoformat(string(entry.get("learned"))).astimezone(UTC)
+        place = string(entry.get("base_url"))
+        place = _name_place(place) if "@" in place else place  # older versions stored passwords with it
     except (ValueError, OverflowError):
         return None
-    if faults or more:
+    if faults or more or learned > datetime.now(UTC) + _CLOCK_SKEW:
         return None
-    lesson = Lesson(name, was[name], now[name], string(entry.get("why")))
-    return StoredLesson(string(entry.get("base_url")), string(entry.get("model")), lesson, learned)
+    times = entry.get("times")
+    times = min(max(times, 1), _MOST_TIMES) if type(times) is int else 1
+    lesson = Lesson(name, was[name], now[name], string(entry.get("why"))[:_LONGEST_REASON], times=times)
+    return StoredLesson(place, string(entry.get("model")), lesson, learned) if _is_harmless(lesson) else None
+
+
+def _is_harmless(lesson: Lesson) -> bool:
+    """Return whether requests can still be sent with a lesson."""
+    if lesson.field == "context_tokens":
+        return lesson.now is not None and lesson.now >= _SMALLEST_WINDOW
+    return lesson.field != "refused" or NEVER_DROPPED.isdisjoint(lesson.now)
 
 
 def _write(known: Iterable[StoredLesson]) -> str:
@@ -249,11 +319,16 @@ def _write(known: Iterable[StoredLesson]) -> str:
             "was": write_field(each.lesson.field, each.lesson.was),
             "now": write_field(each.lesson.field, each.lesson.now),
             "why": each.lesson.why,
+            "times": each.lesson.times,
             "learned": each.learned.isoformat(timespec="seconds"),
         }
         for each in known
     ]
     return json.dumps({"version": VERSION, "learned": entries}, indent=1)
+
+
+def _count(times: int) -> str:
+    return f", {times} times" if times > 1 else ""
 
 
 def _differences(one: Profile, other: Profile) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from agentloop.endpoint.media import max_image_bytes
-from agentloop.endpoint.transport import Pace, is_retryable, read_to_end
+from agentloop.endpoint.transport import Pace, hiding_secrets, is_retryable, read_to_end
 from agentloop.errors import EndpointError
 from agentloop.events import Notice, TextDelta
 from agentloop.items import Message, Reply, Usage
@@ -114,11 +114,16 @@ class ModelCaller:
             await self._summarize(run, text)
             body = self._window.encode(run, write)
         await self._emit_notices()
-        return await self._pace.call(partial(self._send, body, streams=streams), self._journal.emit)
+        with hiding_secrets(self._config.transport.endpoint):
+            return await self._pace.call(partial(self._send, body, streams=streams), self._journal.emit)
 
     async def _summarize(self, run: Run, text: str) -> None:
         config, emit = self._config, self._journal.emit
-        ask = partial(summarize, text, config.target, config.transport.send)
+
+        async def ask() -> Reply:
+            with hiding_secrets(config.transport.endpoint):
+                return await summarize(text, config.target, config.transport.send)
+
         try:
             reply = await config.retry.call(partial(self._pace.call, ask, emit), emit)
         except EndpointError as error:

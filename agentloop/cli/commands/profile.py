@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TextIO, cast
 
-from agentloop.cli.failure import DONE, report
+from agentloop.cli.failure import DONE, failure_as_json, report
 from agentloop.cli.target import NamedModel, find_target, make_endpoint
 from agentloop.cli.terminal import keep_stdout, print_table, say
 from agentloop.endpoint.profile_store import (
@@ -33,6 +33,8 @@ def show_profile(model: str | None, base_url: str | None, *, as_json: bool) -> i
             else:
                 _show_known(find_target(model, base_url), stdout, as_json=as_json)
         except UserError as error:
+            if as_json:
+                print(json.dumps(failure_as_json(error)), file=stdout)
             return report(error)
         return DONE
 
@@ -99,9 +101,9 @@ def _show_learned(place: str | None, stdout: TextIO, *, as_json: bool) -> None:
     say("note", f"what was learned is stored in {lessons_path() or 'no file: AGENTLOOP_CACHE is empty'}")
     for path in config_paths():
         say("note", f"your own settings are read from {path}{'' if path.exists() else ' (it does not exist)'}")
-    titles = ("place", "model", "field", "now", "learned", "why")
+    titles = ("place", "model", "field", "now", "learned", "times", "why")
     shown = [{**entry, "now": json.dumps(entry["now"])} for entry in entries]
-    print_table(titles, [[entry[title] for title in titles] for entry in shown], stdout)
+    print_table(titles, [[str(entry[title]) for title in titles] for entry in shown], stdout)
 
 
 def _write(known: StoredLesson) -> JsonObject:
@@ -111,6 +113,7 @@ def _write(known: StoredLesson) -> JsonObject:
         "model": known.model,
         "field": lesson.field,
         "now": write_field(lesson.field, lesson.now),
-        "learned": f"{known.learned:%Y-%m-%d}",
+        "learned": known.learned.isoformat(timespec="minutes"),
+        "times": lesson.times,
         "why": lesson.why,
     }

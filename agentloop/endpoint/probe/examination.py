@@ -18,7 +18,7 @@ from agentloop.endpoint.probe.plan import (
     list_questions,
 )
 from agentloop.endpoint.probe.questions import PATHS, Question, write_question
-from agentloop.endpoint.transport import RetryPolicy, Transport
+from agentloop.endpoint.transport import RetryPolicy, Transport, hiding_secrets
 from agentloop.endpoint.transport.limiter import Pace
 from agentloop.errors import (
     AuthenticationError,
@@ -186,8 +186,9 @@ class Examination:
             return Answer(dialect.decode(await self._transport.send(PATHS[question.route], body)))
 
         async def attempt_in_turn() -> Answer:
-            # A request that will not be sent need not wait for the rate limit.
-            return await (attempt() if self._transport.is_spent else self._pace.call(attempt, self._tell))
+            with hiding_secrets(self._transport.endpoint):
+                # A request that will not be sent need not wait for the rate limit.
+                return await (attempt() if self._transport.is_spent else self._pace.call(attempt, self._tell))
 
         if self._silences >= _MOST_SILENCES:
             return Answer(error=EndpointError("not asked, as the endpoint has stopped answering"))

@@ -7,12 +7,14 @@
 - `deadline`: one timer for all the waits of a request.
 - `reading`: reads a reply up to its own end, which the connection's end need not follow.
 - `unpacking`: decompresses bodies.
+- `secrets`: hides keys and passwords in what the endpoint says.
 """
 
 from agentloop.endpoint.transport.http_transport import HttpTransport, Transport, WarningSource
 from agentloop.endpoint.transport.limiter import Pace
 from agentloop.endpoint.transport.reading import read_to_end
 from agentloop.endpoint.transport.retry import OnRetry, RetryPolicy, is_retryable
+from agentloop.endpoint.transport.secrets import hiding_secrets
 
 __all__ = [
     "HttpTransport",
@@ -21,6 +23,7 @@ __all__ = [
     "RetryPolicy",
     "Transport",
     "WarningSource",
+    "hiding_secrets",
     "is_retryable",
     "read_to_end",
 ]

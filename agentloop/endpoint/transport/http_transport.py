@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from agentloop.endpoint.transport.secrets import hide_secrets
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.forking import begin_anew_after_fork
 from agentloop.wire.profile import Endpoint
@@ -113,7 +114,7 @@ class HttpTransport:
         return warnings
 
     def _warn(self, text: str) -> None:
-        text = text[:LONGEST_WARNING]
+        text = hide_secrets(text, self._endpoint)[:LONGEST_WARNING]
         if (self._endpoint.base_url, text) not in _WARNED:
             _WARNED.add((self._endpoint.base_url, text))
             self._warnings.append(f"the endpoint warns: {text}")

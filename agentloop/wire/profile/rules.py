@@ -12,7 +12,11 @@ from agentloop.schema import list_keywords
 from agentloop.wire.payload import mapping, mappings
 from agentloop.wire.profile.profile import Profile, StructuredOutput
 
-_NEVER_DROPPED = frozenset({"model", "input", "messages", "stream", "tools", "instructions", "text", "response_format"})
+NEVER_DROPPED: Final = frozenset(
+    {"model", "input", "messages", "stream", "tools", "instructions", "text", "response_format"}
+)
+"""Fields without which a request says something else. `refused` never names them."""
+
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _BELOW: dict[StructuredOutput, StructuredOutput] = {
     "text_format": "response_format",
@@ -248,7 +252,7 @@ def _describe_pictures(profile: Profile, sent: Sent, _: str) -> Changes:
 
 def _drop_named(profile: Profile, sent: Sent, words: str) -> Changes:
     refused = _SAYS_OTHERS.split(words, 1)[0]  # the rest names what may be sent instead
-    found = {name: re.search(rf"\b{re.escape(name)}\b", refused) for name in sent.body if name not in _NEVER_DROPPED}
+    found = {name: re.search(rf"\b{re.escape(name)}\b", refused) for name in sent.body if name not in NEVER_DROPPED}
     for _, name in sorted((match.start(), name) for name, match in found.items() if match):
         yield "refused", profile.refused | {name}
 
