@@ -15,8 +15,8 @@ from functools import partial
 from agentloop.endpoint.media import max_image_bytes
 from agentloop.endpoint.transport import Pace, hiding_secrets, is_retryable, read_to_end
 from agentloop.errors import EndpointError
-from agentloop.events import Notice, TextDelta
-from agentloop.items import Message, Reply, Usage
+from agentloop.events import Notice, ReasoningDelta, TextDelta
+from agentloop.items import Message, Reasoning, Reply, Usage
 from agentloop.loop.run import CallModel, Run
 from agentloop.runtime.journal import Journal
 from agentloop.runtime.run_config import RunConfig
@@ -100,7 +100,7 @@ class ModelCaller:
 
     async def _ask_once(self, run: Run, command: CallModel) -> Reply:
         conversation = self._conversation
-        streams = self._stream and (conversation.profile.structured_stream or not command.output)
+        streams = conversation.streams(wanted=self._stream, output=command.output)
         self._shown = False
         write = partial(
             conversation.encode,
@@ -134,7 +134,7 @@ class ModelCaller:
 
     async def _send(self, body: bytes, *, streams: bool) -> Reply:
         conversation, transport = self._conversation, self._config.transport
-        if not streams:
+        if not (streams and self._stream):
             reply = conversation.decode(await transport.send(conversation.path, body))
             if self._stream:
                 await self._show(reply)
@@ -166,6 +166,8 @@ class ModelCaller:
         for item in reply.items:
             if isinstance(item, Message) and item.text:
                 await self._journal.emit(TextDelta(item.text))
+            elif isinstance(item, Reasoning) and item.text and not self._shown:
+                await self._journal.emit(ReasoningDelta(item.text))
 
     def _may_retry(self, error: EndpointError) -> bool:
         # What a user has seen is not taken back.

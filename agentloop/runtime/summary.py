@@ -34,7 +34,9 @@ async def summarize(text: str, target: ModelTarget, send: Callable[[str, bytes],
     """
     settings = replace(target.settings, tool_choice=None)
     conversation = Conversation(replace(target, instructions=None, tools=(), output=None, settings=settings))
-    body = conversation.encode([Message("user", _REQUEST + text)], tools=False, stream=False)
+    body = conversation.encode(
+        [Message("user", _REQUEST + text)], tools=False, stream=conversation.streams(wanted=False)
+    )
     return conversation.decode(await send(conversation.path, body))
 
 

@@ -23,6 +23,7 @@ from agentloop.wire.profile import Profile
 from agentloop.wire.profile.learner import ProfileLearner
 from agentloop.wire.profile.lessons import Lesson
 from agentloop.wire.profile.refusals import lower_rung
+from agentloop.wire.profile.streaming import may_stream
 
 
 class Conversation:
@@ -65,6 +66,15 @@ class Conversation:
         return DIALECTS[name_dialect(self.profile)]
 
     # --- requests ---
+
+    def streams(self, *, wanted: bool, output: bool = False) -> bool:
+        """Return whether the next request asks for a stream, which `decode` reads too.
+
+        Args:
+            wanted: Whether the user watches the reply as it comes.
+            output: Whether the reply has to follow the target's `output`.
+        """
+        return may_stream(self.profile, wanted=wanted, tools=bool(self._target.tools), output=output)
 
     def reserve_ids(self, items: Iterable[Item]) -> None:
         """Don't give the ids of these calls to other calls, also if no request contains them."""

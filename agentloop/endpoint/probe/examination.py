@@ -18,7 +18,7 @@ from agentloop.endpoint.probe.plan import (
     list_questions,
 )
 from agentloop.endpoint.probe.questions import PATHS, Question, write_question
-from agentloop.endpoint.transport import RetryPolicy, Transport, hiding_secrets
+from agentloop.endpoint.transport import RetryPolicy, Transport, hiding_secrets, read_to_end
 from agentloop.endpoint.transport.limiter import Pace
 from agentloop.errors import (
     AuthenticationError,
@@ -202,7 +202,7 @@ class Examination:
     async def _read_stream(self, dialect: Dialect, path: str, body: bytes) -> Answer:
         splitter, decoder = EventSplitter(), dialect.decoder()
         events = list[tuple[bytes, bytes]]()
-        async with aclosing(self._transport.stream(path, body)) as chunks:
+        async with aclosing(read_to_end(self._transport.stream(path, body), decoder.ending)) as chunks:
             async for chunk in chunks:
                 events += splitter.feed(chunk)
                 decoder.feed(chunk)

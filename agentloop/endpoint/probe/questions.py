@@ -79,7 +79,7 @@ def write_question(question: Question, fields: JsonObject, model: str, profile: 
     responses = question.route == "responses"
     body: JsonObject = {
         "model": model,
-        "stream": question.stream,
+        "stream": question.stream or profile.streaming == "always",
         "max_output_tokens" if responses else profile.max_tokens_field: REPLY_TOKENS,
         "input" if responses else "messages": question.turns,
         **({"store": False} if responses else {}),

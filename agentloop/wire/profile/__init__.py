@@ -7,6 +7,7 @@
 - `refusals`: draws lessons from refused requests. `rules` is the table of what servers say, `quotes` finds what they
   quote from the request.
 - `lessons`: keeps the lessons for the life of the process; `learner`: the lessons of one run.
+- `streaming`: chooses between a stream and a whole reply, and reads refusals of either.
 """
 
 from agentloop.wire.profile.profile import (

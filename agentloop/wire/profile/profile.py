@@ -49,6 +49,8 @@ class Profile:
         structured_output: The best working way to ask for JSON that follows a schema: `text_format` as in the
             Responses API, a top-level `response_format` (llama.cpp; the only field on chat), `json_object` without
             a schema, or text in the `prompt`. The schema is enforced locally in any case.
+        streaming: Which replies are asked for as streams: those that the user watches (`optional`), all (`always`),
+            none (`never`), or none where there are native tools (`without_tools`). The user sees the same events.
         structured_stream: A reply that is held to a schema may be streamed; if False it is requested in one piece.
         structured_apart: The model confuses a schema with tools or reasoning. It works with tools first, and one
             further request puts the answer into the schema's form.
@@ -114,6 +116,7 @@ class Profile:
     tool_choice: frozenset[str] = frozenset({"auto", "none", "required", "named"})
     history_needs_tools: bool = False
     structured_output: StructuredOutput = "text_format"
+    streaming: Literal["optional", "always", "never", "without_tools"] = "optional"
     structured_stream: bool = True
     structured_apart: bool = False
     images: bool = True

@@ -11,6 +11,7 @@ from agentloop.items import Item, JsonObject, Message, Reasoning, ToolCall, Tool
 from agentloop.schema import list_keywords
 from agentloop.wire.payload import mapping, mappings
 from agentloop.wire.profile.profile import Profile, StructuredOutput
+from agentloop.wire.profile.streaming import REFUSES_STREAM, REQUIRES_STREAM, start_streams, stop_streams
 
 NEVER_DROPPED: Final = frozenset(
     {"model", "input", "messages", "stream", "tools", "instructions", "text", "response_format"}
@@ -291,6 +292,8 @@ _TAKEN = r"(?:support|allow|permit|enabl|accept|implement|availab|recogni)\w*"
 
 # Each pattern alone says that something is refused, and what.
 _CERTAIN: tuple[tuple[re.Pattern[str], Rule], ...] = (
+    (REFUSES_STREAM, stop_streams),
+    (REQUIRES_STREAM, start_streams),
     (_pattern(r"\bids?\b.{0,70}length (?:of )?9"), _shorten_ids),
     (
         _pattern(r"toolConfig field must be|must define \W?tools\b|without \W?tools\b|expects the \W?tools\b"),
