@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, TypeGuard
 
 from agentloop.items import JsonObject
@@ -31,3 +32,11 @@ def is_array(value: Any) -> TypeGuard[list[Any]]:
 def name_type(value: Any) -> str:
     """Return the name of a value's type in JSON Schema, or "" if JSON has no such type."""
     return _NAMES.get(type(value), "")
+
+
+def find_infinite(value: Any, path: tuple[int | str, ...] = ()) -> tuple[int | str, ...] | None:
+    """Return the path to the first NaN or infinity in a JSON value, or None; JSON has no such numbers."""
+    if isinstance(value, float):
+        return None if isfinite(value) else path
+    entries = value.items() if is_object(value) else enumerate(value) if is_array(value) else ()
+    return next((found for step, inner in entries if (found := find_infinite(inner, (*path, step))) is not None), None)

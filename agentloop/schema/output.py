@@ -19,7 +19,7 @@ from agentloop.schema.arguments.parsing import ArgumentsError, echo, read_json
 from agentloop.schema.arguments.typed_arguments import TypedArguments
 from agentloop.schema.json_types import is_object
 from agentloop.schema.parameters.keywords import move_references
-from agentloop.schema.parameters.signature import Parameter, Signature
+from agentloop.schema.parameters.signature import Parameter, Signature, describe_error
 from agentloop.schema.parameters.strict import find_faults, prune
 
 _VALUE = "value"
@@ -217,15 +217,14 @@ def _check_type(wanted: Any) -> None:
     """Raise an error for a type that JSON can't express; a type that is only not strict is allowed."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - takes 0.1 s
 
-    from agentloop.schema.parameters.typed import UNREADABLE  # noqa: PLC0415 - as above
     from agentloop.schema.parameters.typed_dicts import modernize  # noqa: PLC0415 - as above
 
     if isroutine(wanted):  # pydantic would call it
         raise _unusable(wanted, "it is a function")
     try:
         TypeAdapter[Any](modernize(wanted)).json_schema()
-    except UNREADABLE as error:
-        raise _unusable(wanted, str(error).partition("\n")[0].partition(". ")[0]) from None
+    except Exception as error:  # noqa: BLE001 - a class may raise anything when pydantic asks it for its schema
+        raise _unusable(wanted, describe_error(error).partition(". ")[0]) from None
 
 
 def _unusable(wanted: object, reason: str) -> ConfigurationError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from agentloop.items import JsonObject
 from agentloop.schema.arguments.argument_errors import Location, make_error, write_path
 from agentloop.schema.arguments.parsing import ArgumentsError, parse_arguments
+from agentloop.schema.json_types import find_infinite
 from agentloop.schema.parameters.strict import find_faults
 
 if TYPE_CHECKING:
@@ -69,8 +70,11 @@ class CheckedArguments:
                 data = {name: value for name, value in data.items() if name not in dropped}
                 errors = sorted(self._validator.iter_errors(data), key=lambda error: error.json_path)
             plain: JsonObject = json.loads(json.dumps(data))  # turns each WrittenFloat into a plain float
+            infinite = find_infinite(plain)
         except (Unresolvable, RecursionError) as error:
             raise ArgumentsError(f"The arguments can't be checked: {error}", f"it can't be checked: {error}") from error
+        if infinite is not None:
+            raise make_error([f"- {_name(infinite)}: expected a finite number"], infinite[:1], self.schema)
         if errors:
             lines = [f"- {_name(tuple(error.path))}: {error.message}" for error in errors[:_ERRORS_TOLD]]
             raise make_error(lines, {error.path[0]: None for error in errors if error.path}, self.schema)

@@ -49,7 +49,7 @@ class TypedArguments:
         form = self._form = self._read_types()
         if form.faults:
             return {}, form.faults
-        schema = form.describe()
+        schema = form.schema
         properties: JsonObject = schema["properties"]
         if aliased := [parameter.name for parameter in self._signature.parameters if parameter.name not in properties]:
             return {}, tuple(f"parameter `{name}` has an alias: leave it out, the name is its own" for name in aliased)

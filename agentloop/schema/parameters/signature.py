@@ -84,6 +84,13 @@ def read_signature(function: Callable[..., Any], is_context: Callable[[Any], boo
     return Signature(tuple(parameters), injected, unbound, is_open, tuple(faults), tuple(errors))
 
 
+def describe_error(error: BaseException) -> str:
+    """Return the first line of what went wrong while a type was read."""
+    text = str(error).partition("\n")[0].rstrip(".")
+    known = isinstance(error, NameError | TypeError) or type(error).__module__.startswith("pydantic")
+    return text if known and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
 def _build(parameter: inspect.Parameter, annotation: Any) -> Parameter:
     description = ""
     if get_origin(annotation) is Annotated:

@@ -8,8 +8,6 @@ it, because pydantic's schema generation is slow to load.
 from __future__ import annotations
 
 import warnings
-from base64 import b64decode
-from binascii import Error as Base64Error
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,20 +15,20 @@ from enum import Enum
 from functools import partial
 from typing import Any, TypeAlias, cast
 
-from pydantic import ConfigDict, PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, NoDefault
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.warnings import ArbitraryTypeWarning
-from pydantic_core import PydanticOmit, PydanticUseDefault, SchemaError, SchemaValidator, core_schema
+from pydantic_core import SchemaValidator, core_schema
 from typing_extensions import TypedDict
 
 from agentloop.items import JsonObject
-from agentloop.schema.parameters.signature import Parameter
+from agentloop.schema.parameters import conversions
+from agentloop.schema.parameters.json_schema import generate_schema
+from agentloop.schema.parameters.signature import Parameter, describe_error
 from agentloop.schema.parameters.typed_dicts import modernize
 
 Node: TypeAlias = dict[str, Any]
 
 _DICTS: dict[str, Callable[[Any], Any]] = {"dict": dict, "ordered-dict": OrderedDict, "counter": Counter}
-_URL_SAFE = str.maketrans("-_", "+/")
 _ANYTHING: Node = {"type": "any"}
 _INSTEAD = {
     "any": "may hold anything: give it a type, such as `str`",
@@ -51,15 +49,13 @@ class WireForm:
 
     Attributes:
         core: pydantic's core schema of the object that holds the arguments.
-        faults: Why the parameters can't be strict, one sentence per fault.
+        faults: Why the parameters can't be used, one sentence per fault.
+        schema: The JSON schema that pydantic generates, before it is made strict; empty if there are faults.
     """
 
     core: Node
     faults: tuple[str, ...]
-
-    def describe(self) -> JsonObject:
-        """Return the JSON schema that pydantic generates, before it is made strict."""
-        return _Schema(by_alias=True).generate(cast("core_schema.CoreSchema", self.core))
+    schema: JsonObject
 
     def compile(self) -> SchemaValidator:
         """Return the validator for the model's arguments."""
@@ -76,27 +72,27 @@ def read_types(parameters: tuple[Parameter, ...], *, strict: bool, is_open: bool
         is_open: Whether other names are accepted, with any value.
     """
     try:
-        core = _read_core(parameters)
-    except UNREADABLE:
-        parts = [_read_alone(parameter, strict=strict) for parameter in parameters]
-        return WireForm(_ANYTHING, tuple(fault for part in parts for fault in part.faults))
-    change = _Change(core, strict=strict)
-    changed = change.apply(core, parameters, "allow" if is_open else "forbid")
-    return WireForm(changed, tuple(change.faults))
+        return _read(parameters, "allow" if is_open else "forbid", strict=strict)
+    except Exception as error:  # noqa: BLE001 - a class may raise anything when pydantic asks it for its schema
+        parts = [_find_faults(parameter, strict=strict) for parameter in parameters]
+        faults = [fault for part in parts for fault in part]
+        return WireForm(_ANYTHING, tuple(faults or [f"its types can't be read together: {describe_error(error)}"]), {})
 
 
-def _read_alone(parameter: Parameter, *, strict: bool) -> WireForm:
+def _find_faults(parameter: Parameter, *, strict: bool) -> tuple[str, ...]:
     try:
-        core = _read_core((parameter,))
-    except UNREADABLE as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        return WireForm(_ANYTHING, (f"parameter `{parameter.name}` has a type that can't be read: {reason}",))
+        return _read((parameter,), "forbid", strict=strict).faults
+    except Exception as error:  # noqa: BLE001 - as above
+        return (f"parameter `{parameter.name}` has a type that can't be read: {describe_error(error)}",)
+
+
+def _read(parameters: tuple[Parameter, ...], extra: str, *, strict: bool) -> WireForm:
+    core = _read_core(parameters)
     change = _Change(core, strict=strict)
-    change.apply(core, (parameter,), "forbid")
-    return WireForm(core, tuple(change.faults))
-
-
-UNREADABLE = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError, NameError, AttributeError)
+    changed = change.apply(core, parameters, extra)
+    if change.faults:
+        return WireForm(changed, tuple(change.faults), {})
+    return WireForm(changed, (), generate_schema(changed))
 
 
 def _read_core(parameters: Iterable[Parameter]) -> Node:
@@ -111,32 +107,6 @@ def _read_core(parameters: Iterable[Parameter]) -> Node:
         # If a class inside is not complete, this raises an error with the missing name.
         adapter.rebuild()
         return cast("Node", adapter.core_schema)
-
-
-class _Schema(GenerateJsonSchema):
-    """pydantic's generator without the parts that a strict schema can't have."""
-
-    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
-        del schema
-        return NoDefault
-
-    def get_decimal_pattern(self, schema: core_schema.DecimalSchema) -> str | None:
-        # pydantic's own pattern has a lookahead, which grammars for constrained output don't support.
-        del schema
-        return r"^-?[0-9]+(\.[0-9]+)?$"
-
-    def dataclass_field_schema(self, schema: core_schema.DataclassField) -> JsonSchemaValue:
-        if not schema.get("init", True):
-            raise PydanticOmit
-        return super().dataclass_field_schema(schema)
-
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        # The strict check finds a schema without a type, and reports it with its path.
-        del schema, error_info
-        return {}
-
-    def emit_warning(self, kind: Any, detail: str) -> None:
-        """Do nothing: what pydantic warns about here is a fault anyway, or has no effect."""
 
 
 class _Change:
@@ -160,22 +130,24 @@ class _Change:
             "json-or-python": self._json_side,
             "lax-or-strict": self._json_side,
             **dict.fromkeys(("list", "set", "frozenset", "deque", "generator"), self._items),
-            **dict.fromkeys(("int", "float"), _refuse_truth),
+            **dict.fromkeys(("int", "float"), _number),
+            "decimal": _finite,
+            "enum": _drop_aliases,
+            "json": self._json,
+            "tuple": self._tuple if strict else self._tuple_items,
+            **dict.fromkeys(_DICTS, self._dict if strict else self._dict_items),
         }
         if strict:
-            self._changes |= {
-                "tuple": self._tuple,
-                "bytes": self._bytes,
-                **dict.fromkeys(_DICTS, self._dict),
-                **dict.fromkeys(_INSTEAD, self._refuse),
-            }
+            self._changes |= {"bytes": self._bytes, **dict.fromkeys(_INSTEAD, self._refuse)}
+        self._changes |= {"any": self._any, "is-instance": self._instance}
 
     def apply(self, core: Node, parameters: tuple[Parameter, ...], extra: str) -> Node:
         """Return the wire form of the object that holds the parameters."""
         holder: Node = core["schema"] if core["type"] == "definitions" else core
         fields = {parameter.name: self._parameter(holder, parameter) for parameter in parameters}
-        config = {**holder.get("config", {}), "allow_inf_nan": False}  # because JSON can't express them
-        changed: Node = {**holder, "fields": fields, "extra_behavior": extra, "config": config}
+        changed: Node = {**holder, "fields": fields, "extra_behavior": extra}
+        if extra == "allow":
+            changed = _after(conversions.check_finite, changed)
         if core["type"] != "definitions":
             return changed
         definitions = [self._walk(node, _short(node)) for node in core["definitions"]]
@@ -187,15 +159,18 @@ class _Change:
         if not parameter.optional:
             return {**field, "schema": changed}
         if not self._accepts_null(field["schema"]):
-            changed = _after(_omit_null, {"type": "nullable", "schema": changed})
+            changed = _after(conversions.omit_null, {"type": "nullable", "schema": changed})
         elif parameter.default is not None:
             self._ambiguous(parameter.name)
         return {**field, "schema": changed, "required": False}
 
     def _walk(self, node: Node, path: str) -> Node:
+        """Return the wire form of a schema. A definition keeps its `ref` at the outside, where references look."""
+        reference = {"ref": node["ref"]} if "ref" in node else {}
+        bare = {key: value for key, value in node.items() if key != "ref"} if reference else node
         change = self._changes.get(node["type"])
         if change is not None:
-            return change(node, path)
+            return {**change(bare, path), **reference}
         return {**node, "schema": self._walk(node["schema"], path)} if "schema" in node else node
 
     def _ambiguous(self, path: str) -> None:
@@ -211,6 +186,22 @@ class _Change:
             name = getattr(node.get("cls"), "__name__", "a type")
             self.faults.append(f"parameter `{path}` {_INSTEAD[node['type']].format(cls=name)}")
         return node
+
+    def _any(self, node: Node, path: str) -> Node:
+        """Return a schema of any value whose numbers are finite."""
+        return _after(conversions.check_finite, self._refuse(node, path) if self._strict else node)
+
+    def _json(self, node: Node, path: str) -> Node:
+        if "schema" in node:
+            return {**node, "schema": self._walk(node["schema"], path)}
+        return _after(conversions.check_finite, node)
+
+    def _instance(self, node: Node, path: str) -> Node:
+        kind = node["cls"]
+        if isinstance(kind, type) and issubclass(kind, Enum) and not kind.__members__:
+            self.faults.append(f"parameter `{path}` is of {kind.__name__}, an Enum without members: give it members")
+            return node
+        return self._refuse(node, path) if self._strict else node
 
     def _accepts_null(self, node: Node) -> bool:
         match node["type"]:
@@ -231,7 +222,7 @@ class _Change:
         if inner["type"] == "literal" and inner["expected"] == [node.get("default")]:
             return changed
         if not self._accepts_null(inner):
-            changed["schema"] = _after(_use_default, {"type": "nullable", "schema": changed["schema"]})
+            changed["schema"] = _after(conversions.use_default, {"type": "nullable", "schema": changed["schema"]})
         elif "default_factory" in node or node.get("default") is not None:
             self._ambiguous(path)
         return changed
@@ -246,7 +237,7 @@ class _Change:
                 if self._accepts_null(field["schema"]):
                     self._ambiguous(where)
                 else:
-                    changed["schema"] = _after(_omit_null, {"type": "nullable", "schema": changed["schema"]})
+                    changed["schema"] = _after(conversions.omit_null, {"type": "nullable", "schema": changed["schema"]})
             fields[name] = changed
         return self._close({**node, "fields": fields})
 
@@ -295,8 +286,7 @@ class _Change:
         """Return the side of the schema for JSON, because a model writes only JSON."""
         side: Node = node.get("json_schema") or node["lax_schema"]
         changed = self._walk(side, path)
-        kept: Node = {"ref": node["ref"]} if "ref" in node else {}
-        return {**changed, **kept, "metadata": {**changed.get("metadata", {}), **node.get("metadata", {})}}
+        return {**changed, "metadata": {**changed.get("metadata", {}), **node.get("metadata", {})}}
 
     def _items(self, node: Node, path: str) -> Node:
         kind = "list" if node["type"] == "generator" else node["type"]  # a generator checks its items too late
@@ -310,19 +300,26 @@ class _Change:
         }
         pairs: Node = {"type": "list", "items_schema": _object(fields)}
         pairs.update({key: node[key] for key in ("min_length", "max_length") if key in node})
-        return _after(partial(_join_pairs, _DICTS[node["type"]]), pairs, node)
+        return _after(partial(conversions.join_pairs, _DICTS[node["type"]]), pairs, node)
 
     def _tuple(self, node: Node, path: str) -> Node:
         """Return an object for a tuple of fixed length, because a strict array has one type for all items."""
         items: list[Node] = node["items_schema"]
         if node.get("variadic_item_index") is None:
             fields = {f"item{n}": _field(self._walk(item, f"{path}.item{n}")) for n, item in enumerate(items, 1)}
-            return _after(_join_items, _object(fields), node)
-        return {**node, "items_schema": [self._walk(item, f"{path}[]") for item in items]}
+            return _after(conversions.join_items, _object(fields), node)
+        return self._tuple_items(node, path)
+
+    def _dict_items(self, node: Node, path: str) -> Node:
+        keys = {"keys_schema": self._walk(node["keys_schema"], f"{path}.key")} if "keys_schema" in node else {}
+        return {**node, **keys, "values_schema": self._walk(node.get("values_schema", _ANYTHING), f"{path}.value")}
+
+    def _tuple_items(self, node: Node, path: str) -> Node:
+        return {**node, "items_schema": [self._walk(item, f"{path}[]") for item in node["items_schema"]]}
 
     def _bytes(self, node: Node, _path: str) -> Node:
         metadata = {"pydantic_js_updates": {"contentEncoding": "base64"}}
-        text = _after(_decode_base64, {"type": "str", "metadata": metadata})
+        text = _after(conversions.decode_base64, {"type": "str", "metadata": metadata})
         return {"type": "chain", "steps": [text, node]}
 
 
@@ -340,15 +337,23 @@ def _name_members(node: Node, _path: str) -> Node:
     return _after(lambda value: members.get(value, value), {"type": "literal", "expected": values}, node)
 
 
-def _refuse_truth(node: Node, _path: str) -> Node:
-    """Return a schema that does not accept true as the number 1."""
-    return {"type": "function-before", "function": {"type": "no-info", "function": _check_number}, "schema": node}
+def _number(node: Node, _path: str) -> Node:
+    """Return a schema that does not accept true as the number 1, nor NaN and infinity, which JSON can't express."""
+    finite = node if node["type"] == "int" else _finite(node)
+    return {
+        "type": "function-before",
+        "function": {"type": "no-info", "function": conversions.check_number},
+        "schema": finite,
+    }
 
 
-def _check_number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("expected a number")  # noqa: TRY004 - pydantic reports a ValueError as a fault of the value
-    return value
+def _finite(node: Node, _path: str = "") -> Node:
+    return {**node, "allow_inf_nan": node.get("allow_inf_nan", False)}
+
+
+def _drop_aliases(node: Node, _path: str) -> Node:
+    """Return a schema of an enumeration without second names of its members."""
+    return {**node, "members": [member for name, member in node["cls"].__members__.items() if member.name == name]}
 
 
 def _choices(node: Node) -> list[Node]:
@@ -364,37 +369,6 @@ def _object(fields: Mapping[str, Node]) -> Node:
 
 
 def _after(function: Callable[[Any], Any], inner: Node, original: Node | None = None) -> Node:
-    """Return a schema that calls the function with the value of `inner`; it keeps `ref` and metadata of `original`."""
-    kept = {key: value for key, value in (original or {}).items() if key in {"ref", "metadata"}}
+    """Return a schema that calls the function with the value of `inner`; it keeps the metadata of `original`."""
+    kept = {key: value for key, value in (original or {}).items() if key == "metadata"}
     return {"type": "function-after", "function": {"type": "no-info", "function": function}, "schema": inner, **kept}
-
-
-def _omit_null(value: Any) -> Any:
-    if value is None:
-        raise PydanticOmit
-    return value
-
-
-def _use_default(value: Any) -> Any:
-    if value is None:
-        raise PydanticUseDefault
-    return value
-
-
-def _join_items(values: dict[str, Any]) -> tuple[Any, ...]:
-    # A validated object has its keys in the order of the fields, not in the order in which they were written.
-    return tuple(values.values())
-
-
-def _join_pairs(build: Callable[[Any], Any], pairs: list[dict[str, Any]]) -> Any:
-    joined = {pair["key"]: pair["value"] for pair in pairs}
-    if len(joined) < len(pairs):
-        raise ValueError("a key is given twice")
-    return build(joined)
-
-
-def _decode_base64(text: str) -> bytes:
-    try:
-        return b64decode(text.translate(_URL_SAFE), validate=True)  # pydantic writes results in the URL-safe alphabet
-    except (Base64Error, ValueError):
-        raise ValueError("not valid base64") from None

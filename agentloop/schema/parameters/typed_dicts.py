@@ -20,6 +20,8 @@ def modernize(annotation: Any, made: dict[Any, Any] | None = None) -> Any:
     made = {} if made is None else made
     if is_typeddict(annotation) and type(annotation).__module__ == "typing":
         return made.get(annotation) or _remake(annotation, made)
+    if is_alias(annotation):
+        return made[annotation] if annotation in made else _remake_alias(annotation, made)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in {None, Literal}:
         return annotation
@@ -27,6 +29,19 @@ def modernize(annotation: Any, made: dict[Any, Any] | None = None) -> Any:
     if all(new is old for new, old in zip(changed, arguments, strict=True)):
         return annotation
     return (Union if origin is UnionType else origin)[changed]
+
+
+def is_alias(annotation: Any) -> bool:
+    """Tell whether an annotation is a named type: `type Name = ...`, or a TypeAliasType of typing_extensions."""
+    return type(annotation).__name__ == "TypeAliasType"
+
+
+def _remake_alias(old: Any, made: dict[Any, Any]) -> Any:
+    made[old] = old  # for the names in its own value
+    value = modernize(old.__value__, made)
+    if value is not old.__value__:
+        made[old] = cast("Any", typing_extensions.TypeAliasType)(old.__name__, value)
+    return made[old]
 
 
 def _remake(old: Any, made: dict[Any, Any]) -> Any:
