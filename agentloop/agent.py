@@ -12,7 +12,7 @@ from types import NoneType, TracebackType
 from typing import Any, Generic, Self, cast, overload
 from uuid import uuid4
 
-from agentloop.endpoint.profile_store import remember, resolve_profile
+from agentloop.endpoint.profile_store import recall, remember, resolve_profile
 from agentloop.endpoint.transport import HttpTransport, RetryPolicy, Transport, WarningSource
 from agentloop.errors import ConfigurationError, RunStateError
 from agentloop.events import Event
@@ -256,6 +256,7 @@ class Agent(Generic[Output_co]):
     ) -> RunResult[Any]:
         run, outcome = begun
         config = self._config or self._make_config(self._transport or await self._start_server())
+        recall(*config.target.key)
         return await drive(config, run, outcome, context=context, stream=stream, observer=observer)
 
     async def _start_server(self) -> Transport:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentloop import Agent, AgentloopError, Endpoint, ModelSettings, Notice, Retrying, tool
-from agentloop.endpoint.profile_store import find_place, lessons_path, read_lessons, remember, resolve_profile
+from agentloop.endpoint.profile_store import find_place, forget, lessons_path, read_lessons, remember, resolve_profile
 from agentloop.endpoint.transport import HttpTransport
 from agentloop.endpoint.transport.secrets import HIDDEN, hide_secrets
 from agentloop.wire.profile.lessons import LESSONS, Lesson
 from loopback import Loopback, error_reply, json_reply, text_body
-from ways import PROFILES, both_wires, closing
+from ways import PROFILES, both_wires, closing, serving
 
 KEY, COOKIE = "wq-9f8e7d6c5b4a", "sid=0a1b2c3d4e5f"
 ROUTE = Lesson("route", "responses", "chat", "404")
@@ -178,3 +178,42 @@ def test_a_file_that_is_none_is_not_read(tmp_path, monkeypatch):
     with large.open("wb") as file:
         file.truncate(5_000_000)
     assert "more than 4000000 bytes" in read_lessons()[1][0]
+
+
+# --- what another process does to the file ---
+
+
+def in_another_process(act):
+    """Change the file as a process would that has learned nothing itself."""
+    kept = dict(LESSONS)
+    LESSONS.clear()
+    act()
+    LESSONS.clear()
+    LESSONS.update(kept)
+
+
+def test_what_another_process_forgets_is_forgotten_when_the_next_run_begins():
+    def answer(request):
+        return error_reply(400, "unknown parameter 'user'") if "user" in request.json else text_body("Hi.")
+
+    with serving(answer, settings=ModelSettings(user="me")) as (agent, server):
+        place = server.base_url
+        for act, requests in (
+            (lambda: None, 2),
+            (lambda: None, 3),
+            (lambda: forget(place, "any"), 5),
+            (lambda: lessons_path().unlink(), 7),
+            (lambda: remember(place, "other", [ROUTE]), 8),
+            (lambda: lessons_path().write_text("{"), 9),
+        ):
+            in_another_process(act)
+            assert agent.run_sync("go").text == "Hi."
+            assert len(server.requests) == requests
+
+
+def test_what_another_process_learns_is_known_when_the_next_run_begins():
+    with serving([text_body("Hi.")] * 2) as (agent, server):
+        agent.run_sync("go")
+        in_another_process(lambda: remember(server.base_url, "any", [ROUTE]))
+        agent.run_sync("go")
+        assert [request.path for request in server.requests] == ["/v1/responses", "/v1/chat/completions"]

@@ -11,6 +11,7 @@ from agentloop import (
     ContextOverflowError,
     Message,
     ModelSettings,
+    Opaque,
     Profile,
     Reasoning,
     RefusedError,
@@ -19,6 +20,7 @@ from agentloop import (
     tool,
 )
 from agentloop.endpoint.profile_store import lessons_path
+from agentloop.schema import restrict
 from agentloop.wire.formats.chat import ChatCompletions
 from agentloop.wire.payload import dump
 from agentloop.wire.profile.failures import read_error
@@ -102,6 +104,7 @@ def test_a_history_that_is_refused_is_written_in_the_way_that_the_words_ask_for(
         ("content must be a string, not null", (ASKED,), {}),
         ("content must be a string, not null", (ASKED, Message("assistant", "Well:"), CALL, RESULT), {}),
         ("content must not be empty", TURN, {"empty_results": False, "tool_calling": "prompted"}),
+        ("content must be a string", (ASKED, Reasoning("Hm."), Message("assistant", "Monday.")), {}),
     ],
 )
 def test_words_about_what_was_not_sent_change_nothing(words, items, profile):
@@ -225,6 +228,12 @@ def test_what_a_message_quotes_from_the_conversation_teaches_nothing(said, messa
     for items in ((Message("user", said),), (ASKED, ToolCall("c", "say", dump({"text": said}).decode()))):
         assert fields(message, items=items, route="chat") == []
     assert fields(message, items=(ASKED,), route="chat") != []
+
+
+@pytest.mark.parametrize(("said", "learned"), [("Tools unsupported?", []), ("Which tools?", ["tool_calling"])])
+def test_a_text_of_two_words_is_a_quote_if_it_is_the_whole_message(said, learned):
+    items = (Message("user", said), Opaque({"type": "note"}))
+    assert fields("flagged: tools unsupported", items=items, route="chat") == learned
 
 
 def test_instructions_results_and_thoughts_are_no_words_of_the_server_either():
@@ -495,6 +504,21 @@ def test_a_refused_keyword_is_told_in_words_and_checked_here(way):
     assert "more than 0" in str(offered)
     assert ran == [1], "a call outside of the range does not run"
     assert stored() == ["schema_keywords"]
+
+
+def test_keywords_that_a_schema_can_do_without_are_told_in_words_or_replaced():
+    day = {"title": "Day", "default": "Monday", "oneOf": [{"const": "Monday"}, {"const": 7}]}
+    counts = {"type": "object", "minProperties": 1, "additionalProperties": {"type": "integer"}}
+    schema = {"type": "object", "properties": {"day": day, "counts": counts}, "additionalProperties": False}
+    assert restrict(schema, Profile().schema_keywords) == schema
+    assert restrict(schema, frozenset()) == {
+        "type": "object",
+        "properties": {
+            "day": {"anyOf": [{"enum": ["Monday"]}, {"enum": [7]}], "description": 'Default "Monday"'},
+            "counts": {"type": "object", "description": "At least 1 properties"},
+        },
+        "description": "No other properties",
+    }
 
 
 @each_route

@@ -34,6 +34,7 @@ from agentloop.wire.profile import Endpoint, Profile
 from agentloop.wire.profile.lessons import (
     LESSONS,
     SUSPICIONS,
+    Change,
     Lesson,
     add_lessons,
     apply_lessons,
@@ -54,6 +55,9 @@ _LARGEST_FILE = 4_000_000
 _LONGEST_REASON = 400
 _MOST_TIMES = 1_000_000
 _CLOCK_SKEW = timedelta(days=1)
+
+_HELD: dict[tuple[Path | None, str, str], tuple[tuple[int, ...] | None, frozenset[Change]]] = {}
+"""By file, place and model: the state in which the file was read last, and what it held."""
 
 _WRITING = Lock()  # several runs may add lessons to the file at the same time
 
@@ -133,14 +137,44 @@ def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> Resol
     warnings += trouble
     for each in known:
         if (each.place, each.model) == (place, model):
-            LESSONS[place, model] = add_lessons(LESSONS.get((place, model), ()), [each.lesson])
             sources |= dict.fromkeys(
                 _differences(profile, each.lesson.apply(profile)),
                 f"learned on {each.learned:%Y-%m-%d}{_count(each.lesson.times)}: {each.lesson.why}",
             )
             profile = each.lesson.apply(profile)
+    recall(place, model)
     # Lessons of this process are added, because the file lacks them if it is switched off or can't be written.
     return ResolvedProfile(place, base, apply_lessons(base, LESSONS.get((place, model), ())), sources, tuple(warnings))
+
+
+def recall(place: str, model: str) -> None:
+    """Take over what the file says about a model if it has changed; what is forgotten there is forgotten here too.
+
+    Every run calls this when it begins, because another process may have changed the file.
+    """
+    path = lessons_path()
+    state, held = _HELD.get((path, place, model), (None, frozenset()))
+    if path is None or state == _find_state(path):
+        return
+    state = _find_state(path)
+    known, trouble = read_lessons()
+    if trouble:
+        return
+    stored = [each.lesson for each in known if (each.place, each.model) == (place, model)]
+    changes = frozenset(lesson.change for lesson in stored)
+    here = [lesson for lesson in LESSONS.pop((place, model), ()) if lesson.change not in held - changes]
+    if here or stored:
+        LESSONS[place, model] = add_lessons(here, stored)
+    _HELD[path, place, model] = state, changes
+
+
+def _find_state(path: Path) -> tuple[int, ...]:
+    """Return something that changes when the file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def config_paths() -> list[Path]:
@@ -200,7 +234,9 @@ def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
                 return trouble[0]
             mine = [each for each in known if (each.place, each.model) == (place, model)]
             others = [each for each in known if each not in mine]
-            replace_file(path, _write([*others, *_merge(place, model, mine, lessons)]))
+            mine = list(_merge(place, model, mine, lessons))
+            replace_file(path, _write([*others, *mine]))
+            _HELD[path, place, model] = None, frozenset(each.lesson.change for each in mine)
     except OSError as error:
         return f"the lessons about the endpoint can't be saved in {path}: {error.strerror}"
     return ""
