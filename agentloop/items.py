@@ -192,12 +192,15 @@ class ToolCall:
         name: The tool's name.
         arguments: The JSON text as the model wrote it; it may be malformed.
         state: What only the server understands, such as Gemini's `thought_signature`.
+        recovered: Whether the call was found in the text of the reply. It needs approval if it writes, executes or
+            connects to other hosts. Two calls are equal however they came.
     """
 
     call_id: str
     name: str
     arguments: str
     state: ServerState | None = field(default=None, repr=False)
+    recovered: bool = field(default=False, repr=False, compare=False)
     kind: Literal["call"] = "call"
 
 

@@ -94,7 +94,7 @@ def names_of(tool: Tool, policy: Policy) -> tuple[str, ...]:
     return (*names, tool.label.removeprefix(f"{tool.pack}."), *tool.former_names) if policy is tool.policy else names
 
 
-def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement:
+def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust, *, recovered: bool = False) -> Judgement:
     """Return the verdict on a call.
 
     The rules of the agent's policy and of the tool's own policy, which came with its pack, apply together: `deny` beats
@@ -105,6 +105,7 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement
         tool: The tool that is called.
         arguments: The JSON text as the model wrote it.
         trust: What the run remembers.
+        recovered: Whether the call was found in the text of a reply, so that it is less certain that the model made it.
     """
     rules = _find_rules(policy, tool)
     if not rules and tool.presumed_effects is None:
@@ -115,14 +116,14 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust) -> Judgement
     actions = _describe_actions(tool)
     tainted = policy.taint and trust.tainted and bool(actions)
     asking = _find_matching(rules.get("ask", ()), given)
-    # Taint asks even where a rule allows the call; a grant that was given after the taint still counts.
-    reason = f"the policy asks about {asking.text}" if asking else actions if tainted else ""
+    # Doubts ask even where a rule allows the call; a grant that was given after the taint still counts.
+    doubts = actions if tainted else actions or _describe_sending(tool) if recovered else ""
+    reason = f"the policy asks about {asking.text}" if asking else doubts
     if not reason and not _is_allowed(rules.get("allow", ()), given):
         reason = actions or _describe_new_hosts(policy, given, trust)
     if not reason or _is_granted(given, trust, tainted=tainted):
         return _ALLOWED
-    if tainted:
-        reason += ", and the run has read untrusted text"
+    reason += ", and the run has read untrusted text" * tainted + ", and the call came as text" * recovered
     return Judgement("ask", Question(tool.label, reason, tool.presumed_effects, given.text, tainted=trust.tainted))
 
 
@@ -162,6 +163,11 @@ def _describe_actions(tool: Tool) -> str:
     actions = ("writes" if writes else "", "runs programs or code" if effects.execute else "")
     joined = " and ".join(filter(None, actions))
     return joined and f"it {joined}"
+
+
+def _describe_sending(tool: Tool) -> str:
+    effects = tool.presumed_effects
+    return "it connects to other hosts" if effects is not None and effects.network else ""
 
 
 def _describe_new_hosts(policy: Policy, given: CallArguments, trust: Trust) -> str:

@@ -32,7 +32,8 @@ class Policy:
     tool, nor where a link leads: the tool itself must stay inside its folder.
 
     Attributes:
-        allow: Calls that run without approval.
+        allow: Calls that run without approval. A call that was found in the text of a reply asks all the same if it
+            writes, executes or connects to other hosts; see `Profile.leaks_calls`.
         ask: Calls that need approval before they run.
         deny: Tools that the model is not offered and whose calls are refused, or single calls that are refused.
         hosts: Hosts that tools may connect to without approval: `example.com`, `*.example.com`, `localhost:8080`, `*`.

@@ -14,7 +14,7 @@ from typing import Any, Literal, assert_never
 from agentloop.endpoint.media import inline_images
 from agentloop.errors import EmptyReplyError, OutputError, RunStateError, ToolFailedError
 from agentloop.events import Finished, Notice, TurnFinished, TurnStarted
-from agentloop.items import ToolCall, ToolResult
+from agentloop.items import Reasoning, ToolCall, ToolResult
 from agentloop.loop.advance import advance, conclude, pause, resume
 from agentloop.loop.guard import Rules, describe_limit
 from agentloop.loop.history import repair_history
@@ -168,7 +168,7 @@ class Driver:
             case Fail():
                 raise EmptyReplyError(
                     "the model gave neither text nor a tool call, even after being asked again",
-                    hint="try again with agent.resume(error.run), another model, or a larger max_output_tokens",
+                    hint=_hint_at_answer(self._run),
                 )
             case _:
                 assert_never(command)
@@ -230,3 +230,14 @@ def _check_tools(run: Run, rules: Rules) -> None:
             f"the run waits for tools that this agent does not have: {', '.join(sorted(lacking))}",
             hint="resume it with an agent that has them",
         )
+
+
+def _hint_at_answer(run: Run) -> str:
+    """Return what to do about an empty reply; the answer may stand within the thinking."""
+    hint = "try again with agent.resume(error.run), another model, or a larger max_output_tokens"
+    if not any(isinstance(item, Reasoning) and item.text.strip() for item in run.items[run.start :]):
+        return hint
+    return (
+        "the answer may stand in the model's reasoning, which is in error.run.items: try a server without a reasoning "
+        f"parser, or ModelSettings(reasoning_effort='none'); or {hint}"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentloop.errors import EndpointError
 from agentloop.events import Notice, ReasoningDelta, TextDelta
-from agentloop.items import Item, Message, Reply, ToolDialect, ToolResult
+from agentloop.items import Item, Message, Reply, ToolCall, ToolDialect, ToolResult
 from agentloop.wire.encoder import RequestEncoder, RequestParts
 from agentloop.wire.formats.dialect import Decoder, Dialect
 from agentloop.wire.formats.selection import DIALECTS, assume_dialect, name_dialect
@@ -150,6 +150,8 @@ class Conversation:
         if reply.dialect in ("native", "message") and reply.dialect != name_dialect(self.profile):
             self._learner.follow(reply.dialect)
         items = tuple(self._encoder.accept(reply.items, self.profile))
+        if recovered and self.profile.leaks_calls:
+            items = tuple(replace(item, recovered=False) if isinstance(item, ToolCall) else item for item in items)
         return replace(reply, items=items, dialect=name_dialect(self.profile))
 
     def _list_proven(self, *, is_plain: bool) -> list[str]:

@@ -110,7 +110,9 @@ def _extend(trust: Trust, call: ToolCall, decision: Approve, rules: Rules, *, ta
 
 def _is_granted(call: ToolCall, trust: Trust, rules: Rules) -> bool:
     tool = rules.tools.get(call.name)
-    return tool is not None and judge(rules.policy, tool, call.arguments, trust).verdict == "allow"
+    if tool is None:
+        return False
+    return judge(rules.policy, tool, call.arguments, trust, recovered=call.recovered).verdict == "allow"
 
 
 def _replace_pending(run: Run, old: Pending, new: Pending) -> Run:

@@ -48,7 +48,7 @@ def plan_call(call: ToolCall, tally: Tally, trust: Trust, rules: Rules) -> tuple
     limits, tool = rules.limits, rules.tools.get(call.name)
     if tool is None:
         return answer(call, describe_unknown(call.name, rules)), None
-    judgement = judge(rules.policy, tool, call.arguments, trust)
+    judgement = judge(rules.policy, tool, call.arguments, trust, recovered=call.recovered)
     if judgement.verdict == "deny":
         return answer(call, judgement.refusal), None
     if over := reached(tally, limits):

@@ -305,4 +305,4 @@ def _call(tool: Tool, arguments: JsonObject) -> ToolCall:
         tool.bind(text, _NOWHERE)
     except ArgumentsError:
         raise MismatchError from None
-    return ToolCall("", tool.name, text)
+    return ToolCall("", tool.name, text, recovered=True)

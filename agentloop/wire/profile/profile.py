@@ -67,6 +67,8 @@ class Profile:
         state_replay: Fields of calls and messages that only the server understands, such as Gemini's
             `thought_signature`, are sent back to it.
         text_leaks: Calls and thinking may leak into the text, and are recovered from it.
+        leaks_calls: The server is known to leave calls in the text, so that a recovered call is taken like any other.
+            If False, a recovered call needs approval if it writes, executes or connects to other hosts.
         short_call_ids: Ids of calls must be nine letters or digits (Mistral's templates).
         legal_call_ids: Ids of calls must be at most 40 letters, digits, `_` or `-` (OpenAI, Anthropic). If False, they
             are sent as the server wrote them, because some models read them (Kimi's `functions.add:0`).
@@ -127,6 +129,7 @@ class Profile:
     reasoning_replay: Literal["encrypted", "text", "required", "none"] = "encrypted"
     state_replay: bool = True
     text_leaks: bool = True
+    leaks_calls: bool = False
     short_call_ids: bool = False
     legal_call_ids: bool = False
     alternating_roles: bool = False
