@@ -133,6 +133,15 @@ def test_no_level_and_no_entry_is_read_beyond_a_limit():
          AuthenticationError, "key"),
         (413, {"error": {"message": "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested "
                          "9000", "type": "tokens", "code": "rate_limit_exceeded"}}, RefusedError, "minute"),
+        (429, {"error": {"message": "Request too large for m on tokens per min (TPM): Limit 30000, Requested 40000."}},
+         RefusedError, "minute"),
+        (403, {"code": "The caller does not have permission", "error": "Your team doesn't have any credits yet."},
+         RefusedError, "billing"),
+        (400, {"error": {"message": "Budget has been exceeded!", "type": "budget_exceeded"}}, RefusedError, "billing"),
+        (400, {"object": "error", "message": "Invalid model: foo", "code": "1500"}, NotFoundError, "name"),
+        (400, {"error": {"message": "maximum context length is 65536 tokens. However, you requested about 70000 tokens "
+                         "(4464 of text input, 65536 in the output)."}}, RefusedError, "max_output_tokens"),
+        (400, {"error": {"message": "the valid range of max_tokens is [1, 8192]"}}, RefusedError, "max_output_tokens"),
         (400, {"error": {"message": "max_tokens is too large: 100000. This model supports at most 16384 completion "
                          "tokens"}}, RefusedError, "max_output_tokens"),
         (503, b"<html><title>503 Service Unavailable</title>", ServerError, "later"),
@@ -218,6 +227,8 @@ def test_what_is_no_error_is_not_taken_for_one(payload):
         ({}, {"error": {"details": [{"@type": "x"}, {"retryDelay": "34.074824224s"}]}}, 34.074824224),
         ({}, {"error": {"metadata": {"headers": {"X-RateLimit-Reset": "1795600891000"}}}}, 90.0),
         ({}, {"error": {"type": "usage_limit_reached", "resets_in_seconds": 77}}, 77.0),
+        ({}, {"error": "Model m is currently loading", "estimated_time": 20.5}, 20.5),
+        ({}, {"retryAt": "2026-11-25T10:01:01Z"}, 60.0),
         ({}, {"error": {"resets_at": 1795600831}}, 30.0),
         ({}, {"error": {"retry_after": True}}, None),
         ({}, {"message": "Please try again in 1m30s."}, 90.0),

@@ -54,6 +54,7 @@ def test_each_shape_of_error_body_gives_its_message_and_code(body, message, code
     [
         (b"<!DOCTYPE html><html><head><title>502\n Bad Gateway</title>", "502: a web page, '502 Bad Gateway'"),
         (b"<html>nothing", "502: a web page"),
+        (b"<html><title> </title>", "502: a web page"),
         (b" upstream gone ", "502: upstream gone"),
         (b"\xff", "502: \ufffd"),
         (b"", "502 and gave no reason"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from agentloop.errors import ContextOverflowError
 from agentloop.wire.formats.selection import DIALECTS
 from agentloop.wire.profile.failures import read_error
-from agentloop.wire.profile.overflow import Overflow, is_overflow, read_overflow
+from agentloop.wire.profile.overflow import Overflow, find_excess, read_overflow
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ from agentloop.wire.profile.overflow import Overflow, is_overflow, read_overflow
 )
 def test_the_window_and_the_length_of_the_request_are_read_from_an_error(message, said):
     assert read_overflow(f"the endpoint answered 400: {message}") == said
-    assert is_overflow(message)
+    assert find_excess(message) == "conversation"
 
 
 @given(st.text())
@@ -243,4 +243,4 @@ def test_a_rate_limit_or_a_long_reply_is_no_overflow(words):
 
 def test_a_reply_that_a_shorter_conversation_makes_room_for_is_an_overflow():
     words = "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3000 `inputs` tokens and 2000 `max_new_tokens`"
-    assert is_overflow(words)
+    assert find_excess(words) == "conversation"

@@ -30,7 +30,9 @@ _WORDS = (
 _CODES = ("statuscode", "errcode", "errorcode", "code")  # the last one outweighs the others
 _KINDS = ("errortype", "type")
 _OTHER_CODES = ("status", "reason")  # Google
-_WAITS = re.compile(r"retry(?:after|delay|in)|(?:resets?|wait)(?:at|after|in|time|seconds|ms)|ratelimit.{0,20}reset")
+_WAITS = re.compile(
+    r"retry(?:after|delay|in|at)|estimatedtime|(?:resets?|wait)(?:at|after|in|time|seconds|ms)|ratelimit.{0,20}reset"
+)
 _FINE = (0, 200, "0", "200")  # codes that gateways send with every reply
 _NOTHING = frozenset({"", "null", "{}", "[]", '""'})
 _BAD_REQUEST = 400
@@ -152,7 +154,8 @@ class _Reading:
         if _is_page(text):
             self._is_page = True
             title = _HTML_TITLE.search(text[:_LARGEST_BYTES])
-            self._add(f"a web page, {' '.join(title[1].split())!r}" if title else "a web page")
+            words = " ".join(title[1].split()) if title else ""
+            self._add(f"a web page, {words!r}" if words else "a web page")
         elif text not in _NOTHING and not self._take_json(text, depth):
             self._add(where + text)
 

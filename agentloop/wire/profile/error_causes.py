@@ -47,17 +47,18 @@ _CREDIT = _cause(
     RefusedError,
     "the account has no credit left: check its billing",
     "insufficient_quota insufficient_balance insufficient_credits billing_error billing_hard_limit_reached"
-    " payment_required arrearage",
+    " payment_required arrearage budget_exceeded",
     r"insufficient (?:\w{1,20} )?(?:balance|credit|funds|quota)"
-    r"|\b(?:no|out of|not enough) (?:\w{1,20} )?(?:balance|credit)|payment required|in arrears|余额不足|欠费"
+    r"|(?:\bno|out of|not enough|(?:not|n't) have (?:any|enough)) (?:\w{1,20} )?(?:balance|credit)"
+    r"|payment required|in arrears|余额不足|欠费"
     r"|(?:balance|credits?) (?:is |are |has )?(?:too low|insufficient|not enough|exhausted|used up)",
 )
 _MODEL = _cause(
     NotFoundError,
     "check the model's name, capitals included: this endpoint does not have it, or this key may not use it",
-    "model_not_found model_not_exist model_not_available unknown_model no_such_model",
+    "model_not_found model_not_exist model_not_available model_not_supported invalid_model unknown_model no_such_model",
     r"\bmodel:? (?:['\"`]?[\w./:@-]{1,100}['\"`]? )?(?:is |was |could |does )?(?:not (?:be )?found|not exist)"
-    r"|no such model|is not a valid model|unknown model\b|模型不存在",
+    r"|no such model|is not a valid model|(?:unknown|invalid) model(?: name| id)?:|模型不存在",
 )
 _CONTENT = _cause(
     RefusedError,
@@ -100,7 +101,7 @@ _TOO_MUCH_AT_ONCE = _cause(
     "one request takes more tokens than this account may use in a minute: shorten the conversation, cap tool results, "
     "or use a key with a higher limit",
     "",
-    r"per minute|\bTPM\b|rate[ _-]?limit",
+    r"too large\b.{0,300}(?:per min|\bTPM\b|rate[ _-]?limit)",
 )
 
 # The causes that a status may hide, most certain first.
@@ -112,7 +113,7 @@ _BY_STATUS: dict[int | None, tuple[Cause, ...]] = {
     404: (_WRONG_PATH,),
     413: (_TOO_MUCH_AT_ONCE,),
     422: _HIDDEN,
-    429: (_CREDIT,),
+    429: (_TOO_MUCH_AT_ONCE, _CREDIT),
     500: _HIDDEN,
     502: _HIDDEN,
     503: (_KEY, _CREDIT),

@@ -17,24 +17,16 @@ from agentloop.errors import (
 )
 from agentloop.wire.profile.error_body import ErrorBody, read_error_body
 from agentloop.wire.profile.error_causes import find_cause, status_of
-from agentloop.wire.profile.overflow import is_overflow
+from agentloop.wire.profile.overflow import find_excess
 from agentloop.wire.profile.waits import find_wait
 
 _LONGEST_QUOTE = 1000
 _OVERFLOW_HINT = (
     "the conversation is longer than the model's context window: start from a shorter history or cap tool results"
 )
-# Hints of errors that the words name closer than the status does.
-_BY_WORDS = (
-    (
-        re.compile(r"feature ['\"`][^'\"`]{1,100}['\"`] is not (?:currently )?supported", re.IGNORECASE),
-        "this model or endpoint lacks the feature: leave it out, or choose another model",
-    ),
-    (
-        re.compile(r"max_\w{0,20}tokens\b.{0,60}(?:too large|exceed|at most|less than|between|\[)", re.IGNORECASE),
-        "the model can't write a reply of this length: lower max_output_tokens",
-    ),
-)
+_UNSUPPORTED = re.compile(r"feature ['\"`][^'\"`]{1,100}['\"`] is not (?:currently )?supported", re.IGNORECASE)
+_UNSUPPORTED_HINT = "this model or endpoint lacks the feature: leave it out, or choose another model"
+_LONG_REPLY_HINT = "the model can't write so long a reply: lower max_output_tokens"
 _RETRY_HINT = "the server has a problem: try again later, or use another model"
 
 # Statuses that have an error and a hint of their own; `_by_hundred` covers the others.
@@ -114,9 +106,15 @@ def _classify(words: ErrorBody, status: int | None) -> tuple[type[EndpointError]
         return cause.error, cause.hint
     known = status or status_of(words)
     error, hint = _BY_STATUS.get(known) or _by_hundred(known)
-    if error not in {AuthenticationError, NotFoundError, RateLimitedError} and is_overflow(text):
-        return ContextOverflowError, _OVERFLOW_HINT
-    return error, next((better for pattern, better in _BY_WORDS if pattern.search(text)), hint)
+    if error not in {AuthenticationError, NotFoundError, RateLimitedError}:
+        match find_excess(text):
+            case "conversation":
+                return ContextOverflowError, _OVERFLOW_HINT
+            case "reply":
+                return error, _LONG_REPLY_HINT
+            case _:
+                pass
+    return error, _UNSUPPORTED_HINT if _UNSUPPORTED.search(text) else hint
 
 
 def _quote(words: ErrorBody) -> str:

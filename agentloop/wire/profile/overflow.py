@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 _SMALLEST_WINDOW = 256  # a smaller figure is wrong: vLLM 0.15 subtracts the tokens reserved for the reply
 
@@ -47,7 +47,8 @@ _LONG_REPLY: Final = re.compile(
     r"(?<!and )(?<!and [`'\"])(?<!\+ )(?<!\+ [`'\"])max_(?:completion_|output_|new_)?tokens\b[`'\")]{0,2}"
     r"(?: \(?\d{1,15}\)?| value| parameter)? (?:is |was |are )?"
     r"(?:too (?:large|high|big)|exceeds?|cannot exceed|(?:must|should) (?:not exceed|be (?:<|less|at most|between)))"
-    r"|tokens you requested exceed",  # Bedrock
+    r"|tokens you requested exceed"  # Bedrock
+    r"|\brange of max_tokens|\bmax_tokens: \d{1,15} >",  # DashScope, DeepSeek; Anthropic
     re.IGNORECASE,
 )
 
@@ -109,18 +110,21 @@ class Overflow:
     excess: int | None = None
 
 
-def is_overflow(message: str) -> bool:
-    """Return whether a message says that the conversation is too long for the model's context window.
+def find_excess(message: str) -> Literal["conversation", "reply"] | None:
+    """Return what is too long for the model's context window, as a message says, or None.
 
-    A rate limit on tokens is no overflow. Neither is a reply for which so much room is asked that no conversation is
-    short enough.
+    It is the reply if so much room is asked for it that hardly any conversation is short enough. A message about a rate
+    limit on tokens says nothing about the window.
     """
-    if _RATE.search(message) or not any(sign.search(message) for sign in _SIGNS):
-        return False
+    if _RATE.search(message):
+        return None
+    is_long_reply = _LONG_REPLY.search(message) is not None
+    if not any(sign.search(message) for sign in _SIGNS):
+        return "reply" if is_long_reply else None
     window, reply = _find(_WINDOW, message), _find(_REPLY, message)
     if window is not None and reply is not None:
-        return reply * 4 <= window * 3
-    return not _LONG_REPLY.search(message)
+        is_long_reply = reply * 4 > window * 3
+    return "reply" if is_long_reply else "conversation"
 
 
 def read_overflow(message: str) -> Overflow:
