@@ -11,6 +11,7 @@ from agentloop import (
     NotFoundError,
     RateLimitedError,
     RefusedError,
+    ReplyError,
     Retrying,
     ServerError,
 )
@@ -38,6 +39,8 @@ SHAPES = {
         {"error": {"message": json.dumps({"error": {"message": WORDS, "code": "invalid_api_key"}})}},
         AuthenticationError,
     ),
+    "an array": ([{"error": {"code": 503, "message": WORDS}}], ServerError),
+    "JSON as a text": (json.dumps({"error": {"code": 403, "message": WORDS}}), AuthenticationError),
     "an overflow": ({"message": f"{WORDS}: prompt is too long: 9 tokens > 8 maximum"}, ContextOverflowError),
 }
 every_shape = pytest.mark.parametrize(("body", "kind"), SHAPES.values(), ids=SHAPES)
@@ -55,7 +58,7 @@ def test_an_error_as_a_whole_body_tells_the_servers_words(way: Way, body, kind):
 @every_shape
 def test_an_error_in_a_stream_tells_them_too(way: Way, body, kind):
     for name in ("", "error"):
-        reply = sse_reply([(name, body), ("", "[DONE]")])
+        reply = sse_reply([(name, json.dumps(body)), ("", "[DONE]")])
         with way.serving([reply], endpoint={"retries": 0}) as (agent, _), ours(kind, WORDS):
             way.ask(agent)
 
@@ -86,6 +89,14 @@ def test_a_field_or_an_event_called_error_ends_the_reply(way: Way, data, match):
     with way.serving([reply], endpoint={"retries": 0}) as (agent, server), ours(ServerError, match):
         way.ask(agent)
     assert len(server.requests) == 1
+
+
+@streaming
+@pytest.mark.parametrize("text", [WORDS, f"{WORDS}\n\nmore", f'"{WORDS}"'])
+def test_a_text_in_place_of_a_stream_is_quoted(way: Way, text):
+    reply = Reply((text.encode(),), content_type="text/plain")
+    with way.serving([reply], endpoint={"retries": 0}) as (agent, _), pytest.raises(ReplyError, match=WORDS):
+        way.ask(agent)
 
 
 @both_wires

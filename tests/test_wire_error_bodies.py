@@ -14,7 +14,7 @@ from agentloop.errors import (
     RefusedError,
     ServerError,
 )
-from agentloop.wire.profile.error_body import is_failure, read_error_body
+from agentloop.wire.profile.error_body import first_object, is_failure, read_error_body
 from agentloop.wire.profile.failures import not_a_reply, read_error, read_failure
 from any_json import any_json
 
@@ -196,6 +196,29 @@ def test_a_failure_inside_a_reply_is_classified_by_its_codes_and_words(payload, 
 )
 def test_an_error_is_known_by_its_shape(payload):
     assert is_failure(payload)
+
+
+@pytest.mark.parametrize("value", [None, [], ["x"], "x", "{x", 7])
+def test_a_value_without_an_object_is_read_as_an_empty_one(value):
+    assert first_object(value) == {}
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [{"a": 1}, {"b": 2}], ["x", {"a": 1}], ' {"a": 1}'])
+def test_the_object_of_an_event_is_found_in_an_array_or_a_text_too(value):
+    assert first_object(value) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": 400, "type": "too_many_prompt_tokens"}, "too_many_prompt_tokens"),
+        ({"code": "429", "type": None}, "429"),
+        ({"code": "1301", "type": "x"}, "1301"),
+        ({"code": "bad", "type": "x"}, "bad"),
+    ],
+)
+def test_a_type_says_more_than_a_code_that_repeats_the_status(error, code):
+    assert read_error(400, {}, json.dumps({"error": error}).encode()).code == code
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from agentloop.items import JsonObject
-from agentloop.wire.payload import dump, mapping
+from agentloop.wire.payload import dump, load, mapping, mappings
 
 _LARGEST_BYTES = 65_536
 _LONGEST_WORDS = 4000
@@ -84,6 +84,21 @@ def is_failure(payload: JsonObject) -> bool:
     if "base_resp" in payload and mapping(payload["base_resp"]).get("status_code") not in (None, *_FINE):
         return True  # MiniMax sends it with every reply
     return not payload.get("choices") and _has_words_alone(payload)
+
+
+def first_object(value: object) -> JsonObject:
+    """Return the JSON object in a body or event: the value itself, the first of an array, or what a text holds.
+
+    Google's gateway puts errors into an array, and others encode them twice. An empty object stands for anything else.
+    """
+    if isinstance(value, list):
+        return next(iter([*mappings(cast("object", value)), JsonObject()]))
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return mapping(load(value.encode()))
+        except ValueError:
+            return {}
+    return mapping(value)
 
 
 def squeeze(name: str) -> str:

@@ -63,7 +63,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes, *, now: flo
         f"the endpoint answered {status}{_quote(words)}",
         hint=hint,
         status=status,
-        code=words.code or words.kind,
+        code=_name(words),
         retry_after=find_wait(words, headers, is_limited=error is RateLimitedError, now=now),
     )
 
@@ -79,7 +79,7 @@ def read_failure(payload: object) -> EndpointError:
     return error(
         f"the endpoint failed while it answered{_quote(words)}",
         hint=hint,
-        code=words.code or words.kind,
+        code=_name(words),
         retry_after=find_wait(words, {}, is_limited=error is RateLimitedError),
     )
 
@@ -115,6 +115,12 @@ def _classify(words: ErrorBody, status: int | None) -> tuple[type[EndpointError]
             case _:
                 pass
     return error, _UNSUPPORTED_HINT if _UNSUPPORTED.search(text) else hint
+
+
+def _name(words: ErrorBody) -> str:
+    """Return the code of an error; its type says more where the code only repeats the status."""
+    is_status = len(words.code) == 3 and words.code.isdigit()  # noqa: PLR2004 - the digits of a status
+    return words.kind or words.code if is_status else words.code or words.kind
 
 
 def _quote(words: ErrorBody) -> str:

@@ -127,6 +127,11 @@ def find_excess(message: str) -> Literal["conversation", "reply"] | None:
     return "reply" if is_long_reply else "conversation"
 
 
+def is_overflow(message: str) -> bool:
+    """Return whether a message says that the conversation is too long for the model's context window."""
+    return find_excess(message) == "conversation"
+
+
 def read_overflow(message: str) -> Overflow:
     """Return the figures in an error message about the context window and the request."""
     window, tokens, excess = (_find(patterns, message) for patterns in (_WINDOW, _TOKENS, _EXCESS))

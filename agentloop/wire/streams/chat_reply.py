@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agentloop.items import JsonObject, Reply
 from agentloop.wire.payload import load, mapping, mappings, string
-from agentloop.wire.profile.error_body import is_failure
+from agentloop.wire.profile.error_body import first_object, is_failure
 from agentloop.wire.profile.failures import not_a_reply, read_failure
 from agentloop.wire.streams.finish import judge, read_stop
 from agentloop.wire.streams.reply import MessageContent, find_usage, read_message, read_usage
@@ -20,7 +20,7 @@ def read_body(body: bytes) -> Reply:
         EndpointError: the body reports that the request failed.
     """
     try:
-        completion = mapping(load(body))
+        completion = first_object(load(body))
     except ValueError:
         raise not_a_reply(body, "JSON") from None
     if is_failure(completion):

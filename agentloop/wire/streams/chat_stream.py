@@ -11,7 +11,7 @@ from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import JsonObject, Message, Reasoning, Reply
 from agentloop.wire.characters import CharacterJoiner
 from agentloop.wire.payload import mapping, mappings, string
-from agentloop.wire.profile.error_body import is_failure
+from agentloop.wire.profile.error_body import first_object, is_failure
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.calls import StreamedCalls
 from agentloop.wire.streams.chat_reply import read_completion
@@ -120,7 +120,7 @@ class ChatAccumulator:
             if data.strip():
                 self._end(shown)
             return
-        chunk = mapping(read_event(name, data, self._characters))
+        chunk = first_object(read_event(name, data, self._characters))
         if name == b"error" or is_failure(chunk):
             raise read_failure(chunk)
         chunk_id = string(chunk.get("id"))

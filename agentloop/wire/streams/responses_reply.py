@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from agentloop.items import JsonObject, Opaque, Reasoning, Reply, ToolCall, ToolResult, Usage
 from agentloop.wire.payload import load, mapping, mappings, string
-from agentloop.wire.profile.error_body import is_failure
+from agentloop.wire.profile.error_body import first_object, is_failure
 from agentloop.wire.profile.failures import not_a_reply, read_failure
 from agentloop.wire.streams.chat_reply import read_choices, read_finish
 from agentloop.wire.streams.finish import judge, read_stop
@@ -38,7 +38,7 @@ def read_body(body: bytes) -> Reply:
         response = load(body)
     except ValueError:
         raise not_a_reply(body, "JSON") from None
-    return read_response(mapping(response), body)
+    return read_response(first_object(response), body)
 
 
 def read_response(response: JsonObject, body: bytes) -> Reply:

@@ -15,7 +15,7 @@ from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import JsonObject, Message, Reply
 from agentloop.wire.characters import CharacterJoiner
 from agentloop.wire.payload import mapping, mappings, string
-from agentloop.wire.profile.error_body import is_failure
+from agentloop.wire.profile.error_body import first_object, is_failure
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.ending import ENDED_SECONDS
 from agentloop.wire.streams.finish import judge
@@ -75,7 +75,7 @@ class ResponsesAccumulator:
         route = self._ROUTES.get(name)
         if self._reply is not None or (route is None and _is_idle(name, data.strip())):
             return
-        event = mapping(read_event(name, data, self._characters))
+        event = first_object(read_event(name, data, self._characters))
         route = route or self._ROUTES.get(string(event.get("type")).encode())
         if route is not None:
             route(self, event, shown)

@@ -14,6 +14,7 @@ from agentloop.errors import EndpointError, ReplyError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Reply
 from agentloop.wire.characters import CharacterJoiner
+from agentloop.wire.profile.error_body import read_error_body
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.ending import BYTE_ORDER_MARK, Ending, WholeBody, is_stream, without_done
 from agentloop.wire.streams.sse import EventSplitter
@@ -24,7 +25,7 @@ _SILENT = frozenset({b"", b"[DONE]"})  # the second is OpenAI's mark at the end 
 _LONGEST_SILENT = 10
 
 # An event stream begins with a field's name or a comment; JSON and HTML begin with one of these.
-_BODY_STARTS = b"{[<"
+_BODY_STARTS = b'{[<"'
 
 # Data of events that only keep the connection open, without the punctuation around it (OpenRouter, proxies).
 _KEEP_ALIVES = frozenset(
@@ -32,6 +33,7 @@ _KEEP_ALIVES = frozenset(
 )
 _KEEP_ALIVE_EVENTS = frozenset({b"heartbeat", b"keep-alive", b"keep_alive", b"keepalive", b"ping", b"pong"})
 _LONGEST_KEEP_ALIVE = 100
+_LONGEST_QUOTE = 1000
 
 
 def is_silent(data: bytes) -> bool:
@@ -67,10 +69,15 @@ def _is_keep_alive(name: bytes, data: bytes) -> bool:
     return len(data) < _LONGEST_KEEP_ALIVE and " ".join(words) in _KEEP_ALIVES
 
 
-def stream_cut() -> StreamCutError:
-    """Return the exception for a stream that ended without its terminal event."""
+def stream_cut(text: bytes = b"") -> StreamCutError:
+    """Return the exception for a stream that ended without its terminal event.
+
+    Args:
+        text: What came in place of events.
+    """
+    words = read_error_body(text).message[:_LONGEST_QUOTE]
     return StreamCutError(
-        "the stream ended before the reply was whole",
+        f"a text came in place of a stream: {words}" if words else "the stream ended before the reply was whole",
         hint="the server or a proxy closed the connection early: send the request again",
     )
 
@@ -130,7 +137,7 @@ class StreamDecoder:
         self._read_body = read_body
         self._splitter = EventSplitter()
         self._begun = False
-        self._first: bytes = b""  # blanks and a byte order mark, as far as they have come
+        self._first: bytes = b""  # blanks and a byte order mark, as far as they have come; then what follows them
         self._body: WholeBody | None = None
         self._failure: EndpointError | None = None
 
@@ -165,6 +172,7 @@ class StreamDecoder:
             if not data:
                 return []
             self._begun = True
+            self._first = data
             self._body = WholeBody() if data[0] in _BODY_STARTS else None
         if self._body is not None:
             self._body.feed(data)
@@ -187,6 +195,8 @@ class StreamDecoder:
                 self._accumulator.take(name, data, [])
             except ReplyError:
                 break  # half an event: the accumulator raises in reply() if it was needed
+        if self._begun and not is_stream(self._first) and self._accumulator.grace_seconds is None:
+            raise stream_cut(self._first)
         return self._accumulator.reply()
 
     def _take(self, data: bytes) -> list[Delta]:
