@@ -1,13 +1,10 @@
 """Answers of a type: what may be one, how it is asked for on every rung, and what becomes of one that does not fit."""
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -768,66 +765,6 @@ def test_a_reply_without_a_trace_of_json_shows_that_the_schema_was_ignored(reply
 )
 def test_the_rung_below_is_another_request(profile, below):
     assert lower_rung(profile) == below
-
-
-# --- type checkers ---
-
-TYPED = """
-from dataclasses import dataclass
-from typing import Any, assert_type
-from typing_extensions import TypedDict
-from pydantic import BaseModel
-from agentloop import Agent, Run, RunResult
-
-class Invoice(BaseModel):
-    total: float
-
-@dataclass
-class Rate:
-    percent: int
-
-class Place(TypedDict):
-    city: str
-
-async def typed(run: Run) -> None:
-    invoice = Agent("m", output=Invoice)
-    assert_type(invoice, Agent[Invoice])
-    assert_type(await invoice.run("go"), RunResult[Invoice])
-    assert_type((await invoice.run("go")).output, Invoice)
-    assert_type(invoice.run_sync("go").output, Invoice)
-    assert_type((await invoice.resume(run)).output, Invoice)
-    assert_type(invoice.resume_sync(run).output, Invoice)
-    assert_type(Agent("m", output=Rate).run_sync("go").output, Rate)
-    assert_type(Agent("m", output=Place).run_sync("go").output, Place)
-    assert_type(Agent("m", output=list[Rate]).run_sync("go").output, list[Rate])
-    assert_type(Agent("m", output=int).run_sync("go").output, int)
-    assert_type(Agent("m").run_sync("go").output, None)
-    assert_type(Agent("m", output={"type": "object"}).run_sync("go").output, Any)
-    either: Agent[int | str] = Agent("m", output=int | str)
-    assert_type(either.run_sync("go").output, int | str)
-
-def plainly(agent: Agent) -> Agent:
-    return agent
-
-def widely(agent: Agent[object]) -> object:
-    return agent.run_sync("go").output
-
-plainly(Agent("m"))
-widely(Agent("m", output=Invoice))
-"""
-
-
-@pytest.mark.parametrize("checker", [["mypy", "--strict"], ["pyright"]], ids=lambda command: command[0])
-def test_type_checkers_know_the_output(checker, tmp_path):
-    if not (Path(sys.executable).parent / checker[0]).exists():
-        pytest.skip(f"{checker[0]} is not installed")
-    path = tmp_path / "typed.py"
-    path.write_text(TYPED, encoding="utf-8")
-    command = [str(Path(sys.executable).parent / checker[0]), *checker[1:], str(path)]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=110, check=False
-    )
-    assert done.returncode == 0, done.stdout
 
 
 # --- a real model ---
