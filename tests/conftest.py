@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
+from agentloop.ext import local
 from agentloop.wire.profile.lessons import LESSONS
 
 pytest_plugins = ["leaks"]
@@ -80,3 +81,12 @@ def one_core():
     os.sched_setaffinity(0, {sorted(cores)[worker % len(cores)]})
     yield
     os.sched_setaffinity(0, cores)
+
+
+@pytest.fixture
+def new_model(one_core):
+    """Let the embedded model begin anew.
+
+    What its server remembers of earlier prompts changes the last digits of what it computes, and sometimes an answer.
+    """
+    local.stop()

@@ -94,6 +94,7 @@ PLACES = [get_capital, get_time, get_weather]
         ("What time is it in Berlin?", PLACES, "get_time", {"city": "Berlin"}, "14:05"),
     ],
 )
+@pytest.mark.usefixtures("new_model")
 async def test_a_small_model_chooses_among_three_tools_and_answers_from_the_result(
     question, tools, name, arguments, expected
 ):

@@ -775,7 +775,7 @@ class Percent:
     percent: int
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("new_model")
 def test_a_real_model_is_held_to_the_schema_and_what_it_found_out_is_brought_into_form():
     settings = ModelSettings(temperature=0, max_output_tokens=60)
     countries: Any = Literal["France", "Germany", "Italy"]

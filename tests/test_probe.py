@@ -730,7 +730,7 @@ def read(terminal):
         return b""
 
 
-@pytest.mark.usefixtures("one_core")
+@pytest.mark.usefixtures("new_model")
 def test_of_the_embedded_model_is_found_what_its_server_leaves_out(invoke):
     pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
     status, out, _ = invoke("probe", "--model", "local:smollm2", "--json", "--save")
