@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agentloop.errors import ServerError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
-from agentloop.items import Message, Reasoning, ToolCall
+from agentloop.items import Message, Reasoning, ServerState, ToolCall
 from agentloop.wire.formats.chat import ChatCompletions
 from agentloop.wire.formats.responses import NativeResponses
 from agentloop.wire.streams.pieces import keep_one_object, same_objects
@@ -132,6 +132,14 @@ def test_a_refusal_that_comes_once_more_is_kept_once():
     assert (shown, reply.items, reply.stop) == (refusal, (Message("assistant", refusal),), "refused")
 
 
+def test_what_only_the_server_understands_is_kept_once_too():
+    state = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "a1b2"}]}
+    message = {"content": SENTENCE, **state}
+    for first in ({"content": SENTENCE}, message):
+        reply = decode(chunk(first), chunk(None, "stop", message=message))[2]
+        assert reply.items == (Message("assistant", SENTENCE, state=ServerState(state)),)
+
+
 def test_a_piece_is_held_back_only_while_it_may_be_either():
     decoder = ChatCompletions().decoder()
     assert decoder.feed(chunk({"content": "ha"})) == [TextDelta("ha")]
@@ -147,6 +155,28 @@ def test_a_second_stream_in_the_same_reply_is_not_shown():
     one = [chunk({"content": "Oslo is "}), chunk({"content": "it."}), chunk({}, "stop")]
     two = [part.replace(b'"c1"', b'"c2"') for part in one]
     assert decode(*one, *two, DONE)[0] == decode(*one, DONE, *one)[0] == "Oslo is it."
+
+
+@pytest.mark.parametrize("lives", [2, 3])
+def test_a_stream_that_begins_anew_under_the_same_id_is_shown_once(lives):
+    one = [chunk({"reasoning": "I know this."}), *texts("Oslo ", "is the capital ", "of Norway.", finish=None)[:-1]]
+    shown, reasoning, reply = decode(*[*one, chunk({}, "stop")] * lives, DONE)
+    assert (shown, reasoning) == (SENTENCE, "I know this.")
+    assert reply.items == (Reasoning("I know this."), Message("assistant", SENTENCE))
+
+
+@pytest.mark.parametrize(
+    "after", [["It is large."], ["Oslo", " is large."], ["Oslo is the capital of Norway.", "Yes."]]
+)
+def test_other_text_after_an_end_is_kept(after):
+    shown, _, reply = decode(chunk({"content": SENTENCE}, "stop"), *texts(*after))
+    expected = SENTENCE + "".join(after).removeprefix(SENTENCE)
+    assert (shown, reply.items) == (expected, (Message("assistant", expected),))
+
+
+def test_an_end_in_each_chunk_is_the_end_of_none():
+    chunks = [chunk({"content": piece}, "stop") for piece in ("ha", "ha", "ha", " that ", "is ", "funny")]
+    assert decode(*chunks, DONE)[0] == "hahaha that is funny"
 
 
 WORDS = st.lists(st.sampled_from(["Oslo", "is", "the", "capital", "of", "Norway", "🎉", "naïve", "\n"]), max_size=12)
@@ -377,6 +407,29 @@ def test_quotation_marks_and_braces_in_arguments_are_no_end():
     pieces = ['{"t":"}', "\\", '"', "}{", '"}']
     first = [call(0, f"k{at}", "post", piece) for at, piece in enumerate(pieces)]
     assert calls_of(*first, call(0, "z", "post", "{}")) == [("k0", "post", "".join(pieces)), ("z", "post", "{}")]
+
+
+def test_a_call_that_is_twice_in_a_body_with_its_id_is_one_call():
+    one, other = call(0, "a", "add", '{"n":1}'), call(None, "a", "add", '{"n":2}')
+    body = {"choices": [{"message": {"tool_calls": [one, one, other, call(0, "", "now"), call(0, "", "now")]}}]}
+    items = ChatCompletions().decode(json.dumps(body).encode()).items
+    assert [item.arguments for item in items] == ['{"n":1}', '{"n":2}', "", ""]
+
+
+def test_an_item_that_is_twice_in_a_response_with_its_id_is_one_item():
+    message = {"type": "message", "id": "m1", "content": "Hello"}
+    one = {"type": "function_call", "id": "f1", "call_id": "a", "name": "add", "arguments": "{}"}
+    output = [message, one, message, one, {**one, "arguments": '{"n":1}'}, {"type": "message", "content": "Hello"}]
+    items = NativeResponses().decode(json.dumps({"output": output}).encode()).items
+    hello = Message("assistant", "Hello")
+    assert items == (hello, ToolCall("a", "add", "{}"), ToolCall("a", "add", '{"n":1}'), hello)
+
+
+def test_an_index_of_an_item_may_be_text():
+    delta = {"type": "response.output_text.delta", "output_index": "0"}
+    events = [event({**delta, "delta": piece}) for piece in ("Hel", "lo")]
+    shown, _, reply = decode(*events, event({"type": "response.completed"}), dialect=NativeResponses())
+    assert (shown, reply.items) == ("Hello", (Message("assistant", "Hello"),))
 
 
 @pytest.mark.parametrize("field", ["tool_calls", "function_call"])

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from agentloop.items import JsonObject
 from agentloop.wire.payload import mapping, string
 from agentloop.wire.streams.pieces import join_arguments, same_objects
-from agentloop.wire.streams.reply import read_arguments, read_call, read_id
+from agentloop.wire.streams.reply import read_arguments, read_call, read_id, read_index
 from agentloop.wire.streams.state import join_pieces, pick_call_fields
 
-_LONGEST_INDEX = 9  # digits
 _MARK = re.compile(r'\\.|["{}]', re.DOTALL)
 
 
@@ -96,7 +95,7 @@ class StreamedCalls:
         self._events += 1
         for delta in deltas:
             function = mapping(delta.get("function")) or delta
-            index, call_id, name = _read_index(delta.get("index")), read_id(delta), string(function.get("name"))
+            index, call_id, name = read_index(delta.get("index")), read_id(delta), string(function.get("name"))
             arguments = read_arguments(function.get("arguments"))
             call = self._find(index, call_id, name, arguments)
             if call is None:
@@ -164,11 +163,3 @@ class StreamedCalls:
             if before is call or not call.call_id or not before.take_again(call):
                 folded.append(call)
         self._calls = folded
-
-
-def _read_index(value: object) -> int | None:
-    if isinstance(value, str) and value.isdecimal() and len(value) <= _LONGEST_INDEX:
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if type(value) is int else None

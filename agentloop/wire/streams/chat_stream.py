@@ -57,9 +57,9 @@ class _Choice:
             self.settle(shown)
 
     def settle(self, shown: list[Delta]) -> None:
-        """Append the deltas that were held back to `shown`."""
+        """Append the deltas that were held back to `shown`, because the choice ends."""
         for pieces, kind in zip(self._pieces, _KINDS, strict=True):
-            if text := pieces.end():
+            if text := pieces.finish():
                 shown.append(kind(text))
 
     def raw(self, *, speaks: bool) -> JsonObject:

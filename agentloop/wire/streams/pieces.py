@@ -31,7 +31,7 @@ class TextPieces:
     are enough different characters in what they repeat. Pieces are held back while they may be either.
     """
 
-    __slots__ = ("_growths", "_held", "_parts", "_size", "_style")
+    __slots__ = ("_again", "_growths", "_has_ended", "_held", "_parts", "_size", "_style", "_whole")
 
     def __init__(self) -> None:
         self._style: Literal["unsure", "parts", "grown"] = "unsure"
@@ -39,6 +39,9 @@ class TextPieces:
         self._size = 0  # characters in _parts
         self._held: list[str] = []  # pieces, each of which begins with the one before it
         self._growths = 0  # how many of these are longer than the one before
+        self._has_ended = False
+        self._whole = ""  # the text up to the first end that the server has named
+        self._again = 0  # how much of it has come once more after this end
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -54,6 +57,8 @@ class TextPieces:
             return self._weigh(piece, last=last)
         if self._style == "grown":
             return self._grow(piece)
+        if self._whole:
+            return self._repeat(piece)
         if len(piece) == self._size and len(set(piece)) >= (_VARIED_LAST if last else _VARIED) and piece == self.text():
             return ""  # the whole text once more
         return self._append(piece)
@@ -62,6 +67,15 @@ class TextPieces:
         """Take the whole text, which the server sends once more, and return what it adds."""
         rest, so_far = self.end(), self.text()
         return rest + self._append(whole[len(so_far) :]) if whole.startswith(so_far) else rest
+
+    def finish(self) -> str:
+        """Take note that the server names an end here, and return what held pieces add. Some begin anew after it."""
+        rest = self.end()
+        if not self._has_ended:
+            whole = self.text()
+            self._whole = whole if len(set(whole)) >= _VARIED else ""
+        self._has_ended = True
+        return rest
 
     def end(self) -> str:
         """Decide what held pieces are, and return the text that they add."""
@@ -105,6 +119,13 @@ class TextPieces:
             return ""
         self._style = "parts"
         return self._append(piece)
+
+    def _repeat(self, piece: str) -> str:
+        if self._whole.startswith(piece, self._again):
+            self._again = (self._again + len(piece)) % len(self._whole)
+            return ""
+        before, self._whole = self._whole[: self._again], ""
+        return self._append(before + piece)
 
     def _append(self, piece: str) -> str:
         self._parts.append(piece)

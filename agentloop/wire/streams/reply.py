@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -26,6 +26,7 @@ _DETAILS = ("prompt_tokens_details", "completion_tokens_details", "input_tokens_
 _NAMES = ("usage", "usageMetadata")
 _PLACES = ("x_groq", "choices", "response")  # what holds the usage of Groq, of Moonshot, and of an event
 _NUMBER = re.compile(r"\s*\d+(\.\d*)?\s*")
+_LONGEST_INDEX = 9  # digits
 _MOST = 10**15  # no request takes so many
 _LONGEST_NUMBER = 30  # characters
 
@@ -64,7 +65,7 @@ def read_message(raw: JsonObject) -> MessageContent:
         read.items.append(Reasoning(thought, state=None if content else state))
     if content:
         read.items.append(Message(role, content, phase=string(raw.get("phase")) or None, state=state))
-    read.calls.extend(read_call(call) for call in read_calls(raw))
+    read.calls.extend(map(read_call, read_calls(raw)))
     return read
 
 
@@ -81,7 +82,17 @@ def read_images(content: object) -> tuple[Image, ...]:
 def read_calls(message: JsonObject) -> list[JsonObject]:
     """Return the calls of a message, or of a delta: a list, a lone object, or the one call of OpenAI's older format."""
     calls: object = message.get("tool_calls") or message.get("function_call")
-    return mappings(calls) or mappings([calls])
+    return list(drop_repeated(mappings(calls) or mappings([calls])))
+
+
+def drop_repeated(items: Iterable[JsonObject]) -> Iterator[JsonObject]:
+    """Yield calls or other items without those that come once more, with their id."""
+    first: dict[str, JsonObject] = {}
+    for item in items:
+        item_id = read_id(item)
+        before = first.setdefault(item_id, item)
+        if before is item or not item_id or before != item:
+            yield item
 
 
 def read_call(raw: JsonObject) -> ToolCall:
@@ -97,6 +108,15 @@ def read_call(raw: JsonObject) -> ToolCall:
 def read_id(raw: JsonObject) -> str:
     """Return the id of a call, or ""."""
     return str(raw.get("call_id") or raw.get("id") or "")
+
+
+def read_index(value: object) -> int | None:
+    """Return the index of a call or an item, or None; some servers write it as text or as a float."""
+    if isinstance(value, str) and value.isdecimal() and len(value) <= _LONGEST_INDEX:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
 
 
 def read_arguments(arguments: object) -> str:

@@ -15,6 +15,7 @@ from agentloop.wire.streams.chat_reply import read_choices, read_finish
 from agentloop.wire.streams.finish import judge, read_stop
 from agentloop.wire.streams.reply import (
     MessageContent,
+    drop_repeated,
     find_usage,
     read_call,
     read_images,
@@ -95,7 +96,7 @@ def _read_outside(response: JsonObject) -> MessageContent | None:
 
 def _read_output(output: list[JsonObject]) -> MessageContent:
     read = MessageContent()
-    for raw in output:
+    for raw in drop_repeated(output):
         match raw.get("type"):
             case "message" | None:
                 message = read_message(raw)

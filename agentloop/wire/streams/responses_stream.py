@@ -20,7 +20,7 @@ from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.ending import ENDED_SECONDS
 from agentloop.wire.streams.finish import judge
 from agentloop.wire.streams.pieces import TextPieces, join_arguments
-from agentloop.wire.streams.reply import find_usage, join_usage, read_message
+from agentloop.wire.streams.reply import find_usage, join_usage, read_index, read_message
 from agentloop.wire.streams.responses_reply import find_reason, read_response
 from agentloop.wire.streams.stream import Delta, is_silent, read_event, stream_cut
 
@@ -30,7 +30,7 @@ class _Slot:
     """The parts of one output item that have come so far."""
 
     kind: str
-    index: object = None
+    index: int | None = None
     item: JsonObject = field(default_factory=dict[str, Any])
     done: bool = False
     refused: bool = False
@@ -173,22 +173,22 @@ class ResponsesAccumulator:
 
     def _find(self, event: JsonObject, item_id: object, kind: str) -> _Slot | None:
         """Return the slot with the event's index, or the one with its item's id, or None."""
-        index = event.get("output_index")
-        slot = self._by_index.get(index) if type(index) is int else None
+        index = read_index(event.get("output_index"))
+        slot = None if index is None else self._by_index.get(index)
         if slot is None or slot.kind != kind:
             slot = self._by_id.get(item_id) if isinstance(item_id, str) else None
         return slot if slot is not None and slot.kind == kind else None
 
     def _open(self, event: JsonObject, kind: str) -> list[_Slot]:
         """Return the slots that an event without a known index or id may belong to."""
-        index = event.get("output_index")
+        index = read_index(event.get("output_index"))
         slots = (slot for slot in self._slots if slot.kind == kind and not slot.done)
         return [slot for slot in slots if index is None or slot.index is None]
 
     def _new(self, event: JsonObject, item_id: object, kind: str) -> _Slot:
-        slot = _Slot(kind, event.get("output_index"))
+        slot = _Slot(kind, read_index(event.get("output_index")))
         self._slots.append(slot)
-        if type(slot.index) is int:
+        if slot.index is not None:
             self._by_index[slot.index] = slot
         if isinstance(item_id, str) and item_id:
             self._by_id[item_id] = slot
