@@ -200,6 +200,31 @@ def test_a_400_that_names_the_form_of_a_result_proves_more_than_one_that_does_no
     assert (bare.field, bare.is_weak) == ("tool_items", True)
 
 
+def test_a_failed_download_proves_nothing_about_the_form_of_a_result():
+    [first, *_] = lessons("could not download the file in function_call_output")
+    assert (first.field, first.is_weak) == ("tool_items", True)
+
+
+def test_a_page_of_the_manual_is_no_refused_path():
+    words = "the server is busy, see https://help.example/v1/responses"
+    assert fields(words, status=500) == []
+    [lesson] = lessons("nothing at /v1/responses", status=404)
+    assert lesson.why == "the endpoint answered 404: ... responses"
+
+
+@pytest.mark.parametrize(
+    ("words", "passing"),
+    [
+        ("Tool calls are not supported", False),
+        ("Tool calls are not supported with image inputs", True),
+        ("this model does not support tools in thinking mode", True),
+        ("tools can't be combined with JSON: function calling is not enabled then", True),
+    ],
+)
+def test_tools_that_are_refused_together_with_something_are_left_out_for_the_run(words, passing):
+    assert [each.is_passing for each in lessons(words) if each.field == "tool_calling"] == [passing]
+
+
 @pytest.mark.parametrize("words", ["No file of this name", "billing for this path is switched off"])
 def test_a_404_about_something_else_is_no_missing_route(words):
     assert fields(words, status=404) == []

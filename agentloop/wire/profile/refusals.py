@@ -50,9 +50,15 @@ _SAYS_BAD_REPLY = re.compile(
 _SAYS_MODEL = re.compile(r"\bmodels?\b|model_not_found|deployment|endpoints? found", re.IGNORECASE)
 _SAYS_ROUTE = re.compile(
     r"unexpected endpoint|unknown (?:url|route|endpoint|path)|invalid url|no (?:such )?route"
-    r"|(?:only|not) supported in (?:the )?/?v1/|(?:responses|chat.?completions?) operation"
-    r"|/(?:responses|chat/completions)\b",
+    r"|(?:only|not) supported in (?:the )?/?v1/|(?:responses|chat.?completions?) operation",
     re.IGNORECASE,
+)
+_PATH = re.compile(r"/(?:responses|chat/completions)\b", re.IGNORECASE)
+# Tools are refused together with something that another run may not ask for.
+_SAYS_TOGETHER = re.compile(
+    r"\b(?:with|when|while|together|along|combin\w*|in|during)\b.{0,40}"
+    r"\b(?:images?|vision|audio|think\w*|reason\w*|json|response_format|structured|batch)",
+    re.IGNORECASE | re.DOTALL,
 )
 # What the two forms of calls and results hold on /v1/responses.
 _SAYS_ITEMS = {
@@ -102,14 +108,25 @@ def draw_lessons(error: EndpointError, profile: Profile, sent: Sent, heard: Hear
         for name, now in rule(profile, sent, words):
             was = getattr(profile, name)
             passing = not is_complete or (is_own and name not in _ABOUT_FORM)
+            passing = passing or (name == "tool_calling" and _SAYS_TOGETHER.search(words) is not None)
             why = quote_reason(error, words, [match[0], *_list_names(was, now)])
             yield Lesson(name, was, now, why, is_passing=passing)
     for name, now in () if is_own else _guess(error, words, profile, sent):
-        subject = (_SAYS_ROUTE if name == "route" else _SAYS_ITEMS[profile.tool_items]).search(words)
-        why = quote_reason(error, words, [subject[0]] if subject else [])
-        # These statuses are about the path, also without words.
-        is_named = subject is not None or (name == "route" and error.status in _ROUTE_FAULTS)
-        yield Lesson(name, getattr(profile, name), now, why, is_guess=True, is_weak=not is_named)
+        why = quote_reason(error, words, _name_subject(name, words, profile))
+        is_weak = not _is_about(name, error, words, profile)
+        yield Lesson(name, getattr(profile, name), now, why, is_guess=True, is_weak=is_weak)
+
+
+def _is_about(name: str, error: EndpointError, words: str, profile: Profile) -> bool:
+    """Return whether a refusal is surely about the route or the form of calls and results."""
+    if name == "route":  # these statuses are about the path, also without words
+        return error.status in _ROUTE_FAULTS or _SAYS_ROUTE.search(words) is not None
+    return _SAYS_ITEMS[profile.tool_items].search(words) is not None and not _SAYS_OTHER.search(words)
+
+
+def _name_subject(name: str, words: str, profile: Profile) -> list[str]:
+    patterns = (_SAYS_ROUTE, _PATH) if name == "route" else (_SAYS_ITEMS[profile.tool_items],)
+    return [match[0] for pattern in patterns if (match := pattern.search(words))]
 
 
 def quote_reason(error: EndpointError, words: str, subjects: Iterable[str]) -> str:
