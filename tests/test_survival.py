@@ -403,7 +403,7 @@ def test_a_web_page_with_200_is_named_as_such(way):
 
 
 @both_wires
-@pytest.mark.parametrize("data", [b"", b"OK", b"null", b'"hi"', b"5", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("data", [b"", b"OK", b"null", b"5", b"\xff\xfe\x00"])
 def test_a_200_that_says_nothing_is_an_error(way, data):
     kind = StreamCutError if way.streams else ReplyError  # for all that a client can know, a stream begins like this
     with way.serving([Reply((data,))], endpoint=ONCE) as (agent, _), ours(kind):
@@ -411,7 +411,7 @@ def test_a_200_that_says_nothing_is_an_error(way, data):
 
 
 @both_wires
-@pytest.mark.parametrize("data", [b"[]", b"{}", b'{"output": [', b'{"status":"ok"}', b"[" * 300])
+@pytest.mark.parametrize("data", [b"[]", b"{}", b'"hi"', b'{"output": [', b'{"status":"ok"}', b"[" * 300])
 def test_a_200_with_json_that_is_no_reply_is_an_error(way, data):
     with way.serving([Reply((data,))], endpoint=ONCE) as (agent, _), ours(ReplyError):
         way.ask(agent)
