@@ -61,11 +61,15 @@ class Cursor:
     Args:
         text: The text so far.
         at: The index of the next character to read.
+
+    Attributes:
+        sources: The parts of the text that the reader wants to keep.
     """
 
     def __init__(self, text: str, at: int = 0) -> None:
         self.text = text
         self.at = at
+        self.sources: list[str] = []
 
     @property
     def is_at_end(self) -> bool:

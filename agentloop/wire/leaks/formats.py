@@ -176,7 +176,7 @@ _ROWS: Final = (
     Format("<|start|>assistant", "harmony", token=True, is_part=True),
     Format("<|channel|>", "harmony", token=True, is_part=True),
     Format("assistant<|channel|>", "harmony", alone=True, is_part=True),
-    Format("to=functions.", "harmony", alone=True, is_part=True),
+    Format("to=", "harmony", alone=True, is_part=True),
     Format("assistant to=", "harmony", alone=True, is_part=True),
     Format("analysis to=", "harmony", alone=True, is_part=True),
     Format("commentary to=", "harmony", alone=True, is_part=True),

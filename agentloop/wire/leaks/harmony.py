@@ -14,7 +14,7 @@ CUT_OPENINGS: Final = (
     "analysis<|message|>",
     "commentary<|message|>",
     "final<|message|>",
-    "to=functions.",
+    "to=",
     "assistant to=",
     "analysis to=",
     "commentary to=",

@@ -97,7 +97,7 @@ class LeakFilter:
         self._before = "\n"  # the end of the text that was shown last
         self._ends: tuple[str, ...] = ()  # the end marks of the current thinking, channel or answer
         self._calls: list[ToolCall] = []
-        self._calls_end = 0  # where the calls end in _held
+        self._sources: list[str] = []  # how the calls were written
         self._answer_start = 0  # where an answer after the calls begins in _held
         self._next: Step = self._begin  # the state after skip_blanks
         self._is_alone = allow_unmarked  # whether unmarked JSON counts: no text has been shown
@@ -132,7 +132,7 @@ class LeakFilter:
         if self._step == self._speak and self._may_be_thought and self._held in _ENDS_OF_THINKING:
             self._end_thinking(self._held, shown)
         calls, rest = list[ToolCall](), self._held[self._at :]
-        if self._calls and may_call and not _is_quoted(self._held[: self._calls_end], history):
+        if self._calls and may_call and not _is_quoted(self._sources, history):
             calls, rest = self._calls, self._held[self._answer_start :]
         if rest:
             shown.append(ReasoningDelta(rest) if self._step == self._think else TextDelta(rest))
@@ -218,8 +218,8 @@ class LeakFilter:
         if len(self._held) > _LONGEST_CALL:
             return self._give_up()
         try:
-            calls, self._calls_end = read_calls(self._held, self._tools, alone=self._is_alone)
-            self._answer_start = self._find_answer(self._calls_end)
+            calls, self._sources, end = read_calls(self._held, self._tools, alone=self._is_alone)
+            self._answer_start = self._find_answer(end)
             self._calls = calls
         except UnfinishedError:
             pass
@@ -345,13 +345,19 @@ def _ends_thinking(mark: str, before: str, after: Cursor) -> bool:
     return True
 
 
-def _is_quoted(text: str, history: Sequence[Item]) -> bool:
-    """Return whether a text occurs in a tool's result or in a user's message; blanks are ignored."""
-    sought = "".join(text.split())
+def _is_quoted(sources: Sequence[str], history: Sequence[Item]) -> bool:
+    """Return whether one of the texts occurs in a tool's result or in a user's message; blanks are ignored."""
+    sought = {_drop_blanks(source) for source in sources}
     for item in history:
         match item:
-            case ToolResult(content=source) | Message(role="user", text=source) if sought in "".join(source.split()):
-                return True
+            case ToolResult(content=text) | Message(role="user", text=text):
+                read = _drop_blanks(text)
+                if any(source in read for source in sought):
+                    return True
             case _:
                 pass
     return False
+
+
+def _drop_blanks(text: str) -> str:
+    return "".join(text.split())

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from html import unescape
-from typing import TypeAlias, assert_never, cast
+from typing import NamedTuple, TypeAlias, assert_never, cast
 
 from agentloop.items import JsonObject, ToolCall
 from agentloop.limits import Tally
@@ -33,6 +33,7 @@ _NAME = re.compile(r"[\w.:/-]+")
 _NUMBER_OF_CALL = re.compile(r":\d+\Z")
 _IDENTIFIER = re.compile(r"\w+")
 _LONGEST_KEY = 200
+_MOST_CALLS = 256
 _NAME_KEYS = ("name", "tool", "function", "tool_name")
 _ARGUMENTS_KEYS = ("arguments", "parameters", "input")
 _KEYS = frozenset({*_NAME_KEYS, *_ARGUMENTS_KEYS, "type", "id", "tool_call_id"})
@@ -40,8 +41,22 @@ _NOWHERE = ToolContext("", "", Tally(), None)
 _ALL = tuple(FORMATS)
 
 
-def read_calls(text: str, tools: Tools, *, alone: bool) -> tuple[list[ToolCall], int]:
-    """Return the calls at the beginning of a text, and the index at which something else begins.
+class LeakedCalls(NamedTuple):
+    """The calls at the beginning of a text.
+
+    Attributes:
+        calls: The calls.
+        sources: How the calls were written, each as far as nobody else would write it by chance.
+        end: The index at which something else begins.
+    """
+
+    calls: list[ToolCall]
+    sources: list[str]
+    end: int
+
+
+def read_calls(text: str, tools: Tools, *, alone: bool) -> LeakedCalls:
+    """Return the calls at the beginning of a text.
 
     Args:
         text: The text from the first mark of a format on.
@@ -50,21 +65,23 @@ def read_calls(text: str, tools: Tools, *, alone: bool) -> tuple[list[ToolCall],
 
     Raises:
         UnfinishedError: the text ends within a call.
-        MismatchError: the text does not begin with a call, or with one that can't be made.
+        MismatchError: the text does not begin with a call, or with one that can't be made, or with hundreds of calls.
     """
     cursor, calls = Cursor(text), list[ToolCall]()
     marks, ends = marks_of(*(_ALL if alone else MARKED)), marks_of(*CALL_ENDS)
     while True:
         _skip_ends(cursor, ends)
         if cursor.is_at_end:
-            return calls, cursor.at
+            return LeakedCalls(calls, cursor.sources, cursor.at)
         start = cursor.at
         try:
             calls += _read_formats(cursor, cursor.take_one(marks), tools)
         except MismatchError:
             if not calls:
                 raise
-            return calls, start
+            return LeakedCalls(calls, cursor.sources, start)
+        if len(calls) > _MOST_CALLS:
+            raise MismatchError
         marks = marks_of(*_ALL)  # some templates mark only the first call
 
 
@@ -90,13 +107,20 @@ def _skip_ends(cursor: Cursor, ends: Marks) -> None:
 
 def _read_formats(cursor: Cursor, mark: str, tools: Tools) -> list[ToolCall]:
     """Read the calls after a mark, in the first of its formats that fits."""
-    start = cursor.at
+    start, known = cursor.at, len(cursor.sources)
     for row in FORMATS[mark]:
         cursor.at = start - len(mark) if row.is_part else start
         try:
-            return _read_format(cursor, row, tools)
+            calls = _read_format(cursor, row, tools)
         except MismatchError:
+            del cursor.sources[known:]
             continue
+        # The mark counts, because a word alone may be a whole call. JSON with a name does not need it.
+        begin = start if row.body == "json" and not row.is_part else start - len(mark)
+        cursor.sources += (
+            [] if isinstance(row.body, Section) else [cursor.text[begin : cursor.at].removesuffix(row.closing)]
+        )
+        return calls
     raise MismatchError
 
 
