@@ -467,7 +467,7 @@ def test_a_plain_function_with_faults_did_not_stop_the_import(invoke, write):
 
 
 def test_a_tool_that_does_not_mean_to_be_strict_is_no_mistake_but_its_faults_are_told(invoke, write):
-    file = write("from agentloop import tool\n@tool(strict=False)\ndef add(a): ...\n")
+    file = write("from agentloop import tool\n@tool(strict=False)\ndef add(a): 'Add.'\n")
     status, out, err = invoke("tools", "check", file)
     assert (status, json.loads(out)[0]["strict"]) == (0, False)
     assert "note: add is declared as not strict: parameter `a` may hold anything" in err

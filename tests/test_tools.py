@@ -171,7 +171,7 @@ def test_a_function_may_have_a_parameter_named_self():
 
 def test_callables_and_partials_become_tools_under_a_name():
     class Multiplier:
-        """A class, whose docstring says nothing of the call."""
+        """Multiply."""
 
         def __call__(self, a: int, b: int) -> int:
             return a * b
@@ -180,7 +180,7 @@ def test_callables_and_partials_become_tools_under_a_name():
         async def __call__(self) -> None: ...
 
     times = tool(name="times")(Multiplier())
-    assert (times.description, run(times, '{"a": 2, "b": 3}')) == ("", 6)
+    assert (times.description, run(times, '{"a": 2, "b": 3}')) == ("Multiply.", 6)
     assert tool(name="wait")(Waiter()).is_async
     double = tool(name="double")(functools.partial(Multiplier(), b=2))
     assert list(double.parameters["properties"]) == ["a"]
@@ -235,7 +235,8 @@ async def generate_later() -> AsyncIterator[int]:
         (lambda: 1, {"strict": False}, "'<lambda>' can't be a tool's name"),
         (generate, {}, "it is a generator"),
         (generate_later, {"strict": False}, "it is a generator"),
-        (classmethod(generate), {}, "put @tool below @classmethod"),
+        (classmethod(generate), {}, "it is a generator"),
+        (property(generate), {"name": "made"}, "put @tool next to the function"),
         (3, {"name": "three"}, "it can't be called"),
         (add.function, {"name": "a b"}, "'a b' can't be a tool's name"),
         (add.function, {"name": "x" * 65}, "can't be a tool's name"),

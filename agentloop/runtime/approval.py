@@ -16,7 +16,7 @@ from agentloop.policy import ApprovalRequest, Approver, Decision, Reject, check_
 from agentloop.runtime.invoke import invoke
 from agentloop.runtime.journal import Journal, Step, StepFailed
 from agentloop.tools import Tool, ToolContext
-from agentloop.tools.definition import is_async
+from agentloop.tools.functions import is_async
 
 PREVIEW_SECONDS = 5
 PREVIEW_CHARACTERS = 20_000

@@ -17,7 +17,7 @@ from agentloop.schema.invisible_characters import show_invisible, strip_invisibl
 from agentloop.schema.output import OutputSchema
 from agentloop.schema.parameters.docstring import Docstring, parse_docstring
 from agentloop.schema.parameters.keywords import list_keywords, move_references, restrict
-from agentloop.schema.parameters.signature import Signature, read_signature
+from agentloop.schema.parameters.signature import Signature, read_signature, unwrap_callable
 from agentloop.schema.plain_values import collect, is_plain
 from agentloop.schema.result import WrittenResult, render, take_images, write_result
 
@@ -43,5 +43,6 @@ __all__ = [
     "show_invisible",
     "strip_invisible",
     "take_images",
+    "unwrap_callable",
     "write_result",
 ]

@@ -1,6 +1,7 @@
 """Defines tools: functions that a model can call.
 
 - `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
+- `functions`: what there is to know about any callable.
 - `effects`: Effects, which a tool declares.
 - `naming`: finds the tool that a model means if the name is slightly wrong.
 """

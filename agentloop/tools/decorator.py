@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, get_origin, overload
+from types import MethodType
+from typing import Any, cast, get_origin, overload
 
 from agentloop.schema import TypedArguments, parse_docstring, read_signature
-from agentloop.tools.definition import MAX_OUTPUT, P, R, Tool, ToolContext, check, describe_origin, is_async
+from agentloop.tools.definition import MAX_OUTPUT, BindsTo, P, R, Tool, ToolContext, check
 from agentloop.tools.effects import Effects
+from agentloop.tools.functions import describe_origin, find_docstring, is_async
 
 
 @overload
@@ -62,10 +63,17 @@ def tool(
     return define(*function) if function else define
 
 
-def _read_function(function: Callable[..., Any], name: str | None, description: str | None, *, strict: bool) -> Tool:
+def _read_function(function: Any, name: str | None, description: str | None, *, strict: bool) -> Tool:
     """Return the tool for a function without options; it is not checked yet."""
-    signature = read_signature(function, _is_context)
-    docstring = parse_docstring(getattr(function, "__doc__", None) if _has_own_docstring(function) else None)
+    binds_to: BindsTo = "instance"
+    described, unbound = function, False
+    if isinstance(function, staticmethod):
+        binds_to, function = "nothing", cast("Any", function).__func__
+    elif isinstance(function, classmethod):
+        binds_to, function, unbound = "class", cast("Any", function).__func__, True
+        described = MethodType(function, object)
+    signature = read_signature(described, _is_context)
+    docstring = parse_docstring(find_docstring(function))
     return Tool(
         name=getattr(function, "__name__", "") if name is None else name,
         description=docstring.description if description is None else description,
@@ -73,16 +81,20 @@ def _read_function(function: Callable[..., Any], name: str | None, description: 
         strict=strict,
         origin=describe_origin(function),
         is_async=is_async(function),
-        unbound=signature.unbound,
-        _arguments=TypedArguments(signature, docstring.parameters, strict=strict),
+        unbound=unbound or signature.unbound,
+        binds_to=binds_to,
+        _arguments=TypedArguments(signature, {**_read_fields(function), **docstring.parameters}, strict=strict),
         _signature=signature,
     )
 
 
 def _is_context(annotation: Any) -> bool:
+    if type(annotation).__name__ == "TypeAliasType":  # `type Context = ToolContext[...]`
+        annotation = annotation.__value__
     return annotation is ToolContext or get_origin(annotation) is ToolContext
 
 
-def _has_own_docstring(function: Any) -> bool:
-    """Tell whether the docstring belongs to the function, not to its class, which does not describe the call."""
-    return inspect.isroutine(function) or isinstance(function, type)
+def _read_fields(function: Any) -> dict[str, str]:
+    """Return the descriptions of the fields of a pydantic model, which its signature does not show."""
+    fields: dict[str, Any] = getattr(function, "__pydantic_fields__", {}) if isinstance(function, type) else {}
+    return {name: field.description for name, field in fields.items() if field.description}

@@ -10,11 +10,11 @@ import re
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import WRAPPER_ASSIGNMENTS, partial
-from pathlib import PurePath
+from functools import WRAPPER_ASSIGNMENTS
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias
 
 from pydantic_core import to_jsonable_python
 from typing_extensions import ParamSpec, TypeVar
@@ -22,8 +22,17 @@ from typing_extensions import ParamSpec, TypeVar
 from agentloop.errors import ToolDefinitionError, ToolError
 from agentloop.items import JsonObject, ToolResult
 from agentloop.limits import Tally
-from agentloop.schema import ArgumentsError, CheckedArguments, Signature, order_arguments, render, strip_invisible
+from agentloop.schema import (
+    ArgumentsError,
+    CheckedArguments,
+    Signature,
+    order_arguments,
+    parse_docstring,
+    render,
+    strip_invisible,
+)
 from agentloop.tools.effects import UNKNOWN, Effects
+from agentloop.tools.functions import describe_origin, is_async, read_code
 
 if TYPE_CHECKING:
     from agentloop.policy import Policy
@@ -37,6 +46,7 @@ MAX_OUTPUT = 20_000
 LEAST_OUTPUT = 200
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+BindsTo: TypeAlias = Literal["instance", "class", "nothing"]
 CallTool: TypeAlias = Callable[[str, JsonObject], Awaitable[ToolResult]]
 
 
@@ -130,6 +140,8 @@ class Tool(Generic[P, R]):
         quotas: Limits on the calls of a run; each is shared with all tools that have the same quota.
         policy: The rules that were given with its pack, or None; the stricter of these and the agent's rules applies.
         former_names: The names that the tool had when those rules were given, if it has other names now.
+        binds_to: What is passed first if the tool is an attribute of a class: as for a plain method, a classmethod or
+            a staticmethod.
         preview: Called with the same arguments before a person is asked; returns what the person should see, such as a
             diff.
     """
@@ -153,12 +165,14 @@ class Tool(Generic[P, R]):
     quotas: tuple[Quota, ...] = ()
     policy: Policy | None = None
     former_names: tuple[str, ...] = ()
+    binds_to: BindsTo = "instance"
     preview: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         copied: dict[str, Any] = {
             name: getattr(self.function, name) for name in WRAPPER_ASSIGNMENTS if hasattr(self.function, name)
         }
+        copied = {"__name__": self.name, "__qualname__": self.name, **read_code(self.function), **copied}
         vars(self).update(copied, __wrapped__=self.function, description=strip_invisible(self.description))
 
     @property
@@ -187,10 +201,41 @@ class Tool(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> Tool[..., R]:
-        """Return the tool itself on a class; on an instance, return a tool that is bound to the instance."""
-        if instance is None:
+        """Return a tool that is bound as its function would be: to the instance, to the class or to nothing."""
+        owner = type(instance) if owner is None else owner
+        first = {"instance": instance, "class": owner, "nothing": None}[self.binds_to]
+        if first is None:
             return self
-        return replace(self, function=MethodType(self.function, instance), unbound=False)
+        return replace(self, function=MethodType(self.function, first), unbound=False, binds_to="nothing")
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        """Take the descriptions of the method that this one overrides, if it has no docstring of its own."""
+        texts = (getattr(vars(base).get(name), "__doc__", None) for base in owner.__mro__[1:])
+        inherited = None if self.description else next(filter(None, texts), None)
+        if inherited is None:
+            return
+        docstring = parse_docstring(inherited)
+        vars(self).update(description=strip_invisible(docstring.description), __doc__=inherited)
+        properties = self.parameters.get("properties", {})
+        for parameter, text in docstring.parameters.items():
+            schema = properties.get(parameter, {"$ref": ""})
+            if not schema.keys() & {"description", "$ref"}:
+                properties[parameter] = {"description": text, **schema}
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Let the tool be pickled as its function is: by its name, or as an attribute of the object it is bound to."""
+        if isinstance(self.function, MethodType):
+            return getattr, (self.function.__self__, self.function.__name__)
+        return str(vars(self)["__qualname__"])
+
+    def __copy__(self) -> Tool[P, R]:
+        """Return the tool itself, as for a function."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tool[P, R]:
+        """Return the tool itself, as for a function; a bound tool is bound to a copy of its object."""
+        function = deepcopy(self.function, memo)
+        return self if function is self.function else replace(self, function=function)
 
     def bind(self, arguments: str, context: ToolContext[Any]) -> BoundCall:
         """Return a model's arguments as the function takes them.
@@ -307,7 +352,7 @@ def collect_faults() -> Generator[dict[Tool, ToolDefinitionError]]:
 def _find_faults(made: Tool) -> Iterator[str]:
     function: Any = made.function
     if not callable(function):
-        yield "it can't be called: put @tool below @classmethod or @staticmethod, next to the function"
+        yield "it can't be called: put @tool next to the function, below a decorator such as @property"
         return
     if made.strict and getattr(function, "__name__", "") == "<lambda>":
         yield "it is a lambda, which has neither types nor a docstring: write a def"
@@ -320,24 +365,3 @@ def _find_faults(made: Tool) -> Iterator[str]:
     if made.max_output < LEAST_OUTPUT:
         yield f"max_output={made.max_output!r} is too small for a result: give at least {LEAST_OUTPUT}"
     yield from made.faults
-
-
-def _innermost(function: Any) -> Any:
-    """Return the function that runs in the end, without decorators, partials and callable objects around it."""
-    function = inspect.unwrap(function)
-    while isinstance(function, partial):
-        function = inspect.unwrap(cast("Any", function.func))
-    return function if inspect.isroutine(function) or isinstance(function, type) else type(function).__call__
-
-
-def is_async(function: Any) -> bool:
-    """Tell whether a call of the function must be awaited."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_innermost(function))
-
-
-def describe_origin(function: Any) -> str:
-    """Return where a function was defined, with the file's name but without its folders."""
-    innermost = _innermost(function)
-    where = f"{getattr(innermost, '__module__', None) or '?'}.{getattr(innermost, '__qualname__', '?')}"
-    code = getattr(innermost, "__code__", None)
-    return where if code is None else f"{PurePath(code.co_filename).name}:{code.co_firstlineno} in {where}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from types import MethodType
 from typing import Any, cast, overload
 
 from agentloop.errors import DuplicateToolError, ToolDefinitionError
+from agentloop.schema import unwrap_callable
 from agentloop.tools.decorator import tool
 from agentloop.tools.definition import MAX_OUTPUT, P, R, Tool
 from agentloop.tools.effects import Effects
+from agentloop.tools.functions import is_async
 
 
 class ToolRegistry:
@@ -105,13 +108,19 @@ def _as_tool(thing: Any) -> Tool:
     if isinstance(thing, MethodType) and isinstance(function, Tool):
         # From Python 3.13 on, a classmethod around a tool gives a bound method whose function is the tool.
         thing = cast("Tool", function).__get__(thing.__self__)
-    made = cast("Tool", thing) if isinstance(thing, Tool) else tool(thing)
+    made = cast("Tool", thing) if isinstance(thing, Tool) else _make_tool(thing)
     if made.unbound:
         raise ToolDefinitionError(
             f"{made.name!r} ({made.origin}) is a method without its instance",
             hint=f"take it from an instance: tools=[instance.{made.name}]",
         )
     return made
+
+
+def _make_tool(function: Any) -> Tool:
+    """Return the tool for a function; if it is a decorator's, around a tool, it keeps all that the tool declares."""
+    tools: list[Tool] = [each for each in unwrap_callable(function) if isinstance(each, Tool)]
+    return replace(tools[0], function=function, is_async=is_async(function)) if tools else tool(function)
 
 
 def _add(tools: dict[str, Tool], new: Tool) -> None:

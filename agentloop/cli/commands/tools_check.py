@@ -7,9 +7,9 @@ import json
 from agentloop.cli.failure import DONE, report
 from agentloop.cli.terminal import keep_stdout, say
 from agentloop.cli.tool_file import load_tools
-from agentloop.errors import UserError
+from agentloop.errors import ToolDefinitionError, UserError
 from agentloop.schema.parameters.strict import find_faults
-from agentloop.tools import collect_faults
+from agentloop.tools import Tool, collect_faults
 from agentloop.wire.formats.responses import NativeResponses
 from agentloop.wire.profile import Profile
 
@@ -28,4 +28,12 @@ def check_tools(spec: str) -> int:
             # A strict tool can't have faults: they are errors when it is defined.
             for fault in () if tool.strict else find_faults(tool.parameters):
                 say("note", f"{tool.name} is declared as not strict: {fault}")
-        return max((report(error) for error in faulty.values()), default=DONE)
+        errors = [*faulty.values(), *(_describe_silent(tool) for tool in tools if not tool.description.strip())]
+        return max(map(report, errors), default=DONE)
+
+
+def _describe_silent(tool: Tool) -> ToolDefinitionError:
+    return ToolDefinitionError(
+        f"{tool.name!r} ({tool.origin}) has no description, so a model can only guess what it is for",
+        hint="write a docstring, or give @tool(description=...)",
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType, MethodType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Self, cast, get_args, get_origin, get_type_hints
 
 _EMPTY = inspect.Parameter.empty
 _OWN_PACKAGE = __name__.partition(".")[0]
@@ -64,10 +66,10 @@ def read_signature(function: Callable[..., Any], is_context: Callable[[Any], boo
     """
     errors: list[str] = []
     faults: list[str] = []
-    hints = _read_hints(function, errors)
-    found = list(_parameters(function, errors))
+    found = _parameters(function, errors)
     unbound = bool(found) and _is_method(function) and found[0].annotation is _EMPTY
     found = found[unbound:]
+    hints = _read_hints(function, found, errors) if found else {}
     injected = bool(found) and is_context(hints.get(found[0].name))
     parameters: list[Parameter] = []
     is_open = False
@@ -122,48 +124,93 @@ def _find_errors(parameter: inspect.Parameter, *, is_context: bool) -> Iterator[
 def _parameters(function: Callable[..., Any], errors: list[str]) -> list[inspect.Parameter]:
     try:
         found = list(inspect.signature(function).parameters.values())
-    except (ValueError, TypeError):
+    except Exception:  # noqa: BLE001 - a decorator's `__signature__` may be anything
         errors.append("its signature can't be read: wrap it in a function with annotations")
         return []
     # The model must not change an argument that a partial fixes, such as a key or a user's id.
-    fixed = set(function.keywords) if isinstance(function, partial) else set[str]()
+    fixed = {name for each in unwrap_callable(function) if isinstance(each, partial) for name in each.keywords}
     return [parameter for parameter in found if parameter.name not in fixed]
 
 
-def _read_hints(function: Callable[..., Any], errors: list[str]) -> dict[str, Any]:
-    target: Any = inspect.unwrap(function)
-    while isinstance(target, partial):
-        target = inspect.unwrap(target.func)
-    if not inspect.isroutine(target):
-        owner = target if isinstance(target, type) else type(target)
-        target = getattr(owner, "__init__" if owner is target else "__call__")
-    try:
-        return get_type_hints(target, include_extras=True)
-    except NameError:
-        return _read_hints_singly(target, errors)
+def unwrap_callable(function: Any) -> list[Any]:
+    """Return a callable and what its decorators and partials are around, down to where its signature stands."""
+    around = [function]
+    while isinstance(function, type) or inspect.getattr_static(function, "__signature__", None) is None:
+        inner = function.func if isinstance(function, partial) else getattr(function, "__wrapped__", None)
+        if inner is None or inner in around:
+            break
+        function = cast("Any", inner)
+        around.append(function)
+    return around
 
 
-def _read_hints_singly(function: Any, errors: list[str]) -> dict[str, Any]:
-    """Return the hints of the parameters, read one by one; a hint may use local names of the calling function.
+def _read_hints(function: Any, parameters: list[inspect.Parameter], errors: list[str]) -> dict[str, Any]:
+    """Return the types of the parameters by name. What `inspect.signature` says counts, and it may be text.
 
     The return type is not read, because it is not needed.
     """
-
-    def one() -> None: ...
-
-    names = _calling_locals()
+    names = _Names(function)
     hints: dict[str, Any] = {}
-    for name, annotation in inspect.get_annotations(function).items():
-        if name == "return":
+    for parameter in parameters:
+        name, annotation = parameter.name, parameter.annotation
+        if annotation is _EMPTY:
             continue
-        one.__annotations__ = {name: annotation}
         try:
-            hints |= get_type_hints(one, function.__globals__, names, include_extras=True)
-        except NameError as error:
-            errors.append(f"parameter `{name}` has `{error.name}` in its type, which is not defined: import it first")
+            hints[name] = annotation if type(annotation) is type else names.evaluate(annotation)
+        except Exception as error:  # noqa: BLE001 - an annotation may be any expression
+            errors.append(f"parameter `{name}` {_describe_failure(error)}")
             # The fault is recorded already, so any readable type will do.
             hints[name] = str
     return hints
+
+
+def _describe_failure(error: Exception) -> str:
+    if isinstance(error, NameError) and error.name:
+        return f"has `{error.name}` in its type, which is not defined: import it first"
+    return f"has a type that can't be read: {describe_error(error)}"
+
+
+class _Names:
+    """The names that the annotations of a callable may use."""
+
+    def __init__(self, function: Any) -> None:
+        self._spaces = [space for each in reversed(unwrap_callable(function)) for space in _namespaces(each)] or [{}]
+        self._calling: dict[str, Any] | None = None
+
+    def evaluate(self, annotation: Any) -> Any:
+        """Return the type that an annotation stands for, which may hold names as text."""
+        try:
+            found = self._evaluate(annotation)
+        except NameError:
+            if self._calling is not None:
+                raise
+            # A text may name a local class of the function that makes the tool.
+            self._calling = _calling_locals()
+            self._spaces.append(self._calling)
+            found = self._evaluate(annotation)
+        if found is Self:
+            raise TypeError("Self has no class here: name the class")
+        return found
+
+    def _evaluate(self, annotation: Any) -> Any:
+        def one() -> None: ...
+
+        one.__annotations__ = {"one": annotation}
+        return get_type_hints(one, self._spaces[0], ChainMap(*self._spaces), include_extras=True)["one"]
+
+
+def _namespaces(function: Any) -> Iterator[dict[str, Any]]:
+    """Yield the global names where a callable is defined; those of a class are also those of its bases."""
+    function = getattr(function, "__func__", function)
+    space = getattr(function, "__globals__", None)
+    if space is not None:
+        yield {each.__name__: each for each in getattr(function, "__type_params__", ())}
+        yield space
+        return
+    kind: type[Any] = function if isinstance(function, type) else type(function)
+    for each in kind.__mro__:
+        if each.__module__ in sys.modules and each is not object:
+            yield vars(sys.modules[each.__module__])
 
 
 def _calling_locals() -> dict[str, Any]:
