@@ -188,3 +188,17 @@ def test_what_is_neither_text_nor_packed_stays_as_it_is():
 def test_damage_after_a_good_beginning_is_an_error():
     with pytest.raises(zlib.error):
         read(Unpacker("gzip", LIMIT), gzip.compress(b"{}") + b"\x00\x00\x00 padding")
+
+
+def test_a_reply_that_is_shorter_than_any_compressed_one_is_read():
+    with (
+        CHAT[0].serving([labelled(b"OK", "br")], endpoint={"retries": 0}) as (agent, _),
+        pytest.raises(ReplyError) as no,
+    ):
+        CHAT[0].ask(agent)
+    assert no.value.message.endswith("is not JSON: OK")
+    with (
+        CHAT[0].serving([labelled(b"gone", "gzip", 410)]) as (agent, _),
+        pytest.raises(RefusedError, match="410: gone"),
+    ):
+        CHAT[0].ask(agent)

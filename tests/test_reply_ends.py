@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from contextlib import aclosing
 from itertools import chain
 
 import pytest
 
 from agentloop import Agent, Endpoint, EndpointTimeoutError, ReplyError, Retrying, TextDelta, UnreachableError, tool
-from agentloop.endpoint.transport import retry
+from agentloop.endpoint.transport import HttpTransport, retry
 from agentloop.wire.streams.ending import WholeBody
 from clock import stop_clock
 from loopback import (
@@ -317,6 +318,14 @@ def test_events_that_were_not_asked_for_and_are_cut_off_are_asked_for_again():
         assert len(server.requests) == 2
 
 
+@ways
+def test_a_whole_body_may_come_as_one_event(way: Way):
+    events = []
+    with way.serving([Reply((b"data: " + whole_in(way.dialect) + b"\n\n",))]) as (agent, _):
+        assert way.ask(agent, events=events).text == "all of it"
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == ("all of it" if events else "")
+
+
 def test_text_that_speaks_of_the_mark_is_kept():
     says = text_body("The stream ends with data: [DONE]")
     for way in NATIVE:
@@ -384,3 +393,47 @@ def test_whether_a_body_is_whole(body, expected):
         whole.feed(body[at : at + 1])
     assert whole.is_whole() is expected
     assert whole.join() == body
+
+
+# --- a connection that stays open and is kept alive, and one that breaks before anything was read ---
+
+
+@pytest.mark.parametrize("how", ["run", "stream"])
+@pytest.mark.parametrize(("dialect", "sent"), ENDS.values(), ids=ENDS)
+async def test_comments_after_the_end_do_not_keep_a_reply_open(how, dialect, sent):
+    clock, comments = stop_clock(), []
+
+    def keep_alive():
+        yield sent
+        while len(comments) < 1000:
+            clock.advance(0.4)
+            gate = Gate()
+            gate.open()
+            yield gate  # lets the client read
+            comments.append(b"\n" if sent.startswith(b"{") else b": keep-alive\n\n")
+            yield comments[-1]
+
+    async with Loopback([Reply(keep_alive(), chunked=True)]) as server:
+        endpoint = Endpoint(server.base_url, profile=PROFILES[dialect], retries=0)
+        async with Agent("any", endpoint=endpoint) as agent:
+            result, _ = await play(agent, how)
+    assert result.text == "all of it"
+    assert len(comments) < 200
+
+
+@BOTH_CLIENTS
+async def test_what_came_before_the_connection_broke_is_read(http):
+    gate = Gate()
+    async with Loopback([Reply((b"data: 1\n\n", gate, b"data: 2\n\n", CUT))]) as server:
+        transport = HttpTransport(Endpoint(server.base_url, http=http))
+        async with aclosing(transport.stream("/responses", b"{}")) as chunks:
+            assert await anext(chunks) == b"data: 1\n\n"
+            await gate.was_reached()
+            gate.open()
+            await asyncio.gather(*server.tasks)
+            for _ in range(50):  # the client's side of the connection breaks too
+                await asyncio.sleep(0)
+            assert await anext(chunks) == b"data: 2\n\n"
+            with pytest.raises(UnreachableError):
+                await anext(chunks)
+        await transport.aclose()

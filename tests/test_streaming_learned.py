@@ -35,6 +35,7 @@ ONLY_STREAMS = (
     "tool calls are only available in streaming mode",
     "stream: false is not allowed with tools",
     "Please set stream=True",
+    "body.stream: Input should be True",
     "please use streaming",
 )
 NEVER_STREAMS = (
@@ -45,6 +46,7 @@ NEVER_STREAMS = (
     "Unsupported value: 'stream' does not support true with this model. Only the default (false) value is supported.",
     "stream must be false",
     "Please set stream to false",
+    "body.stream: Input should be False",
     "stream=true is not allowed",
     "Only non-streaming requests are supported.",
     "SSE is not supported by this deployment",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -20,19 +21,35 @@ async def read_to_end(chunks: AsyncGenerator[bytes], ending: Ending) -> AsyncGen
     Raises:
         EndpointError: the connection broke or fell silent before the reply was whole.
     """
+    clock = asyncio.get_running_loop().time
+    grace_seconds: float | None = None
+    since = 0.0
     async with aclosing(chunks):
-        while (chunk := await _next(chunks, ending)) is not None:
+        chunk = await _next(chunks, ending, None)
+        while chunk is not None:
             yield chunk
+            before, grace_seconds, seconds = grace_seconds, ending.grace_seconds, None
+            if grace_seconds is not None:
+                if grace_seconds != before or not _keeps_alive(chunk):
+                    since = clock()
+                seconds = since + grace_seconds - clock()
+            chunk = await _next(chunks, ending, seconds)
 
 
-async def _next(chunks: AsyncGenerator[bytes], ending: Ending) -> bytes | None:
-    grace_seconds = ending.grace_seconds
+async def _next(chunks: AsyncGenerator[bytes], ending: Ending, seconds: float | None) -> bytes | None:
+    """Return the next chunk; None at the end, or if a whole reply is followed by a failure or by so long a silence."""
     try:
-        if grace_seconds is None:
+        if seconds is None:
             return await anext(chunks, None)
-        with Deadline(grace_seconds, may_end=ending.is_whole):
+        with Deadline(seconds, may_end=ending.is_whole):
             return await anext(chunks, None)
     except (TimeoutError, UnreachableError, EndpointTimeoutError):
         if not ending.is_whole():
             raise
         return None
+
+
+def _keeps_alive(chunk: bytes) -> bool:
+    """Return whether a chunk is a comment or blank, which servers send to keep the connection open."""
+    content = chunk.strip()
+    return not content or content.startswith(b":")

@@ -79,6 +79,8 @@ class ResponsesAccumulator:
         route = route or self._ROUTES.get(string(event.get("type")).encode())
         if route is not None:
             route(self, event, shown)
+        elif event.get("object") == "response" and event.get("output"):  # the whole body, as the data of one event
+            self._take_end({"response": event}, shown)
         elif is_failure(event):
             raise read_failure(event)
 
