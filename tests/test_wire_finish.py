@@ -4,7 +4,7 @@ import pytest
 
 from agentloop import Agent, Endpoint, Limits, Profile, tool
 from agentloop.errors import RateLimitedError, RefusedError, ServerError, StreamCutError
-from agentloop.events import Notice
+from agentloop.events import Notice, TextDelta
 from agentloop.items import Message, ToolCall, Usage
 from agentloop.wire.formats.chat import ChatCompletions
 from agentloop.wire.formats.responses import NativeResponses
@@ -263,6 +263,25 @@ async def test_a_notice_tells_of_a_word_that_is_not_known():
     assert result.stop_reason == "answered"
     (notice,) = (event for event in events if isinstance(event, Notice))
     assert (notice.topic, "'zebra'" in notice.text) == ("warning", True)
+
+
+async def test_a_notice_is_given_once_in_a_run():
+    paying = [{"choices": [{"delta": {"tool_calls": [CALL]}, "finish_reason": "zebra"}]}] * 2
+    done = {"choices": [{"delta": {"content": "Paid."}, "finish_reason": "zebra"}]}
+    script = [sse_reply([("", chunk), ("", "[DONE]")]) for chunk in (*paying, done)]
+    result, events, _ = await run(script, stream=True)
+    assert (result.text, sum(isinstance(event, Notice) for event in events)) == ("Paid.", 1)
+
+
+@pytest.mark.parametrize("pieces", [["Pa", "id."], ["Oslo is", "Oslo is it."], ["Paid."]])
+async def test_text_in_a_last_event_that_is_not_finished_is_shown(pieces):
+    *before, last = pieces
+    chunks = [{"choices": [{"delta": {"content": piece}}]} for piece in before]
+    chunks.append({"choices": [{"delta": {"content": last}, "finish_reason": "stop"}]})
+    data = b"\n\n".join(b"data: " + json.dumps(chunk).encode() for chunk in chunks)
+    result, events, _ = await run([Reply((data,), content_type="text/event-stream")], stream=True)
+    shown = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert shown == result.text == ("Paid." if pieces[-1] != "Oslo is it." else "Oslo is it.")
 
 
 # --- tokens ---

@@ -143,23 +143,27 @@ class ModelCaller:
 
     async def _read_stream(self, stream: AsyncGenerator[bytes]) -> Reply:
         decoder = self._conversation.decoder()
-        has_text = False
+        texts: list[str] = []
         emit, deltas = self._journal.emit, 0
         async with aclosing(read_to_end(stream, decoder.ending)) as chunks:
             async for chunk in chunks:
                 for delta in decoder.feed(chunk):
                     self._shown = True
-                    has_text = has_text or isinstance(delta, TextDelta)
+                    if isinstance(delta, TextDelta):
+                        texts.append(delta.text)
                     await emit(delta)
                     if deltas % DELTAS_IN_A_ROW == 0:  # in a burst nothing waits, and no other task would get a turn
                         await asyncio.sleep(0)
                     deltas += 1
         reply = decoder.close()
         for delta in self._conversation.rest():
-            has_text = has_text or isinstance(delta, TextDelta)
+            if isinstance(delta, TextDelta):
+                texts.append(delta.text)
             await emit(delta)
-        if not has_text:  # some servers send a whole body in place of a stream
+        if not texts:  # some servers send a whole body in place of a stream
             await self._show(reply)
+        elif rest := _find_rest(reply, "".join(texts)):
+            await emit(TextDelta(rest))
         return reply
 
     async def _show(self, reply: Reply) -> None:
@@ -172,3 +176,9 @@ class ModelCaller:
     def _may_retry(self, error: EndpointError) -> bool:
         # What a user has seen is not taken back.
         return not self._shown and is_retryable(error) and not self._conversation.may_adapt(error)
+
+
+def _find_rest(reply: Reply, shown: str) -> str:
+    """Return the text of a reply that has not been shown: that of a last event which the stream did not finish."""
+    text = "".join(item.text for item in reply.items if isinstance(item, Message) and item.role == "assistant")
+    return text[len(shown) :] if text.startswith(shown) else ""

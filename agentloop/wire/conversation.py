@@ -48,6 +48,7 @@ class Conversation:
         )
         self._leak_decoder: LeakDecoder | None = None
         self._recovered: tuple[str, ...] = ()
+        self._told: set[str] = set()  # notes on replies that the user knows
         check_settings(target.settings, self.profile)
         self._notices = [Notice("dropped", text) for text in dropped_settings(target.settings, self.profile)]
 
@@ -145,7 +146,8 @@ class Conversation:
             self._learner.trust(self._list_proven(is_plain=is_plain))
         recovered = self._recovered if self._leak_decoder is None else self._leak_decoder.recovered
         self._notices += [*self._learner.take_notices(), *(Notice("recovered", text) for text in recovered)]
-        self._notices += [Notice("warning", text) for text in reply.notes]
+        self._notices += [Notice("warning", text) for text in reply.notes if text not in self._told]
+        self._told.update(reply.notes)
         self._recovered, self._leak_decoder = (), None
         if reply.dialect in ("native", "message") and reply.dialect != name_dialect(self.profile):
             self._learner.follow(reply.dialect)
