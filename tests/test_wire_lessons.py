@@ -274,6 +274,7 @@ def test_instructions_results_and_thoughts_are_no_words_of_the_server_either():
         "Is it warm? What is the temperature?",
         "Why is it not supported with this model?",
         "temperature",
+        "Not supported!",
         "Which parameter is unsupported?",
     ],
 )

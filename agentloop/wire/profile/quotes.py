@@ -136,9 +136,11 @@ def _find_quotes(words: Sequence[_Word], message: str, sent: _Sent) -> Iterator[
 
 def _is_quote(words: Sequence[_Word], first: int, last: int, message: str, short: set[str]) -> bool:
     run = [word.text for word in words[first:last]]
+    if PLAIN.issuperset(run):
+        return False
     if " ".join(run) in short:
         return True
-    if len(run) < _FEW or PLAIN.issuperset(run):
+    if len(run) < _FEW:
         return False
     before = message[: words[first].start].rstrip()[-1:]
     after = message[words[last - 1].end :].lstrip()[:1]
