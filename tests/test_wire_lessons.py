@@ -476,6 +476,25 @@ def test_a_window_that_a_failing_server_names_holds_for_the_run_alone(way):
 
 
 @each_route
+@pytest.mark.parametrize(
+    "words",
+    [
+        "the tokenizer failed at a maximum context length of 600 tokens",
+        "timed out: the maximum context length is 600 tokens",
+        "worker crashed, maximum context length is 600 tokens",
+        "out of memory, maximum context length is 600 tokens",
+    ],
+)
+def test_a_server_that_failed_otherwise_is_asked_again_with_all_of_the_conversation(way, words):
+    failure = json_reply({"error": {"message": words}}, 500, {"retry-after": "0"})
+    with way.serving([failure, text_body("Hi.")]) as (agent, server):
+        assert way.ask(agent, history=HISTORY).text == "Hi."
+    first, again = (request.json for request in server.requests)
+    assert first == again
+    assert (LESSONS, stored()) == ({}, [])
+
+
+@each_route
 def test_a_window_that_the_request_would_fit_into_is_none(way):
     with way.serving(window_server(400, "maximum context length is 4000000 tokens")) as (agent, _):
         assert way.ask(agent, history=HISTORY).text == "Hi."

@@ -39,7 +39,12 @@ _SIGNS: Final = _patterns(
     r"tokens to keep from the initial prompt",  # LM Studio
     r"message size \d{1,20} exceeds limit|configured context size",  # Moonshot, DS4
 )
-# What they say about something else that counts tokens: a rate limit, or a reply that may be too long.
+# What they say about something else that counts tokens: a crash, a rate limit, or a reply that may be too long.
+_CRASH: Final = re.compile(
+    r"crash|timed? ?out|time-out|traceback|out of memory|cuda error"
+    r"|tokeni[sz]er\b.{0,20}\b(?:fail|error|exception|panic)",
+    re.IGNORECASE,
+)
 _RATE: Final = re.compile(
     r"rate[ _-]?limit|per[ -](?:minute|hour|day)|\b[TR]PM\b|too many requests|throttl|please wait", re.IGNORECASE
 )
@@ -114,9 +119,9 @@ def find_excess(message: str) -> Literal["conversation", "reply"] | None:
     """Return what is too long for the model's context window, as a message says, or None.
 
     It is the reply if so much room is asked for it that hardly any conversation is short enough. A message about a rate
-    limit on tokens says nothing about the window.
+    limit on tokens, or about a server that failed, says nothing about the window.
     """
-    if _RATE.search(message):
+    if _RATE.search(message) or _CRASH.search(message):
         return None
     is_long_reply = _LONG_REPLY.search(message) is not None
     if not any(sign.search(message) for sign in _SIGNS):
