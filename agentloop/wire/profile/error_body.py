@@ -36,6 +36,7 @@ _WAITS = re.compile(
 _FINE = (0, 200, "0", "200")  # codes that gateways send with every reply
 _NOTHING = frozenset({"", "null", "{}", "[]", '""'})
 _BAD_REQUEST = 400
+_SAYS_ERROR = re.compile(r"error|fail|exception|invalid|denied|exceeded|limit|missing|forbidden", re.IGNORECASE)
 _HTML_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,300})", re.IGNORECASE)
 _EVENT_FIELD = re.compile(r"(?:event: ?\w{0,20}\s{1,4})?(?:data|error):?", re.IGNORECASE)
 _DECODER = json.JSONDecoder(strict=False)
@@ -91,14 +92,16 @@ def first_object(value: object) -> JsonObject:
 
     Google's gateway puts errors into an array, and others encode them twice. An empty object stands for anything else.
     """
+    if isinstance(value, dict):  # nearly always
+        return cast("JsonObject", value)
     if isinstance(value, list):
-        return next(iter([*mappings(cast("object", value)), JsonObject()]))
+        return next(iter(mappings(cast("object", value))), JsonObject())
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             return mapping(load(value.encode()))
         except ValueError:
-            return {}
-    return mapping(value)
+            pass
+    return {}
 
 
 def squeeze(name: str) -> str:
@@ -227,11 +230,14 @@ def _has_words_alone(payload: JsonObject) -> bool:
     if "error" in (payload.get("type"), payload.get("object")):
         return True
     code = payload.get("code")
-    if code in _FINE or str(payload.get("type")).startswith("response."):
+    if code in _FINE:
         return False
+    if payload.get("success") is False or (type(code) is int and code >= _BAD_REQUEST):
+        return True
     words = [payload.get(name) for name in ("message", "detail", "msg", "errors", "error_msg")]
     has_words = any(word and isinstance(word, (str, list)) for word in words)
-    return has_words or payload.get("success") is False or (type(code) is int and code >= _BAD_REQUEST)
+    # Gateways report their progress in events with a type and a message.
+    return has_words and (not payload.get("type") or _SAYS_ERROR.search(str(payload["type"])) is not None)
 
 
 def _location(fields: Mapping[str, object]) -> str:

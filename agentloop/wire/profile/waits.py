@@ -19,11 +19,12 @@ _UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|da
 _DURATION = rf"(?:{_NUMBER} ?{_UNIT}(?:, |,| )?(?:and )?){{1,5}}"
 _MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)? ?(?:Z|UTC|[+-]\d\d:?\d\d)"
 _FILLERS = r"(?:(?:again|your|the|this|request|for|in|after|at|on|least|about|approximately|another|until) ?){0,5}"
-_IN_WORDS = re.compile(
-    rf"\b(?:again|retry|wait|resets?|reset|available|next request|lifted):? {_FILLERS}({_DURATION}|{_MOMENT})"
+_ASKS = re.compile(
+    rf"\b(?:again|retry|wait|next request):? {_FILLERS}({_DURATION}|{_MOMENT})"
     rf"|retry[-_ ]?after['\"]?[:= ]{{1,3}}({_NUMBER})(?![\d.])",
     re.IGNORECASE,
 )
+_RESETS = re.compile(rf"\b(?:resets?|reset|available|lifted):? {_FILLERS}({_DURATION}|{_MOMENT})", re.IGNORECASE)
 _IS_NUMBER = re.compile(_NUMBER)
 _IS_DURATION = re.compile(_DURATION, re.IGNORECASE)
 _PART = re.compile(rf"({_NUMBER}) ?(ms|mi(?=lli)|[smhd])", re.IGNORECASE)
@@ -35,7 +36,8 @@ def find_wait(
 ) -> float | None:
     """Return for how many seconds the server asks to wait, or None if it does not say.
 
-    If it says so in several places, the longest wait counts, so that no request comes too early.
+    If it says so in several places, the longest wait counts, so that no request comes too early. When a limit is reset
+    counts only if the server does not ask for a wait: the limit that is reset may be another one.
 
     Args:
         words: The error body. Fields such as `retry_after` and `retryDelay` are read, and words such as "try again in
@@ -49,15 +51,14 @@ def find_wait(
     headers = {name.lower(): value.strip() for name, value in headers.items()}
     sent = _epoch(headers.get("date", ""))
     now = now if sent is None else sent
-    in_words = _IN_WORDS.search(words.message)
-    asked = [
-        _asked_by_header(headers, now),
-        *(_read(name, value, now) for name, value in words.waits.items()),
-        _read("", in_words[1] or in_words[2], now) if in_words else None,
-    ]
-    known = [seconds for seconds in asked if seconds is not None]
-    if known:
-        return max(known)
+    asked = [_asked_by_header(headers, now), _read_words(_ASKS, words.message, now)]
+    resets = [_read_words(_RESETS, words.message, now)]
+    for name, value in words.waits.items():
+        (resets if "reset" in name else asked).append(_read(name, value, now))
+    for waits in (asked, resets):
+        known = [seconds for seconds in waits if seconds is not None]
+        if known:
+            return max(known)
     return _reset(headers, now) if is_limited else None
 
 
@@ -75,6 +76,11 @@ def _reset(headers: Mapping[str, str], now: float | None) -> float | None:
             remaining = headers.get(name.replace("reset", "remaining"), "")
             resets.append((float(remaining) if _IS_NUMBER.fullmatch(remaining) else 0.0, -seconds))
     return -min(resets)[1] if resets else None
+
+
+def _read_words(pattern: re.Pattern[str], message: str, now: float | None) -> float | None:
+    found = pattern.search(message)
+    return _read("", next(filter(None, found.groups())), now) if found else None
 
 
 def _read(name: str, value: str, now: float | None) -> float | None:
