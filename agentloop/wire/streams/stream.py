@@ -29,7 +29,7 @@ _BODY_STARTS = b'{[<"'
 
 # Data of events that only keep the connection open, without the punctuation around it (OpenRouter, proxies).
 _KEEP_ALIVES = frozenset(
-    {"", "alive", "heart beat", "heartbeat", "keep alive", "keepalive", "ok", "openrouter processing", "ping", "pong"}
+    {"alive", "heart beat", "heartbeat", "keep alive", "keepalive", "ok", "openrouter processing", "ping", "pong"}
 )
 _KEEP_ALIVE_EVENTS = frozenset({b"heartbeat", b"keep-alive", b"keep_alive", b"keepalive", b"ping", b"pong"})
 _LONGEST_KEEP_ALIVE = 100
