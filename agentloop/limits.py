@@ -34,12 +34,12 @@ _LEAST = {"tool_calls": 0, "turns": 1, "tokens": 1, "seconds": 0, "repeats": 1, 
 class Limits:
     """The limits of one run; None means no limit.
 
-    A run that reaches a limit keeps its work: the model gets one last turn without tools, and
+    A run that reaches a limit keeps its work: the model gets one last turn, in which no tool runs, and
     `result.stop_reason` names the limit.
 
     Attributes:
         tool_calls: How many tool calls may run; calls are reserved before a parallel batch starts.
-        turns: How many model calls may offer tools; the last turn without tools is not counted.
+        turns: How many model calls may call tools; the last turn is not counted.
         tokens: Input and output tokens, as far as the endpoint reports them.
         seconds: Wall-clock time; when it is used up, a tool or model call in progress is stopped.
         repeats: How often the model may make the same call with the same arguments in a row.

@@ -119,6 +119,22 @@ def test_a_server_that_refuses_the_choice_of_none_gets_no_tools_in_the_last_turn
         assert way.ask(agent).text == "Deep."
 
 
+def test_a_server_that_ignores_the_choice_of_none_in_two_conversations_gets_no_tools_from_then_on():
+    endpoint = ScriptedEndpoint(lambda request: call("measure", {"place": "sea"}) if "tools" in request else "Deep.")
+    for question, text in (("How deep?", ""), ("How deep?", ""), ("And the lake?", ""), ("And the pond?", "Deep.")):
+        agent = Agent("ignores-none", endpoint=endpoint, tools=[measure], limits=Limits(turns=1))
+        assert agent.run_sync(question).text == text
+
+
+@pytest.mark.parametrize("tools", [(), (measure,)])
+def test_a_call_that_no_choice_forbade_teaches_nothing(tools):
+    profile = {} if not tools else {"tool_choice": frozenset({"auto"})}
+    conversation = Conversation(target(tools=tools, **profile))
+    write(conversation, USER, tools=False)
+    conversation.accept(Reply((CALL,)))
+    assert conversation.take_notices() == []
+
+
 # --- roles ---
 
 TWO_QUESTIONS = (USER, Message("user", "And the sea?"))

@@ -65,8 +65,8 @@ class Run:
         waiting_for: Whose outcome comes next.
         tally: What the run has done so far.
         pending: The calls of the last turn that have no result yet.
-        final_turn_reason: The limit that was reached, or None. If it is set, the model has its last turn, without
-            tools.
+        final_turn_reason: The limit that was reached, or None. If it is set, the model has its last turn, in which
+            no tool runs.
         streak: The last call and how often it was repeated, for the limit on repeated calls.
         trust: Approvals that are valid for more than one call, and whether the run has read untrusted text.
         extra_turns: The extra turns that the model got since the user's input, each at most once.

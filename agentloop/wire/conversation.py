@@ -137,11 +137,14 @@ class Conversation:
         The lessons that were on trial are kept, because the request has succeeded.
         """
         self._learner.confirm()
+        if not self._last.tools and self._is_choice_ignored(reply):
+            why = "the model called a tool all the same"
+            self.learn("tool_choice", self.profile.tool_choice - {"none"}, why, self._name_question())
         is_plain = self._last.output and is_ignored(reply, self.profile)
         if is_plain and (lower := lower_rung(self.profile)):
-            # One answer in words may be the model's choice, and the same question would get it again.
-            asked = hash(tuple(item.text for item in self._last.items if isinstance(item, Message)))
-            self.learn("structured_output", lower, "the server ignored the schema that it was given", asked)
+            self.learn(
+                "structured_output", lower, "the server ignored the schema that it was given", self._name_question()
+            )
         if self._learner.is_suspicious:
             self._learner.trust(self._list_proven(is_plain=is_plain))
         recovered = self._recovered if self._leak_decoder is None else self._leak_decoder.recovered
@@ -155,6 +158,18 @@ class Conversation:
         if recovered and self.profile.leaks_calls:
             items = tuple(replace(item, recovered=False) if isinstance(item, ToolCall) else item for item in items)
         return replace(reply, items=items, dialect=name_dialect(self.profile))
+
+    def _name_question(self) -> int:
+        """Return what is equal for two requests with the same question.
+
+        One odd answer may be the model's choice, and the same question would get it again.
+        """
+        return hash(tuple(item.text for item in self._last.items if isinstance(item, Message)))
+
+    def _is_choice_ignored(self, reply: Reply) -> bool:
+        """Return whether a reply calls a tool though the last request said `tool_choice: "none"`."""
+        has_calls = any(isinstance(item, ToolCall) for item in reply.items)
+        return has_calls and self._encoder.describe(self._last, self.profile).body.get("tool_choice") == "none"
 
     def _list_proven(self, *, is_plain: bool) -> list[str]:
         """Return the fields of the profile that the success of the last request proves to be right."""

@@ -21,7 +21,7 @@ class ModelRequest:
         model: The model's name on the server.
         instructions: The system text, including the conversation's own system messages, or None.
         items: The whole conversation.
-        tools: The tools on offer; empty in a last turn without tools.
+        tools: The tools to send; in a last turn none of them may be called.
         settings: The settings for the model.
         profile: What the server can and can't do.
         stream: Whether to request the reply as server-sent events.
