@@ -641,7 +641,13 @@ def test_thinking_in_tags_is_no_text(start, end):
 def test_thinking_whose_beginning_is_missing_ends_at_its_tag(end):
     answer = Message("assistant", "Noted.")
     assert read(f"I note{end}", is_shown=False) == [Reasoning("I note")]
-    for text in (f"I note.{end}Noted.", f"I note. {end} Noted.", f"I note\n{end}Noted.", f"I note{end}\nNoted."):
+    for text in (
+        f"I note.{end}Noted.",
+        f"I note. {end} Noted.",
+        f"I note\n{end}Noted.",
+        f"I note{end}\nNoted.",
+        f"I note{end}Noted.",
+    ):
         thought, said = read(text, is_shown=False)
         assert thought.text in {"I note.", "I note"}
         assert said == answer

@@ -304,7 +304,7 @@ class LeakFilter:
             if harmony.read_header(cursor) != ("final", None):
                 raise MismatchError
             return cursor.at
-        if not rest[0].isalpha() or rest[0].islower() or _ANYTHING.pattern.search(rest):
+        if not _begins_sentence(rest[0]) or _ANYTHING.pattern.search(rest):
             raise MismatchError
         return len(self._held[:end].rstrip())
 
@@ -326,6 +326,11 @@ def _mark_text(ends: tuple[str, ...], *, is_talk: bool, may_be_thought: bool) ->
     return marks_of(*ends, *_ENDS_OF_ANSWERS, *thinking, *(() if is_talk else MARKED))
 
 
+def _begins_sentence(letter: str) -> bool:
+    """Return whether a sentence may begin with this letter; many scripts have no capitals."""
+    return letter.isalpha() and not letter.islower()
+
+
 def _is_header(text: str, at: int) -> bool:
     try:
         harmony.read_header(Cursor(text, at))
@@ -337,6 +342,8 @@ def _is_header(text: str, at: int) -> bool:
 def _ends_thinking(mark: str, before: str, after: Cursor) -> bool:
     """Return whether an end mark of thinking stands apart, so that it is more than mentioned in a sentence."""
     if mark not in _TAGS or before.rstrip(_BLANKS)[-1:] in _ENDS_SENTENCE or after.has("\n"):
+        return True
+    if before[-1:].isalnum() and _begins_sentence(after.text[after.at]):
         return True
     try:
         after.take_one(_CALLS)
