@@ -627,7 +627,9 @@ def test_events_without_blank_lines_between_them_are_read(dialect):
 
 
 @pytest.mark.parametrize("dialect", [*HELLO])
-@pytest.mark.parametrize("data", [b'{"choices":', b"Internal Server Error", b"x" * 200, b"ping failed"])
+@pytest.mark.parametrize(
+    "data", [b'{"choices":', b"{", b'{"ping', b"\0", b"...", b"Server Error", b"x" * 200, b"ping failed"]
+)
 def test_damaged_data_is_not_taken_for_a_keep_alive(dialect, data):
     with pytest.raises(StreamCutError, match="not JSON"):
         decode(b"data: %b\n\n" % data, *HELLO[dialect], dialect=dialect())

@@ -6,7 +6,6 @@ body instead of a stream, and a stream that fails after deltas that must still b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -29,8 +28,19 @@ _BODY_STARTS = b'{[<"'
 
 # Data of events that only keep the connection open, without the punctuation around it (OpenRouter, proxies).
 _KEEP_ALIVES = frozenset(
-    {"alive", "heart beat", "heartbeat", "keep alive", "keepalive", "ok", "openrouter processing", "ping", "pong"}
+    {
+        b"alive",
+        b"heart beat",
+        b"heartbeat",
+        b"keep alive",
+        b"keepalive",
+        b"ok",
+        b"openrouter processing",
+        b"ping",
+        b"pong",
+    }
 )
+_AROUND = b" \t[]():.!"
 _KEEP_ALIVE_EVENTS = frozenset({b"heartbeat", b"keep-alive", b"keep_alive", b"keepalive", b"ping", b"pong"})
 _LONGEST_KEEP_ALIVE = 100
 _LONGEST_QUOTE = 1000
@@ -65,8 +75,8 @@ def read_event(name: bytes, data: bytes, characters: CharacterJoiner) -> object:
 def _is_keep_alive(name: bytes, data: bytes) -> bool:
     if name in _KEEP_ALIVE_EVENTS or data.startswith(b":"):
         return True
-    words = re.findall(r"\w+", data[:_LONGEST_KEEP_ALIVE].decode("utf-8", "replace").lower().replace("_", " "))
-    return len(data) < _LONGEST_KEEP_ALIVE and " ".join(words) in _KEEP_ALIVES
+    words = data[:_LONGEST_KEEP_ALIVE].strip(_AROUND).lower().replace(b"_", b" ").replace(b"-", b" ")
+    return len(data) < _LONGEST_KEEP_ALIVE and words in _KEEP_ALIVES
 
 
 def stream_cut(text: bytes = b"") -> StreamCutError:
