@@ -88,3 +88,50 @@ async def test_an_outer_timeout_still_works_around_a_wait():
     clock.advance(90)
     with pytest.raises(TimeoutError):
         await waiting
+
+
+async def test_what_comes_when_the_time_is_up_already_is_not_cancelled():
+    clock = stop_clock()
+
+    async def numbers():
+        with Deadline(90, 60) as deadline:
+            clock._move(90)  # before the timer has had its turn
+            deadline.hear()
+            deadline.pause()
+            yield 1
+            deadline.go_on()
+            pytest.fail("a wait began too late")
+
+    async with aclosing(numbers()) as held:
+        assert await anext(held) == 1
+        for _ in range(3):  # a task that was cancelled would end here
+            await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            await anext(held)
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_a_silence_ends_a_wait_but_not_a_pause():
+    clock, begun = stop_clock(), asyncio.Event()
+
+    async def wait():
+        with Deadline(1000, 60) as deadline:
+            deadline.hear()
+            deadline.pause()
+            await let_pass(clock, 500)
+            deadline.go_on()
+            begun.set()
+            try:
+                await forever()
+            finally:
+                silent.append(deadline.fell_silent)
+
+    silent = []
+    waiting = asyncio.create_task(wait())
+    await begun.wait()
+    await let_pass(clock, 59)
+    assert not waiting.done()
+    clock.advance(1)
+    with pytest.raises(TimeoutError):
+        await waiting
+    assert silent == [True]

@@ -55,10 +55,11 @@ class Deadline:
 
     def hear(self) -> None:
         """Note that something has come."""
-        first = self._heard is None
-        self._heard = self._loop.time()
-        if first and self._idle_seconds is not None:
-            self._look()
+        now = self._loop.time()
+        if self._heard is None and self._idle_seconds is not None:
+            # The task may be cancelled only while it waits, and so only by the timer.
+            self._look_again(min(self._end, now + self._idle_seconds))
+        self._heard = now
 
     def pause(self) -> None:
         """Do not cancel the task until `go_on` is called, which must happen before the next wait."""
@@ -82,11 +83,14 @@ class Deadline:
             silence_ends = (now if self._paused else self._heard) + self._idle_seconds
             due, is_silence = min((due, False), (silence_ends, True))
         if now < due:
-            self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._look)
+            self._look_again(due)
         else:
             self.fell_silent = is_silence
             self._pass()
+
+    def _look_again(self, due: float) -> None:
+        self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._look)
 
     def _pass(self) -> None:
         self._passed = True
