@@ -244,3 +244,16 @@ def test_a_rate_limit_or_a_long_reply_is_no_overflow(words):
 def test_a_reply_that_a_shorter_conversation_makes_room_for_is_an_overflow():
     words = "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3000 `inputs` tokens and 2000 `max_new_tokens`"
     assert find_excess(words) == "conversation"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The number of input tokens per minute exceeds your limit of 40000.",
+        "Prompt tokens exceed what is left of your TPM.",
+        "Rate limit: please reduce the length of the messages.",
+    ],
+)
+def test_words_about_a_rate_say_nothing_about_the_window(words):
+    assert find_excess(words) is None
+    assert type(read_error(500, {}, words.encode())) is not ContextOverflowError
