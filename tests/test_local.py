@@ -91,7 +91,7 @@ PLACES = [get_capital, get_time, get_weather]
         ("What is the VAT rate in Germany?", NUMBERS, "get_vat_rate", {"country": "Germany"}, "19%"),
         ("What is the weather like in Oslo right now?", NUMBERS, "get_weather", {"city": "Oslo"}, "-4 degrees"),
         ("What is the capital of Peru?", PLACES, "get_capital", {"country": "Peru"}, "Lima"),
-        ("What time is it in Berlin?", PLACES, "get_time", {"city": "Berlin"}, "14:05"),
+        ("What is the time in Berlin?", PLACES, "get_time", {"city": "Berlin"}, "14:05"),
     ],
 )
 @pytest.mark.usefixtures("new_model")
