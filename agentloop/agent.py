@@ -18,7 +18,7 @@ from agentloop.errors import ConfigurationError, RunStateError
 from agentloop.events import Event
 from agentloop.items import Item, Message, Opaque, Reasoning, ToolCall, ToolResult
 from agentloop.limits import Limits
-from agentloop.loop.guard import Rules
+from agentloop.loop.guard import Rules, check_names
 from agentloop.loop.run import HumanDecided, Outcome, Output_co, Run, RunResult, UserSaid
 from agentloop.packs import ToolSource, part_packs
 from agentloop.policy import Decision, Policy
@@ -63,7 +63,8 @@ class Agent(Generic[Output_co]):
         policy: Which calls need a yes, and what a failing tool does to the run.
 
     Raises:
-        ConfigurationError: there is no such provider, the endpoint makes no sense, or no JSON is of the output type.
+        ConfigurationError: there is no such provider, the endpoint makes no sense, no JSON is of the output type, or a
+            rule or limit names no tool. With packs, the tools are known when a run has opened them.
         ToolDefinitionError: a function can't become a tool.
         DuplicateToolError: two tools bear one name.
         PackError: a pack that is named can't be imported.
@@ -147,6 +148,7 @@ class Agent(Generic[Output_co]):
             self._transport = HttpTransport(endpoint) if isinstance(endpoint, Endpoint) else endpoint
         if not self._packs:
             check_tool_choice(settings, self._rules)
+            check_names(self._rules)
 
     async def run(
         self,
@@ -211,6 +213,9 @@ class Agent(Generic[Output_co]):
         self, run: Run, *, decisions: Mapping[str, Decision] | None = None, context: Any = None
     ) -> RunResult[Output_co]:
         """Go on with a run that was paused, cancelled or broken off, perhaps in another process.
+
+        A stored run that is resumed twice runs its approved tools twice: whoever resumes it has to take it out of its
+        store first, in one transaction.
 
         Args:
             run: `result.run`, `error.run`, or `Run.from_json(...)`.
@@ -287,7 +292,7 @@ class Agent(Generic[Output_co]):
             transport=transport,
             retry=RetryPolicy.of(endpoint),
             remember=partial(remember, known.place, self._name),
-            warnings=list(known.warnings),
+            warnings=[*known.warnings, *([] if self._packs else check_names(self._rules))],
             take_warnings=transport.take_warnings if isinstance(transport, WarningSource) else list[str],
         )
         return self._config

@@ -46,6 +46,11 @@ class AgentloopError(Exception):
         run: The run up to the error, so that finished work is not lost; None if no run had begun.
     """
 
+    # For a class of a user whose __init__ does not call this one.
+    message: str = ""
+    hint: str = ""
+    run: Run | None = None
+
     def __init__(self, message: str, *, hint: str = "", run: Run | None = None) -> None:
         super().__init__(message)
         self.message = message
@@ -53,7 +58,8 @@ class AgentloopError(Exception):
         self.run = run
 
     def __str__(self) -> str:
-        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+        text = self.message or super().__str__()
+        return f"{text}\nhint: {self.hint}" if self.hint else text
 
 
 class UserError(AgentloopError):

@@ -27,6 +27,10 @@ StopReason: TypeAlias = Literal[
 
 LimitReason: TypeAlias = Literal["tool_call_limit", "turn_limit", "token_limit", "time_limit", "repeated_calls"]
 
+# A request that was stopped at the limit has often taken long, and the last one is much like it.
+LEAST_GRACE_SECONDS = 5.0
+GRACE_SHARE = 0.1
+
 _LEAST = {"tool_calls": 0, "turns": 1, "tokens": 1, "seconds": 0, "repeats": 1, "output_retries": 0}
 
 
@@ -35,13 +39,14 @@ class Limits:
     """The limits of one run; None means no limit.
 
     A run that reaches a limit keeps its work: the model gets one last turn, in which no tool runs, and
-    `result.stop_reason` names the limit.
+    `result.stop_reason` names the limit. When `seconds` is used up, the model or tool call in progress is stopped, and
+    the last turn may take a tenth more, but always 5 s.
 
     Attributes:
         tool_calls: How many tool calls may run; calls are reserved before a parallel batch starts.
         turns: How many model calls may call tools; the last turn is not counted.
         tokens: Input and output tokens, as far as the endpoint reports them.
-        seconds: Wall-clock time; when it is used up, a tool or model call in progress is stopped.
+        seconds: Wall-clock time, without the last turn.
         repeats: How often the model may make the same call with the same arguments in a row.
         output_retries: How often the model is told why its answer is not of the agent's `output` type, and asked again.
         per_tool: How many calls each tool may have, by tool name.
@@ -64,6 +69,11 @@ class Limits:
             )
         for tool, calls in self.per_tool.items():
             _check(f"per_tool[{tool!r}]", calls, 0)
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long the last turn may go on after `seconds`."""
+        return max(LEAST_GRACE_SECONDS, (self.seconds or 0) * GRACE_SHARE)
 
     def describe(self, name: str) -> str:
         """Return the limit's value as text: `tool_calls=30, the default`."""

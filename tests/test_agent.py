@@ -566,11 +566,12 @@ class StalledEndpoint(ScriptedEndpoint):
         return await super().send(path, body)
 
 
-async def test_a_model_that_does_not_answer_in_the_runs_time_ends_it_with_everything_done():
+async def test_a_model_that_does_not_answer_in_its_last_turn_either_ends_the_run_with_everything_done():
     endpoint = StalledEndpoint([call("add", {"a": 1, "b": 2})], seconds=90)
     agent = Agent("scripted", endpoint=endpoint, tools=[add], limits=Limits(seconds=90))
     result = await agent.run("go")
-    assert (result.stop_reason, result.tally.seconds) == ("time_limit", 90)
+    assert (result.stop_reason, result.tally.seconds) == ("time_limit", 180)
+    assert result.run.stop_note.endswith("the model gave no last answer in time")
     assert result.items[-1].content == "3"
 
 
@@ -579,7 +580,7 @@ async def test_a_model_that_does_not_answer_in_the_runs_time_ends_it_with_everyt
     [(Limits(tool_calls=0, seconds=90), "tool_call_limit"), (Limits(seconds=90), "time_limit")],
     ids=["with time left", "with none"],
 )
-async def test_the_last_turn_has_all_the_time_it_needs(limits, reason):
+async def test_the_last_turn_may_take_a_tenth_more_than_the_runs_time(limits, reason):
     clock = stop_clock()
 
     @tool
@@ -594,13 +595,30 @@ async def test_the_last_turn_has_all_the_time_it_needs(limits, reason):
 
     async def send_slowly(path, body):
         if endpoint.requests:
-            clock.advance(100)
-            await asyncio.sleep(100)
+            clock.advance(8)
+            await asyncio.sleep(8)
         return await send(path, body)
 
     endpoint.send = send_slowly
     result = await agent.run("go")
     assert (result.text, result.stop_reason) == ("so far", reason)
+
+
+async def test_a_request_that_the_time_limit_stops_is_followed_by_a_last_turn():
+    clock = stop_clock()
+    agent, endpoint = agent_for([call("add", {"a": 1, "b": 2}), "so far"], add, limits=Limits(seconds=20))
+    send = endpoint.send
+
+    async def send_slowly(path, body):
+        if len(endpoint.requests) == 1 and clock() < start + 20:
+            clock.advance(20)
+            await asyncio.Event().wait()
+        return await send(path, body)
+
+    start = clock()
+    endpoint.send = send_slowly
+    result = await agent.run("go")
+    assert (result.text, result.stop_reason, result.tally.turns) == ("so far", "time_limit", 3)
 
 
 # --- cancelling ---

@@ -374,7 +374,7 @@ async def test_a_rule_about_an_argument_that_no_tool_takes_is_said_before_any_re
 
 async def test_a_rule_is_about_tools_that_have_the_argument_or_may_have_it():
     raw = Tool.from_schema("raw", "Raw.", {"type": "object"}, print)
-    policy = Policy(deny=("files_*(content=a*)", "raw(anything=a*)", "elsewhere(path=a)", "files.read(path=b)"))
+    policy = Policy(deny=("files_*(content=a*)", "raw(anything=a*)", "else*(path=a)", "files.write(path=b)"))
     agent, _ = agent_for(["hi"], Files(), raw, policy=policy)
     assert (await agent.run("go")).text == "hi"
     closed = Tool.from_schema("raw", "Raw.", {"type": "object", "additionalProperties": False}, print)

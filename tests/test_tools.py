@@ -243,7 +243,7 @@ async def generate_later() -> AsyncIterator[int]:
         (add.function, {"name": "add\n"}, "can't be a tool's name"),
         (add.function, {"timeout": 0}, "timeout=0 is not a number of seconds"),
         (add.function, {"timeout": float("nan")}, "timeout=nan is not a number of seconds"),
-        (add.function, {"max_output": 10}, "max_output=10 is too small"),
+        (add.function, {"max_output": 10}, "max_output=10 is not a whole number of at least 200"),
         (dict.fromkeys, {"name": "keys"}, "may hold anything"),
         (type, {"name": "kind"}, "signature can't be read"),
     ],

@@ -50,7 +50,7 @@ def make_agent(options: AgentOptions, approvals: Approvals, output_schema: str |
         tools=sources,
         output=None if output_schema is None else _read_schema(output_schema),
         limits=limits,
-        policy=Policy(approver=approvals.approve),
+        policy=Policy(approver=approvals),
     )
 
 

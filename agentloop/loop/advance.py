@@ -5,7 +5,7 @@
     model         ModelReplied    RunTools | AskHuman | CallModel | Finish | Fail
     human         HumanDecided    RunTools | CallModel
     tools         ToolsReturned   CallModel
-    any           Interrupted     Finish (open calls are answered first)
+    any           Interrupted     Finish (open calls are answered first) | CallModel (the last turn)
 
 Rule 1: all code that decides what a run does next is here or in `guard`, and it is pure: no clock, thread,
 network, log or SDK type. An outcome says what happened; a command says what to do next.
@@ -237,7 +237,13 @@ def _take_decisions(run: Run, outcome: HumanDecided, rules: Rules) -> _Step:
 
 
 def _take_interruption(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
-    """Return the run with a result for every open call, so that it can be resumed at the model's next turn."""
+    """Return the run with a result for every open call, so that it can be resumed at the model's next turn.
+
+    If the time is up while the model is asked, it has its last turn. If that takes too long too, the run ends.
+    """
+    if outcome.reason == "time_limit" and run.waiting_for == "model" and run.final_turn_reason is None:
+        tally = replace(run.tally, turns=run.tally.turns + 1, seconds=run.tally.seconds + outcome.seconds)
+        return _next_turn(run, rules, tally=tally, final_turn_reason="time_limit")
     run = count_nested(run, outcome)
     done = {result.call_id: result for result in outcome.results}
     started = run.waiting_for == "tools"
@@ -251,7 +257,8 @@ def _take_interruption(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
         for call in due:
             tally = release(tally, call.name)
     waiting_for: WaitingFor = "user" if run.waiting_for == "user" else "model"
-    note = "cancelled" if outcome.reason == "cancelled" else describe_limit(rules.limits, "time_limit")
+    late = "; the model gave no last answer in time" if run.final_turn_reason else ""
+    note = "cancelled" if outcome.reason == "cancelled" else describe_limit(rules.limits, "time_limit") + late
     run = replace(run, items=_add_results(run, results), pending=(), tally=tally)
     return replace(run, waiting_for=waiting_for, stop_reason=outcome.reason, stop_note=note), Finish()
 
@@ -261,10 +268,11 @@ def _take_interruption(run: Run, outcome: Interrupted, rules: Rules) -> _Step:
 
 def _next_turn(run: Run, rules: Rules, **changes: Any) -> _Step:
     """Return the run with the changes, waiting for the model."""
-    reason = run.final_turn_reason or _used_up(changes.get("tally", run.tally), rules.limits)
+    run = replace(run, waiting_for="model", **changes)
+    reason = run.final_turn_reason or _used_up(run.tally, rules.limits)
     tools = reason is None and "output_format" not in run.extra_turns
     output = rules.output is not None and not (tools and rules.format_last)
-    waiting = replace(run, waiting_for="model", final_turn_reason=reason, **changes)
+    waiting = replace(run, final_turn_reason=reason)
     return waiting, CallModel(tools=tools, output=output)
 
 

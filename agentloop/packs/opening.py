@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeGuard, cast
 from agentloop.errors import AgentloopError, ConfigurationError, DuplicateToolError, PackError
 from agentloop.packs.discovery import load_pack
 from agentloop.packs.pack import ToolPack
-from agentloop.tools import Tool, ToolRegistry
+from agentloop.tools import Tool, ToolRegistry, describe_error
 
 LEAVE_SECONDS = 10.0
 
@@ -65,7 +65,7 @@ def _converting_errors(pack: ToolPack[Any]) -> Generator[None]:
         if not _is_packs_own(error):
             raise
         raise PackError(
-            f"the pack {pack.name!r} can't be opened: {type(error).__name__}: {error}",
+            f"the pack {pack.name!r} can't be opened: {describe_error(error)}",
             hint="fix its configuration, or leave the pack out",
         ) from error
 
@@ -123,8 +123,7 @@ async def _close(
         if not _is_packs_own(close_error):
             raise
         if close_error is not error:
-            what = f"{type(close_error).__name__}: {close_error}".rstrip(": ")
-            await tell(f"the pack {name!r} could not be closed: {what}")
+            await tell(f"the pack {name!r} could not be closed: {describe_error(close_error)}")
 
 
 def _check_names(packs: Sequence[ToolPack[Any]]) -> None:

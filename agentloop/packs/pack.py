@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast, get_args, 
 from typing_extensions import TypeVar
 
 from agentloop.errors import ConfigurationError
+from agentloop.options import Kind, find_fault, number, whole_number
 from agentloop.policy import Policy
 from agentloop.tools import Quota, Tool, ToolRegistry, near_names
 from agentloop.tools.definition import LEAST_OUTPUT
@@ -205,16 +206,18 @@ class _RegistryPack(ToolPack):
 
 
 _NUMBERS = count()
+_LIMITS = {
+    "calls": whole_number(0).or_none(),
+    "timeout": Kind("a number of seconds above 0", number(above=0).fits).or_none(),
+    "max_output": whole_number(LEAST_OUTPUT).or_none(),
+}
 
 
 def _check_limits(calls: int | None, timeout: float | None, max_output: int | None) -> None:
-    for name, value, least in (("calls", calls, 0), ("max_output", max_output, LEAST_OUTPUT)):
-        if value is not None and value < least:
-            raise ConfigurationError(f"limited({name}={value!r}) is too small", hint=f"give at least {least}")
-    if timeout is not None and not timeout > 0:
-        raise ConfigurationError(
-            f"limited(timeout={timeout!r}) is not a number of seconds above 0", hint="give seconds above 0"
-        )
+    given = {"calls": calls, "timeout": timeout, "max_output": max_output}
+    for name, kind in _LIMITS.items():
+        if fault := find_fault(name, given[name], kind):
+            raise ConfigurationError(f"limited: {fault}", hint=f"give {kind.words}")
 
 
 def bound_tools(thing: object) -> list[Tool]:

@@ -83,6 +83,11 @@ class CallPattern:
     tool: re.Pattern[str]
     arguments: tuple[ArgumentPattern, ...] = ()
 
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the rule may be about several tools, or about none."""
+        return any(mark in self.text.partition("(")[0] for mark in "*?[")
+
     def names(self, names: Iterable[str]) -> bool:
         """Tell whether the rule applies to a tool with these names."""
         return any(map(self.tool.match, names))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from agentloop.items import JsonObject, ToolCall
 from agentloop.policy.decisions import Approve, Decision, Reject, digest
-from agentloop.policy.patterns import parse_patterns
+from agentloop.policy.patterns import CallPattern, parse_patterns
 from agentloop.schema import canonical
 from agentloop.tools import Effects
 
@@ -49,10 +49,24 @@ class ApprovalRequest:
         return None if self.received is None else json.loads(self.received)
 
 
-Approver: TypeAlias = Callable[[ApprovalRequest], Awaitable[Decision]]
+Approver: TypeAlias = Callable[[ApprovalRequest], Awaitable[Decision] | Decision]
 
 
-def approve_matching(*patterns: str) -> Approver:
+class MatchingApprover:
+    """Approves calls that match a rule, each call once, and rejects all others."""
+
+    def __init__(self, rules: tuple[CallPattern, ...]) -> None:
+        self.rules = rules
+
+    async def __call__(self, request: ApprovalRequest) -> Decision:
+        """Return the decision on a call."""
+        names = (request.tool, request.call.name)
+        if any(rule.names(names) and rule.matches_fully(request.arguments) for rule in self.rules):
+            return Approve()
+        return Reject(f"nobody can be asked to approve {request.tool}; --yes {request.tool!r} would allow it")
+
+
+def approve_matching(*patterns: str) -> MatchingApprover:
     """Return an approver that approves calls that match a pattern, each call once, and rejects all others.
 
     Args:
@@ -61,12 +75,4 @@ def approve_matching(*patterns: str) -> Approver:
     Raises:
         ConfigurationError: a text is not a pattern.
     """
-    rules = parse_patterns("approve_matching", patterns)
-
-    async def approve(request: ApprovalRequest) -> Decision:
-        names = (request.tool, request.call.name)
-        if any(rule.names(names) and rule.matches_fully(request.arguments) for rule in rules):
-            return Approve()
-        return Reject(f"nobody can be asked to approve {request.tool}; --yes {request.tool!r} would allow it")
-
-    return approve
+    return MatchingApprover(parse_patterns("approve_matching", patterns))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from agentloop.errors import ConfigurationError
+from agentloop.options import FLAG, FUNCTION, check_options, one_of
 from agentloop.policy.hosts import is_host_pattern
 from agentloop.policy.patterns import CallPattern, check_texts, parse_patterns
 from agentloop.policy.requests import Approver
@@ -17,6 +18,7 @@ Found: TypeAlias = Mapping[Verdict, tuple[CallPattern, ...]]
 
 _VERDICTS: tuple[Verdict, ...] = ("deny", "ask", "allow")
 _NONE: Found = {}
+_KINDS = {"taint": FLAG, "approver": FUNCTION.or_none(), "on_tool_error": one_of("model", "raise")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +41,13 @@ class Policy:
         hosts: Hosts that tools may connect to without approval: `example.com`, `*.example.com`, `localhost:8080`, `*`.
         taint: Whether tools that write or execute need approval, even if `allow` has them, once the run has read
             untrusted text.
-        approver: Called for each call that needs approval. Without one the run pauses with
-            `stop_reason="approval"`, and `agent.resume(run, decisions=...)` continues it.
+        approver: Called for each call that needs approval; it may be async, and gets a thread if it is not. Without one
+            the run pauses with `stop_reason="approval"`, and `agent.resume(run, decisions=...)` continues it.
         on_tool_error: `model` tells the model the exception's type and message, and the run continues; `raise` ends
             the run with ToolFailedError.
 
     Raises:
-        ConfigurationError: a rule or a host is not valid.
+        ConfigurationError: a rule, a host or another option is not valid.
     """
 
     allow: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class Policy:
     _found: dict[tuple[str, ...], Found] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_options("Policy", self, _KINDS)
         rules = {verdict: parse_patterns(f"Policy: {verdict}", getattr(self, verdict)) for verdict in _VERDICTS}
         object.__setattr__(self, "_rules", rules)
         object.__setattr__(self, "_found", {})
@@ -68,6 +71,12 @@ class Policy:
                     f"Policy: hosts: {host!r} is not a host",
                     hint="write only a host: example.com, *.example.com or [::1]:80",
                 )
+
+    @property
+    def all_rules(self) -> tuple[tuple[str, CallPattern], ...]:
+        """The rules of this policy and of an approver that goes by rules, each with the option that it stands in."""
+        own = ((f"Policy: {verdict}", rule) for verdict in _VERDICTS for rule in self._rules[verdict])
+        return (*own, *(("approver", rule) for rule in getattr(self.approver, "rules", ())))
 
     def find_rules(self, names: tuple[str, ...]) -> Found:
         """Return the rules that apply to a tool with these names, by verdict; empty if there are none."""

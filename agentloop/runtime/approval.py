@@ -7,13 +7,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import isawaitable
 from typing import Any
 
 from agentloop.events import ApprovalAsked, Notice
 from agentloop.loop.guard import Rules
 from agentloop.loop.run import HumanDecided, Pending, Run, request_approval
 from agentloop.policy import ApprovalRequest, Approver, Decision, Reject, check_decision
-from agentloop.runtime.invoke import invoke
+from agentloop.runtime.invoke import call_in_thread, invoke
 from agentloop.runtime.journal import Journal, Step, StepFailed
 from agentloop.tools import Tool, ToolContext
 from agentloop.tools.functions import is_async
@@ -83,12 +84,15 @@ async def _ask(request: ApprovalRequest, approver: Approver, journal: Journal) -
 
 async def _call_approver(approver: Approver, request: ApprovalRequest) -> Decision:
     try:
-        return await approver(request)
+        # One that is not async may wait for a person, for example in input(), so it gets a thread.
+        said: Any = approver(request) if is_async(approver) else await call_in_thread(partial(approver, request))
+        decision: Decision = await said if isawaitable(said) else said
     except (KeyboardInterrupt, SystemExit) as interrupt:
         if threading.current_thread() is threading.main_thread():
             raise
         # Raised as it is on the background loop, it would end that loop, and every caller would wait for ever.
         raise asyncio.CancelledError from interrupt
+    return decision
 
 
 async def _preview(

@@ -6,6 +6,7 @@ Every effect goes through the Journal. The driver decides nothing: `loop` says w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from agentloop.errors import EmptyReplyError, OutputError, RunStateError, ToolFa
 from agentloop.events import Finished, Notice, TurnFinished, TurnStarted
 from agentloop.items import Reasoning, ToolCall, ToolResult
 from agentloop.loop.advance import advance, conclude, pause, resume
-from agentloop.loop.guard import Rules, describe_limit
+from agentloop.loop.guard import Rules, check_names, describe_limit
 from agentloop.loop.history import repair_history
 from agentloop.loop.run import (
     AskHuman,
@@ -33,11 +34,12 @@ from agentloop.loop.run import (
     RunTools,
     ToolsReturned,
     UserSaid,
+    carry_run,
 )
 from agentloop.packs import open_packs
 from agentloop.runtime.approval import get_decisions
 from agentloop.runtime.invoke import time_limit
-from agentloop.runtime.journal import Journal, MemoryJournal, Observer, Step, StepFailed
+from agentloop.runtime.journal import CancellationGuard, Journal, MemoryJournal, Observer, Step, StepFailed
 from agentloop.runtime.model_caller import ModelCaller
 from agentloop.runtime.observe import open_log
 from agentloop.runtime.run_config import RunConfig, add_tools, check_tool_choice
@@ -64,23 +66,24 @@ async def drive(
         observer: Called with every event.
 
     Raises:
-        RunStateError: the run can't be resumed.
         AgentloopError: what ended the run. The run as it stands then is on its attribute `run`.
     """
     journal = MemoryJournal([each for each in (open_log(run.run_id), observer) if each is not None])
     warn = partial(_warn, journal)
-    async with open_packs(config.packs, warn) if config.packs else nullcontext(()) as tools:
-        config = add_tools(config, tools) if tools else config
-        check_tool_choice(config.target.settings, config.rules)
-        if outcome is None or isinstance(outcome, HumanDecided):
-            _check_tools(run, config.rules)
-        elif isinstance(outcome, UserSaid):
-            for repair in repair_history((*run.items, *outcome.items), len(run.items)).repairs:
-                await journal.emit(Notice("repaired", repair))
-        run, command = resume(run, config.rules) if outcome is None else advance(run, outcome, config.rules)
-        items = await inline_images(run.items, config.target)
-        run = run if items is run.items else replace(run, items=items)
-        result = await Driver(config, journal, run, context=context, stream=stream).drive(command)
+    try:
+        with CancellationGuard() as guard:
+            async with open_packs(config.packs, warn) if config.packs else nullcontext(()) as tools:
+                guard.check()
+                config = add_tools(config, tools) if tools else config
+                await _check_config(config, warn)
+                await _check_outcome(run, outcome, config.rules, journal)
+                run, command = await _begin(run, outcome, config)
+                result = await Driver(config, journal, run, context=context, stream=stream).drive(command)
+                run = result.run
+    except asyncio.CancelledError as cancelled:
+        carry_run(cancelled.__cause__, cancelled)
+        vars(cancelled).setdefault("run", run)  # a pack was being opened or closed
+        raise
     await journal.emit(Finished(result))
     return result
 
@@ -176,11 +179,9 @@ class Driver:
     async def _call_model(self, command: CallModel) -> Outcome:
         turn = self._run.tally.turns + 1
         await self._journal.emit(TurnStarted(turn))
-        # The final turn has no time limit: a limit is reached already, and the model is to answer in spite of it.
-        is_final_turn = self._run.final_turn_reason is not None
         step = Step(f"model:{turn}", partial(self._model.call, self._run), (command,))
         try:
-            async with time_limit(None if is_final_turn else self._seconds_left()):
+            async with time_limit(self._seconds_left(is_final_turn=self._run.final_turn_reason is not None)):
                 [reply] = await self._journal.steps([step])
         except TimeoutError:
             return self._interrupted("time_limit")
@@ -205,9 +206,12 @@ class Driver:
 
     # --- time ---
 
-    def _seconds_left(self) -> float | None:
-        limit = self._config.rules.limits.seconds
-        return None if limit is None else max(0.0, limit - self._run.tally.seconds - self._seconds_taken())
+    def _seconds_left(self, *, is_final_turn: bool = False) -> float | None:
+        limits = self._config.rules.limits
+        if limits.seconds is None:
+            return None
+        most = limits.seconds + (limits.grace_seconds if is_final_turn else 0)
+        return max(0.0, most - self._run.tally.seconds - self._seconds_taken())
 
     def _seconds_taken(self) -> float:
         return self._clock() - self._step_started
@@ -217,6 +221,26 @@ class Driver:
         if tools is None:
             return Interrupted(reason, (), self._seconds_taken())
         return Interrupted(reason, tuple(tools.returned.values()), self._seconds_taken(), tools.nested, tools.trust)
+
+
+async def _begin(run: Run, outcome: Outcome | None, config: RunConfig) -> tuple[Run, Command]:
+    run, command = resume(run, config.rules) if outcome is None else advance(run, outcome, config.rules)
+    items = await inline_images(run.items, config.target)
+    return (run if items is run.items else replace(run, items=items)), command
+
+
+async def _check_config(config: RunConfig, warn: Callable[[str], Awaitable[None]]) -> None:
+    check_tool_choice(config.target.settings, config.rules)
+    for text in check_names(config.rules) if config.packs else ():
+        await warn(text)
+
+
+async def _check_outcome(run: Run, outcome: Outcome | None, rules: Rules, journal: Journal) -> None:
+    if outcome is None or isinstance(outcome, HumanDecided):
+        _check_tools(run, rules)
+    elif isinstance(outcome, UserSaid):
+        for repair in repair_history((*run.items, *outcome.items), len(run.items)).repairs:
+            await journal.emit(Notice("repaired", repair))
 
 
 async def _warn(journal: Journal, text: str) -> None:

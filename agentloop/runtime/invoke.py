@@ -22,9 +22,11 @@ from agentloop.errors import ConfigurationError, ToolError
 from agentloop.items import ToolCall, ToolResult
 from agentloop.runtime.threads import DaemonThreads, Outcome
 from agentloop.schema import ArgumentsError, WrittenResult, collect, is_plain, show_invisible, write_result
-from agentloop.tools import BoundCall, Tool, ToolContext
+from agentloop.tools import BoundCall, Tool, ToolContext, describe_error, find_leaves, is_told
 
 THREADS = DaemonThreads(32)
+# People may take hours, and nobody waits for their threads.
+PEOPLE = DaemonThreads(1_000)
 
 T = TypeVar("T")
 
@@ -128,8 +130,6 @@ async def invoke(
     try:
         written = await _call(tool, bound, call, time, on_abandon, on_wait)
         return Invoked(await _load_result(tool, call, written, max_image_bytes, time.ends), bound.repairs)
-    except ToolError as error:
-        return Invoked(_failed(call, tool.render(error.message)), bound.repairs, error)
     except _TimedOutError as error:
         return Invoked(_failed(call, f"{tool.name} did not {error}"), bound.repairs)
     except asyncio.CancelledError as error:
@@ -137,7 +137,7 @@ async def invoke(
             raise
         return Invoked(_failed(call, f"{tool.name} cancelled itself."), bound.repairs, error)
     except BaseException as error:  # whatever a tool raises, the model gets it as a result and the run goes on
-        if _ends_the_program(error):
+        if any(map(_ends_the_program, find_leaves(error))):
             raise
         return Invoked(_failed(call, tool.render(_describe_error(tool, error))), bound.repairs, error)
 
@@ -269,7 +269,29 @@ def _unpack(outcome: Outcome) -> Any:
     if isinstance(error, Exception | SystemExit):
         raise error
     if error is not None:  # Ctrl-C never raises in this thread, so a KeyboardInterrupt was raised by the tool itself
-        raise RuntimeError(f"{type(error).__name__} {error}".rstrip()) from error
+        raise RuntimeError(describe_error(error)) from error
+    return result
+
+
+async def call_in_thread(work: Callable[[], Any]) -> Any:
+    """Call a function that may wait for a person in a daemon thread, and return its result.
+
+    A function that is still running when this is cancelled keeps its thread, and its result is discarded.
+    """
+    loop = asyncio.get_running_loop()
+    returned: asyncio.Future[Outcome] = loop.create_future()
+
+    def deliver(outcome: Outcome) -> None:
+        with suppress(RuntimeError):  # as above
+            loop.call_soon_threadsafe(_set_result, returned, outcome)
+
+    submitted = PEOPLE.submit(work, "approver", deliver)
+    try:
+        result, error = await returned
+    finally:
+        PEOPLE.abandon(submitted)
+    if error is not None:
+        raise error
     return result
 
 
@@ -304,8 +326,8 @@ def _failed(call: ToolCall, text: str) -> ToolResult:
 
 
 def _describe_error(tool: Tool, error: BaseException) -> str:
-    text = _FOLDERS.sub("", str(error))
-    return f"{tool.name} failed: {type(error).__name__}{': ' + text if text else ''}"
+    text = describe_error(error)
+    return text if is_told(error) else f"{tool.name} failed: {_FOLDERS.sub('', text)}"
 
 
 def _describe_timeout(seconds: float | None, *, stopped: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from agentloop.errors import AgentloopError
 from agentloop.events import Event
@@ -40,6 +40,31 @@ class StepFailed:
     error: AgentloopError
 
 
+class CancellationGuard:
+    """A block of foreign code, which may keep a cancellation of this task to itself.
+
+    Whoever cancelled has left. So the block then raises CancelledError at its end, in place of another exception too.
+    """
+
+    def __enter__(self) -> Self:
+        self._before = _count_cancellations()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or isinstance(error, Exception):
+            self.check(error)
+
+    def check(self, error: Exception | None = None) -> None:
+        """Raise CancelledError if this task was cancelled since the block began."""
+        if _count_cancellations() > self._before:
+            raise asyncio.CancelledError from error
+
+
+def _count_cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
 class Journal(Protocol):
     """Carries out a run's effects and reports its events."""
 
@@ -64,11 +89,12 @@ class MemoryJournal:
 
     async def steps(self, batch: Sequence[Step]) -> list[Any]:
         """Carry out the steps: a single step is awaited directly, several run as tasks in one group."""
-        if len(batch) == 1:
-            return [await _attempt(batch[0])]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_attempt(step)) for step in batch]
-        return [task.result() for task in tasks]
+        with CancellationGuard():
+            if len(batch) == 1:
+                return [await _attempt(batch[0])]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_attempt(step)) for step in batch]
+            return [task.result() for task in tasks]
 
     async def emit(self, event: Event) -> None:
         """Call the observers with the event."""

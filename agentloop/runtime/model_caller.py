@@ -18,7 +18,7 @@ from agentloop.errors import EndpointError
 from agentloop.events import Notice, ReasoningDelta, TextDelta
 from agentloop.items import Message, Reasoning, Reply, Usage
 from agentloop.loop.run import CallModel, Run
-from agentloop.runtime.journal import Journal
+from agentloop.runtime.journal import CancellationGuard, Journal
 from agentloop.runtime.run_config import RunConfig
 from agentloop.runtime.summary import summarize
 from agentloop.runtime.window import ContextWindow
@@ -134,12 +134,13 @@ class ModelCaller:
 
     async def _send(self, body: bytes, *, streams: bool) -> Reply:
         conversation, transport = self._conversation, self._config.transport
-        if not (streams and self._stream):
+        with CancellationGuard():
+            if streams and self._stream:
+                return await self._read_stream(transport.stream(conversation.path, body))
             reply = conversation.decode(await transport.send(conversation.path, body))
             if self._stream:
                 await self._show(reply)
             return reply
-        return await self._read_stream(transport.stream(conversation.path, body))
 
     async def _read_stream(self, stream: AsyncGenerator[bytes]) -> Reply:
         decoder = self._conversation.decoder()

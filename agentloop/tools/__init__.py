@@ -3,12 +3,14 @@
 - `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
 - `functions`: what there is to know about any callable.
 - `effects`: Effects, which a tool declares.
+- `failure`: describes what a function has raised.
 - `naming`: finds the tool that a model means if the name is slightly wrong.
 """
 
 from agentloop.tools.decorator import tool
 from agentloop.tools.definition import BoundCall, CallTool, Quota, Tool, ToolContext, collect_faults
 from agentloop.tools.effects import UNKNOWN, Effects
+from agentloop.tools.failure import describe_error, find_leaves, is_told
 from agentloop.tools.naming import near_names, resolve_name
 from agentloop.tools.registry import ToolRegistry, collect_tools
 
@@ -23,6 +25,9 @@ __all__ = [
     "ToolRegistry",
     "collect_faults",
     "collect_tools",
+    "describe_error",
+    "find_leaves",
+    "is_told",
     "near_names",
     "resolve_name",
     "tool",

@@ -7,6 +7,8 @@ from dataclasses import replace
 from types import MethodType
 from typing import Any, cast, get_origin, overload
 
+from agentloop.errors import ToolDefinitionError
+from agentloop.options import TEXT, find_fault
 from agentloop.schema import TypedArguments, parse_docstring, read_signature
 from agentloop.tools.definition import MAX_OUTPUT, BindsTo, P, R, Tool, ToolContext, check
 from agentloop.tools.effects import Effects
@@ -54,6 +56,8 @@ def tool(
     Raises:
         ToolDefinitionError: the function can't become a tool; the error lists every fault with its remedy.
     """
+    if fault := find_fault("description", description, TEXT.or_none()):
+        raise ToolDefinitionError(fault, hint="give a text, or leave it out for the docstring")
 
     def define(function: Callable[..., Any]) -> Tool:
         made = _read_function(function, name, description, strict=strict)

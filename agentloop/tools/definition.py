@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import WRAPPER_ASSIGNMENTS
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, cast
 
 from pydantic_core import to_jsonable_python
 from typing_extensions import ParamSpec, TypeVar
@@ -22,6 +22,7 @@ from typing_extensions import ParamSpec, TypeVar
 from agentloop.errors import ToolDefinitionError, ToolError
 from agentloop.items import JsonObject, ToolResult
 from agentloop.limits import Tally
+from agentloop.options import FLAG, Kind, find_fault, instance_of, number, whole_number
 from agentloop.schema import (
     ArgumentsError,
     CheckedArguments,
@@ -349,6 +350,16 @@ def collect_faults() -> Generator[dict[Tool, ToolDefinitionError]]:
         _FAULTY.reset(token)
 
 
+_OPTIONS = {
+    "strict": FLAG,
+    "timeout": Kind("a number of seconds above 0", number(above=0).fits).or_none(),
+    "parallel": FLAG,
+    "repeatable": FLAG,
+    "max_output": whole_number(LEAST_OUTPUT),
+    "effects": instance_of(Effects, "an Effects(...)").or_none(),
+}
+
+
 def _find_faults(made: Tool) -> Iterator[str]:
     function: Any = made.function
     if not callable(function):
@@ -356,12 +367,11 @@ def _find_faults(made: Tool) -> Iterator[str]:
         return
     if made.strict and getattr(function, "__name__", "") == "<lambda>":
         yield "it is a lambda, which has neither types nor a docstring: write a def"
-    elif not _NAME.fullmatch(made.name):
+    elif not isinstance(cast("object", made.name), str) or not _NAME.fullmatch(made.name):
         yield f"{made.name!r} can't be a tool's name: give one of 1 to 64 letters, digits, `_` or `-` with name="
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         yield "it is a generator, which does not return a single result: return a list"
-    if made.timeout is not None and not made.timeout > 0:
-        yield f"timeout={made.timeout!r} is not a number of seconds above 0: give one, or None"
-    if made.max_output < LEAST_OUTPUT:
-        yield f"max_output={made.max_output!r} is too small for a result: give at least {LEAST_OUTPUT}"
+    for option, kind in _OPTIONS.items():
+        if fault := find_fault(option, getattr(made, option), kind):
+            yield fault
     yield from made.faults

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentloop.options import FLAG, TEXT, TEXTS, check_options
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
@@ -33,10 +35,20 @@ class Effects:
     hosts: tuple[str, ...] = ()
     host_argument: str = ""
 
+    def __post_init__(self) -> None:
+        check_options("Effects", self, _KINDS)
+
     @property
     def read_only(self) -> bool:
         """Whether a call neither writes nor executes anything."""
         return not (self.write or self.execute)
 
+
+_FLAGS = ("read", "write", "network", "execute", "destructive", "idempotent", "open_world", "own_store")
+_KINDS = {
+    **dict.fromkeys(_FLAGS, FLAG),
+    "hosts": TEXTS,
+    "host_argument": TEXT,
+}
 
 UNKNOWN = Effects(read=True, write=True, network=True, execute=True, destructive=True, open_world=True)

@@ -21,10 +21,10 @@ _TERMINAL_CLOSED = "the terminal was closed before an answer came"
 
 
 class Approvals:
-    """Decides on calls for one command. `approve` is the approver of the run's policy.
+    """Decides on calls for one command. It is the approver of the run's policy.
 
     The run goes on in a background thread, and a person is asked in the main thread, because Ctrl-C is raised there and
-    the terminal is written to from there. So `approve` waits until `settle` is called with the event of the request.
+    the terminal is written to from there. So a call of it waits until `settle` is called with the event of the request.
 
     Args:
         patterns: The calls that are allowed without asking.
@@ -35,9 +35,10 @@ class Approvals:
 
     def __init__(self, patterns: Iterable[str] | None) -> None:
         self._allow = approve_matching(*(patterns or ()))
+        self.rules = self._allow.rules
         self._decisions: dict[str, Future[Decision]] = {}
 
-    async def approve(self, request: ApprovalRequest) -> Decision:
+    async def __call__(self, request: ApprovalRequest) -> Decision:
         """Wait for the decision on a request, and return it."""
         decision = self._decision_on(request)
         try:

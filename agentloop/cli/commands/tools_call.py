@@ -64,7 +64,7 @@ async def _call(
     """Yield the events of a run with a scripted model, which calls this tool once."""
     async with open_tools(sources) as tools:
         endpoint = ScriptedEndpoint([call(_find_tool(name, tools).name, arguments), "done"])
-        agent = Agent("by hand", endpoint=endpoint, tools=tools, policy=Policy(approver=approvals.approve))
+        agent = Agent("by hand", endpoint=endpoint, tools=tools, policy=Policy(approver=approvals))
         async with aclosing(agent.stream(f"Call {name}.")) as events:
             async for event in events:
                 if isinstance(event, _SHOWN):

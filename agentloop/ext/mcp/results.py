@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from binascii import Error as Base64Error
-from typing import Any, assert_never
+from collections.abc import Sequence
+from typing import Any, assert_never, cast
 
 import mcp_types as types
 
@@ -27,7 +28,7 @@ def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
     if answer.is_error:
         raise ToolError("\n".join(texts)[:_LONGEST_ERROR] or "The tool failed and does not say why.")
     structured = answer.structured_content
-    if structured is not None and not any(_says(text, structured) for text in texts):
+    if structured is not None and not _say(texts, structured):
         texts.append(json.dumps(structured, ensure_ascii=False))
         parts.append(texts[-1])
     return "\n".join(texts) if len(texts) == len(parts) else parts
@@ -66,7 +67,41 @@ def _read_image(data: str, media_type: str) -> str | Image:
         return f"[{media_type}, which is not an image that can be shown]"
 
 
+def _say(texts: Sequence[str], structured: Any) -> bool:
+    """Tell whether the texts say what the structured content says.
+
+    Servers wrap a value that is no object into one with a single key: `{"result": "..."}`. They write a list as one
+    text for each entry.
+    """
+    fields = cast("dict[str, Any]", structured) if isinstance(structured, dict) else {}
+    values: list[Any] = [structured, *fields.values()] if len(fields) == 1 else [structured]
+    return any(_say_value(texts, value) for value in values)
+
+
+def _say_value(texts: Sequence[str], value: Any) -> bool:
+    whole = [*texts, "\n".join(texts), "".join(texts)] if texts else []
+    if any(_says(text, value) for text in whole):
+        return True
+    entries = _flatten(cast("object", value), len(texts)) if isinstance(value, list) else []
+    return len(texts) == len(entries) > 0 and all(map(_says, texts, entries))
+
+
+def _flatten(value: object, most: int) -> list[Any]:
+    """Return the entries of a list and of the lists in it, in their order; one more than so many are enough."""
+    entries: list[Any] = []
+    rest: list[object] = [value]
+    while rest and len(entries) <= most:
+        each = rest.pop()
+        if isinstance(each, list):
+            rest += reversed(cast("list[object]", each))
+        else:
+            entries.append(each)
+    return entries
+
+
 def _says(text: str, value: Any) -> bool:
+    if isinstance(value, str) and text.strip() == value.strip():
+        return True
     try:
         return bool(json.loads(text) == value)
     except (ValueError, RecursionError):

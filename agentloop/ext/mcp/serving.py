@@ -25,7 +25,7 @@ from mcp.server.stdio import stdio_server
 from agentloop.installation import read_version
 from agentloop.items import Image, ToolCall, ToolResult
 from agentloop.limits import Limits
-from agentloop.loop.guard import Rules, decide_nested, is_offered, judge_nested, note_results
+from agentloop.loop.guard import Rules, check_names, decide_nested, is_offered, judge_nested, note_results
 from agentloop.loop.run import Pending, Run
 from agentloop.policy import Approver, Policy
 from agentloop.runtime.approval import ask_nested
@@ -66,6 +66,7 @@ class _Session:
     def __init__(self, tools: Sequence[Tool], policy: Policy) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._rules = Rules(limits=_UNLIMITED, tools=self._tools, policy=policy)
+        check_names(self._rules)
         self._run = Run(run_id=uuid4().hex)
         self._alone = asyncio.Lock()  # for tools that may not run at the same time
         self._judging = asyncio.Lock()  # a person is asked one question at a time

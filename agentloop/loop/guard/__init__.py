@@ -12,12 +12,13 @@ limit. `advance` decides what the run does after that.
 from agentloop.loop.guard.deciding import decide, decide_nested, withhold
 from agentloop.loop.guard.nested import count_nested, judge_nested, note_results
 from agentloop.loop.guard.planning import Plan, describe_limit, find_name, plan_calls, reached, release
-from agentloop.loop.guard.rules import Rules, check_arguments, is_offered
+from agentloop.loop.guard.rules import Rules, check_arguments, check_names, is_offered
 
 __all__ = [
     "Plan",
     "Rules",
     "check_arguments",
+    "check_names",
     "count_nested",
     "decide",
     "decide_nested",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import NoReturn
 
 from agentloop.errors import ConfigurationError
 from agentloop.limits import Limits
 from agentloop.policy import CallPattern, Policy, is_denied, names_of
 from agentloop.schema import OutputSchema
-from agentloop.tools import Tool
+from agentloop.tools import Tool, near_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,34 @@ class Rules:
 def is_offered(tool: Tool, rules: Rules) -> bool:
     """Tell whether the model is offered a tool."""
     return not is_denied(rules.policy, tool)
+
+
+def check_names(rules: Rules) -> list[str]:
+    """Check that each rule and each limit is about a tool, and return in words which patterns match none.
+
+    Raises:
+        ConfigurationError: a rule or a limit names a tool that does not exist.
+    """
+    tools, unused = rules.tools.values(), list[str]()
+    for where, rule in rules.policy.all_rules:
+        if not any(rule.names(names_of(tool, rules.policy)) for tool in tools):
+            if not rule.is_pattern:
+                _raise_unknown(f"{where}: {rule.text!r}", rule.text.partition("(")[0], tools)
+            unused.append(f"{where}: {rule.text!r} matches no tool of this agent")
+    names = {name for tool in tools for name in names_of(tool, rules.policy)}
+    for name in rules.limits.per_tool:
+        if name not in names:
+            _raise_unknown(f"Limits: per_tool: {name!r}", name, tools)
+    return unused
+
+
+def _raise_unknown(what: str, name: str, tools: Collection[Tool]) -> NoReturn:
+    names = {name: None for tool in tools for name in (tool.label, tool.name)}
+    near = near_names(name, names)
+    raise ConfigurationError(
+        f"{what} is about no tool of this agent",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"the tools are: {', '.join(names) or 'none'}",
+    )
 
 
 def check_arguments(rules: Rules) -> None:

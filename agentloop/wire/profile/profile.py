@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from agentloop.errors import ConfigurationError
+from agentloop.options import FIELDS, FLAG, HEADERS, TEXT, check_options, instance_of, number, one_of, whole_number
 
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
 Route: TypeAlias = Literal["responses", "chat"]
@@ -190,6 +191,23 @@ class ModelSettings:
     summarize_dropped: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def __post_init__(self) -> None:
+        check_options("ModelSettings", self, _SETTINGS)
+
+
+_SETTINGS = {
+    "temperature": number(0).or_none(),
+    "top_p": number(0, most=1).or_none(),
+    "max_output_tokens": whole_number(1).or_none(),
+    "reasoning_effort": one_of(*get_args(Effort)).or_none(),
+    "tool_choice": TEXT.or_none(),
+    "parallel_tool_calls": FLAG.or_none(),
+    "verbosity": one_of("low", "medium", "high").or_none(),
+    **dict.fromkeys(("service_tier", "user", "safety_identifier", "prompt_cache_key"), TEXT.or_none()),
+    "summarize_dropped": FLAG,
+    "extra_body": FIELDS,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -227,6 +245,12 @@ class Endpoint:
     proxy: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        for name, kind in _SECRETS.items():  # the value itself may be a secret
+            if not kind.fits(value := getattr(self, name)):
+                raise ConfigurationError(
+                    f"Endpoint: {name} can't be a {type(value).__name__}", hint=f"give {name} {kind.words}"
+                )
+        check_options("Endpoint", self, _ENDPOINT)
         if not _is_http(self.base_url):
             raise ConfigurationError(
                 f"base_url {self.base_url!r} is not an http or https URL",
@@ -234,15 +258,6 @@ class Endpoint:
             )
         if self.api_key is not None and not self.api_key.strip():
             raise ConfigurationError("api_key is empty", hint="give a key, or None to call the endpoint anonymously")
-        if min(self.timeout_seconds, self.idle_timeout_seconds) <= 0:
-            raise ConfigurationError(
-                "timeout_seconds and idle_timeout_seconds must be above 0",
-                hint="leave them out for the defaults (600 s, 60 s)",
-            )
-        if self.retries < 0 or self.give_up_after_seconds < 0:
-            raise ConfigurationError(
-                "retries and give_up_after_seconds must be at least 0", hint="leave them out for the defaults (4, 30 s)"
-            )
         if self.http not in get_args(HttpClient):
             raise ConfigurationError(
                 f"http={self.http!r} is not an HTTP client that is known", hint='give "auto", "httpx" or "aiohttp"'
@@ -253,6 +268,21 @@ def add_path(base_url: str, path: str) -> str:
     """Return the URL of a path below a base URL. The base URL's query is kept, behind the path."""
     base, mark, query = base_url.partition("?")
     return f"{base.rstrip('/')}{path}{mark}{query}"
+
+
+_SECRETS = {
+    "api_key": TEXT.or_none(),
+    "headers": HEADERS,
+}
+_ENDPOINT = {
+    "base_url": TEXT,
+    "profile": instance_of(Profile, "a Profile"),
+    "timeout_seconds": number(above=0),
+    "idle_timeout_seconds": number(above=0),
+    "retries": whole_number(0),
+    "give_up_after_seconds": number(0),
+    "extra_body": FIELDS,
+}
 
 
 def _is_http(url: str) -> bool:

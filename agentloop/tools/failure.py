@@ -1,0 +1,51 @@
+"""Describes what a function has raised, whatever it is: its text may be missing, endless, or raise itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, cast
+
+from agentloop.errors import ToolError
+
+MOST_LEAVES = 10
+LONGEST_TEXT = 20_000
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the type and the words of an exception; of a group, those of its leaves."""
+    leaves = list(islice(find_leaves(error), MOST_LEAVES + 1))
+    texts = [_describe(leaf) for leaf in leaves[:MOST_LEAVES]]
+    return "; ".join([*texts, "and more"] if len(leaves) > MOST_LEAVES else texts)
+
+
+def find_leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions in a group and in its groups, in their order; any other exception yields itself."""
+    rest = [error]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, BaseExceptionGroup):
+            rest.extend(reversed(cast("BaseExceptionGroup[BaseException]", each).exceptions))
+        else:
+            yield each
+
+
+def is_told(error: BaseException) -> bool:
+    """Tell whether an exception is a ToolError, or a group of nothing else: its text is meant for the model."""
+    return all(isinstance(leaf, ToolError) for leaf in find_leaves(error))
+
+
+def read_text(error: BaseException) -> str:
+    """Return the text of an exception, or "" if it has none that can be read."""
+    try:
+        text: Any = error.message if isinstance(error, ToolError) else str(error)
+    except Exception:  # noqa: BLE001 - the code of an exception may raise anything
+        return ""
+    return text[:LONGEST_TEXT] if isinstance(text, str) else ""
+
+
+def _describe(error: BaseException) -> str:
+    text = read_text(error)
+    if text and isinstance(error, ToolError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
