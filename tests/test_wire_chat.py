@@ -135,7 +135,9 @@ def test_the_path_is_the_one_of_chat_completions():
 
 OBJECTS = st.dictionaries(st.text(), st.integers() | st.text()).map(json.dumps)
 NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
-CALLS = st.lists(st.builds(ToolCall, st.text(min_size=1), NAMES, OBJECTS), min_size=1)
+CALLS = st.lists(
+    st.builds(ToolCall, st.text(min_size=1), NAMES, OBJECTS), min_size=1, unique_by=lambda call: call.call_id
+)
 
 
 @pytest.mark.parametrize("said", [[], [Message("assistant", "Let me see.")]])

@@ -190,7 +190,10 @@ NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 CALLS = st.builds(ToolCall, TEXTS, NAMES, JSON_OBJECTS.map(lambda arguments: dump(arguments).decode()))
 
 
-@given(st.lists(ITEMS.map(lambda item: [item]) | st.tuples(THOUGHTS, SAID)), st.lists(CALLS))
+@given(
+    st.lists(ITEMS.map(lambda item: [item]) | st.tuples(THOUGHTS, SAID)),
+    st.lists(CALLS, unique_by=lambda call: call.call_id),
+)
 def test_what_is_encoded_as_input_decodes_the_same_as_output(turns, calls):
     items = [*(item for turn in turns for item in turn), *calls]
     fragments = NATIVE.encode_items(items, Profile(tool_images="result"))
@@ -199,7 +202,7 @@ def test_what_is_encoded_as_input_decodes_the_same_as_output(turns, calls):
     assert reply.dialect == ("native" if calls else None)
 
 
-@given(st.lists(CALLS, min_size=1))
+@given(st.lists(CALLS, min_size=1, unique_by=lambda call: call.call_id))
 def test_calls_that_are_encoded_as_messages_decode_the_same(calls):
     reply = MESSAGE.decode(b'{"output":[%b]}' % b",".join(MESSAGE.encode_items(calls, Profile())))
     assert list(reply.items) == calls
