@@ -217,7 +217,7 @@ def _check_limits(calls: int | None, timeout: float | None, max_output: int | No
     given = {"calls": calls, "timeout": timeout, "max_output": max_output}
     for name, kind in _LIMITS.items():
         if fault := find_fault(name, given[name], kind):
-            raise ConfigurationError(f"limited: {fault}", hint=f"give {kind.words}")
+            raise ConfigurationError(f"limited({fault})", hint=f"give {kind.words}")
 
 
 def bound_tools(thing: object) -> list[Tool]:
