@@ -361,7 +361,7 @@ async def test_a_question_that_the_run_has_dropped_is_not_asked_and_another_like
     asked = []
     monkeypatch.setattr(Approvals, "_decide", lambda self, request: asked.append(request) or Approve())
     approvals = Approvals(())
-    waiting = asyncio.create_task(approvals.approve(REQUEST))
+    waiting = asyncio.create_task(approvals(REQUEST))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -369,7 +369,7 @@ async def test_a_question_that_the_run_has_dropped_is_not_asked_and_another_like
     await asyncio.to_thread(approvals.settle, REQUEST)
     assert asked == []
     assert "note: the run did not wait for a decision on desk.write\n" in capsys.readouterr().err
-    waiting = asyncio.create_task(approvals.approve(REQUEST))
+    waiting = asyncio.create_task(approvals(REQUEST))
     await asyncio.to_thread(approvals.settle, REQUEST)
     assert await waiting == Approve()
     assert asked == [REQUEST]
@@ -386,7 +386,7 @@ async def test_a_yes_that_comes_too_late_is_none_to_the_next_question_of_that_ki
 
     monkeypatch.setattr(Approvals, "_decide", decide)
     approvals = Approvals(())
-    waiting = asyncio.create_task(approvals.approve(REQUEST))
+    waiting = asyncio.create_task(approvals(REQUEST))
     settling = asyncio.create_task(asyncio.to_thread(approvals.settle, REQUEST))
     await asyncio.to_thread(asked.wait, PATIENCE_SECONDS)
     waiting.cancel()
@@ -394,7 +394,7 @@ async def test_a_yes_that_comes_too_late_is_none_to_the_next_question_of_that_ki
         await waiting
     late.set()
     await settling
-    waiting = asyncio.create_task(approvals.approve(REQUEST))
+    waiting = asyncio.create_task(approvals(REQUEST))
     await asyncio.sleep(0)
     await asyncio.to_thread(approvals.settle, REQUEST)
     assert await waiting == Reject("no")
