@@ -183,7 +183,7 @@ def test_which_hosts_have_a_proxy(monkeypatch):
 
 @pytest.mark.parametrize("name", ["timeout_seconds", "idle_timeout_seconds"])
 def test_a_time_limit_must_be_above_zero(name):
-    with pytest.raises(ConfigurationError, match="must be above 0"):
+    with pytest.raises(ConfigurationError, match=f"{name}=0 is not a number above 0"):
         Endpoint(ELSEWHERE, **{name: 0})
 
 

@@ -509,6 +509,12 @@ def test_halves_that_do_not_fit_together_never_break_the_text(pieces, text):
     assert shown == text
 
 
+@pytest.mark.parametrize("depth", [700, 100_000])
+def test_an_event_that_is_nested_too_deeply_is_not_json(depth):
+    with pytest.raises(StreamCutError, match="not JSON"):
+        decode(event(b'{"choices":%b%b}' % (b"[" * depth, b"]" * depth)))
+
+
 def test_a_character_in_two_pieces_of_reasoning_or_arguments_is_one():
     def delta(fields):
         return event(b'{"choices":[{"index":0,"delta":{%b}}]}' % fields)
