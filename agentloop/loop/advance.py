@@ -35,7 +35,7 @@ from agentloop.loop.guard import (
     release,
     withhold,
 )
-from agentloop.loop.history import repair_history
+from agentloop.loop.history import find_exchange, repair_history
 from agentloop.loop.run import (
     AskHuman,
     CallModel,
@@ -139,7 +139,7 @@ def _take_input(run: Run, outcome: UserSaid, rules: Rules) -> _Step:
     history = repair_history(run.items + outcome.items, len(run.items))
     run = replace(run, extra_turns=(), output_failures=0, stop_reason=None, stop_note="")
     run = note_results(run, (item for item in history.items if isinstance(item, ToolResult)))
-    return _next_turn(run, rules, items=history.items, start=history.start)
+    return _next_turn(run, rules, items=history.items, start=find_exchange(history.items, history.start))
 
 
 def _take_reply(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
@@ -179,7 +179,7 @@ def _take_answer(run: Run, rules: Rules, new_items: tuple[Item, ...]) -> _Step:
             if "empty_reply" in run.extra_turns:
                 return run, Fail()
             return _extra_turn(run, rules, "empty_reply", ASK_AFTER_EMPTY_REPLY)
-        if rules.required is not None and "tool_choice" not in run.extra_turns and not _has_called(run):
+        if rules.required is not None and "tool_choice" not in run.extra_turns and not run.has_called:
             return _extra_turn(run, rules, "tool_choice", ASK_FOR_TOOL_CALL.format(rules.required or "a tool"))
     error = rules.output.check(text) if rules.output else None
     # In the final turn, a run that has had no failure yet gets one retry, if the limits allow any.
@@ -357,10 +357,6 @@ def _rename_calls(items: tuple[Item, ...], rules: Rules) -> tuple[tuple[Item, ..
 def _last_text(items: tuple[Item, ...]) -> str:
     texts = (item.text for item in reversed(items) if isinstance(item, Message) and item.text.strip())
     return next(texts, "")
-
-
-def _has_called(run: Run) -> bool:
-    return any(isinstance(item, ToolCall) for item in run.items[run.start :])
 
 
 def _last_result(items: tuple[Item, ...]) -> str:

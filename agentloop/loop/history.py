@@ -69,6 +69,26 @@ def _ends_turn(item: Item) -> bool:
     return isinstance(item, Message) and item.role != "assistant"
 
 
+def find_exchange(items: Sequence[Item], start: int) -> int:
+    """Return the index where the current exchange begins: at the last question, with the messages directly before it.
+
+    Earlier exchanges may stand in the history or in the input, which is for the user to choose.
+
+    Args:
+        items: The conversation.
+        start: How many of the items are history.
+    """
+    questions = (at for at in reversed(range(len(items))) if _is_question(items[at]))
+    begin = next(questions, start)
+    while begin > start and _ends_turn(items[begin - 1]):
+        begin -= 1
+    return begin
+
+
+def _is_question(item: Item) -> bool:
+    return isinstance(item, Message) and item.role == "user"
+
+
 class _Pairs:
     """Finds the result of each call.
 

@@ -61,7 +61,7 @@ class Run:
     Attributes:
         run_id: The id of the run, for logs and tools.
         items: The whole transcript.
-        start: How many of the items are history that the user gave.
+        start: How many of the items stand before the current exchange, which begins at the last question.
         waiting_for: Whose outcome comes next.
         tally: What the run has done so far.
         pending: The calls of the last turn that have no result yet.
@@ -97,6 +97,11 @@ class Run:
     def tainted(self) -> bool:
         """Whether the model has read untrusted text."""
         return self.trust.tainted
+
+    @property
+    def has_called(self) -> bool:
+        """Whether the model has called a tool in the current exchange."""
+        return any(isinstance(item, ToolCall) for item in self.items[self.start :])
 
     @property
     def approvals(self) -> tuple[ApprovalRequest, ...]:

@@ -106,7 +106,7 @@ class ModelCaller:
             conversation.encode,
             tools=command.tools,
             stream=streams,
-            free_choice=run.tally.tool_calls > 0,
+            free_choice=run.has_called,
             output=command.output,
         )
         body = self._window.encode(run, write)

@@ -164,7 +164,8 @@ class ModelSettings:
         top_p: 0 to 1.
         max_output_tokens: The number of tokens that the model may write in one turn.
         reasoning_effort: How much the model reasons, if it can.
-        tool_choice: `auto`, `none`, `required`, or a tool's name; the last two hold until the first tool has run.
+        tool_choice: `auto`, `none`, `required`, or a tool's name; the last two hold until the model has called a tool
+            after the last question.
         parallel_tool_calls: False for one call at a time. If the endpoint can't do that, the calls of a turn run
             one after the other.
         verbosity: How long the answers are (OpenAI).
