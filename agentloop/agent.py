@@ -231,7 +231,11 @@ class Agent(Generic[Output_co]):
     def resume_sync(
         self, run: Run, *, decisions: Mapping[str, Decision] | None = None, context: Any = None
     ) -> RunResult[Output_co]:
-        """Do as `resume` does, from code that is not async."""
+        """Do as `resume` does, from code that is not async.
+
+        A stored run that is resumed twice runs its approved tools twice here too: take it out of its store first, in
+        one transaction. The arguments and errors are those of `resume`.
+        """
         return PORTAL.call(lambda: self.resume(run, decisions=decisions, context=context))
 
     async def aclose(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, cast, get_args, get_origin
 
 from typing_extensions import TypeVar
 
@@ -158,11 +158,12 @@ class ToolPack(Generic[ConfigT]):
 
         Args:
             policy: The rules and hosts; its other fields have no effect. The rules use the present names of the tools
-                and stay valid if the tools get other names later.
+                and stay valid if the tools get other names later. A run raises a ConfigurationError if a rule names no
+                tool of the pack.
         """
 
         def add_policy(tools: Sequence[Tool]) -> list[Tool]:
-            return [
+            named = [
                 replace(
                     tool,
                     policy=tool.policy.join(policy) if tool.policy else policy,
@@ -170,6 +171,8 @@ class ToolPack(Generic[ConfigT]):
                 )
                 for tool in tools
             ]
+            _check_rules(self, named, policy)
+            return named
 
         prefix = self.prefix or self.name
         return self._view(add_policy)
@@ -236,9 +239,21 @@ def _check_names(pack: ToolPack[Any], tools: Sequence[Tool], names: Iterable[str
     known = [tool.name for tool in tools]
     for name in names:
         if name not in known:
-            near = near_names(name, known)
-            raise ConfigurationError(
-                f"the pack {pack.name!r} has no tool {name!r}",
-                hint=f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(known)}",
-            )
+            _raise_unknown(pack, name, known, repr(name))
     return tools
+
+
+def _check_rules(pack: ToolPack[Any], tools: Sequence[Tool], policy: Policy) -> None:
+    """Raise an error if a rule names no tool; a pattern may match none."""
+    for where, rule in replace(policy, approver=None).all_rules:
+        if not rule.is_pattern and not any(rule.names(tool.former_names) for tool in tools):
+            name = rule.text.partition("(")[0].strip()
+            _raise_unknown(pack, name, [tool.name for tool in tools], f"for {where}: {rule.text!r}")
+
+
+def _raise_unknown(pack: ToolPack[Any], name: str, known: Sequence[str], what: str) -> NoReturn:
+    near = near_names(name, known)
+    raise ConfigurationError(
+        f"the pack {pack.name!r} has no tool {what}",
+        hint=f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(known) or 'no tools'}",
+    )
