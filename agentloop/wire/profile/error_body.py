@@ -26,6 +26,14 @@ _WORDS = (
     *("error", "message", "msg", "detail", "errormessage", "errormsg", "errmsg", "errordescription", "statusmsg"),
     *("title", "errors", "details", "description", "baseresp", "choices", "metadata", "raw", "reasons"),
     *("cause", "causes", "innererror", "upstreamerror", "originalerror", "exception"),
+    *("err", "fault", "faultstring"),
+)
+# Where one of them stands beside nothing of a reply, the body is an error. A `message` that is an object is a reply.
+_ALONE = frozenset(
+    {
+        *("message", "detail", "msg", "error", "errors", "errormsg", "errormessage", "errmsg", "err", "fault"),
+        "exception",
+    }
 )
 _CODES = ("statuscode", "errcode", "errorcode", "code")  # the last one outweighs the others
 _KINDS = ("errortype", "type")
@@ -33,6 +41,7 @@ _OTHER_CODES = ("status", "reason")  # Google
 _WAITS = re.compile(
     r"retry(?:after|delay|in|at)|estimatedtime|(?:resets?|wait)(?:at|after|in|time|seconds|ms)|ratelimit.{0,20}reset"
 )
+_HOLD_WAITS = ("headers", "metadata", "parameters", "data", "extra")
 _FINE = (0, 200, "0", "200")  # codes that gateways send with every reply
 _NOTHING = frozenset({"", "null", "{}", "[]", '""'})
 _BAD_REQUEST = 400
@@ -146,12 +155,13 @@ class _Reading:
         )
 
     def _take_fields(self, fields: JsonObject, depth: int) -> None:
-        by_name: dict[str, object] = {squeeze(name): value for name, value in fields.items()}
+        by_name: dict[str, object] = {squeeze(name): fields[name] for name in fields if not name.startswith("@")}
         self._code = self._take_codes(by_name, _CODES) or self._code
         self._kind = self._take_codes(by_name, _KINDS) or self._kind
         self._take_codes(by_name, _OTHER_CODES)
         self._take_waits(by_name)
-        self._take_waits(mapping(by_name.get("headers")))
+        for name in _HOLD_WAITS:
+            self._take_waits(mapping(by_name.get(name)))
         where = _location(by_name)
         named = [by_name[name] for name in _WORDS if name in by_name]
         # What stands here is further out than what is nested in it.
@@ -169,7 +179,7 @@ class _Reading:
                 del self._words[before:]
 
     def _take_text(self, text: str, depth: int, where: str) -> None:
-        if _is_page(text):
+        if _is_page(text) and text[0] not in "{[":  # JSON may quote the page of another server
             self._is_page = True
             title = _HTML_TITLE.search(text[:_LARGEST_BYTES])
             words = " ".join(title[1].split()) if title else ""
@@ -187,7 +197,7 @@ class _Reading:
             return False
         if not mapping(value) and (start, end) != (0, len(text)):
             return False
-        before, after = text[:start].strip(" \n:-"), text[end:].strip(" \n:.-")
+        before, after = text[:start].strip(" \n:-["), text[end:].strip(" \n:.-]")
         count = len(self._words)
         self.take(value, depth + 1)
         found = len(self._words) > count
@@ -234,8 +244,11 @@ def _has_words_alone(payload: JsonObject) -> bool:
         return False
     if payload.get("success") is False or (type(code) is int and code >= _BAD_REQUEST):
         return True
-    words = [payload.get(name) for name in ("message", "detail", "msg", "errors", "error_msg")]
-    has_words = any(word and isinstance(word, (str, list)) for word in words)
+    has_words = any(
+        payload[name] and isinstance(payload[name], (str, list) if squeeze(name) == "message" else (str, list, dict))
+        for name in payload
+        if squeeze(name) in _ALONE
+    )
     # Gateways report their progress in events with a type and a message.
     return has_words and (not payload.get("type") or _SAYS_ERROR.search(str(payload["type"])) is not None)
 

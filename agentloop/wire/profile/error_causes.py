@@ -41,7 +41,7 @@ _KEY = _cause(
     r"(?:incorrect|invalid|missing|expired|wrong|no|unknown|malformed) (?:x-)?api[ _-]?key|no auth credentials"
     r"|api[ _-]?key(?: provided)? (?:is |was |has )?(?:not (?:valid|found)|invalid|missing|expired|incorrect|required)"
     r"|(?:invalid|incorrect|expired) (?:(?:access|auth|bearer|api) )?token\b|invalid authentication|login fail"
-    r"|\bunauthori[sz]ed\b",
+    r"|\bunauthori[sz]ed\b|authentication (?:failed|required)|\btoken (?:has |is )?expired\b",
 )
 _CREDIT = _cause(
     RefusedError,
@@ -56,9 +56,11 @@ _CREDIT = _cause(
 _MODEL = _cause(
     NotFoundError,
     "check the model's name, capitals included: this endpoint does not have it, or this key may not use it",
-    "model_not_found model_not_exist model_not_available model_not_supported invalid_model unknown_model no_such_model",
+    "model_not_found model_not_exist model_not_available model_not_supported invalid_model unknown_model no_such_model"
+    " model_decommissioned model_deprecated",
     r"\bmodel:? (?:['\"`]?[\w./:@-]{1,100}['\"`]? )?(?:is |was |could |does )?(?:not (?:be )?found|not exist)"
-    r"|no such model|is not a valid model|(?:unknown|invalid) model(?: name| id)?:|模型不存在",
+    r"|no such model|is not a valid model|(?:unknown|invalid|unsupported) model(?: name| id)?:|模型不存在"
+    r"|\bmodel\b.{0,100} (?:has been|was|is) (?:decommissioned|deprecated|retired|no longer (?:available|supported))",
 )
 _CONTENT = _cause(
     RefusedError,

@@ -38,6 +38,13 @@ _SIGNS: Final = _patterns(
     r"prompt exceeds max length|out of context|`inputs` tokens \+",  # Z.ai, llama.cpp, TGI
     r"tokens to keep from the initial prompt",  # LM Studio
     r"message size \d{1,20} exceeds limit|configured context size",  # Moonshot, DS4
+    r"\bcontext (?:window )?(?:is )?full\b",
+    r"(?:longer than|greater than|exceed\w{0,3}|>)(?: the)? ?(?:n_ctx|max_model_len|max_input_(?:length|tokens))\b",
+    r"\b(?:sequence length|tokens: total|input tokens|prompt tokens|prompt) \d{1,20} ?>|max(?:imum)? context is \d",
+    r"exceed\w{0,3} (?:the )?(?:model'?s? )?(?:max\w{0,4} )?(?:sequence length|input (?:length|limit|size)|window)",
+    r"\d tokens\b,? (?:but (?:the )?(?:context|window|limit)|limit\b|more than the \d|> max)",
+    r"too large: [\d,]{1,20} tokens|\bexceeds? the .{0,30}\bwindow of \d|tokens\) \+ .{0,40} > max",
+    r"(?:上下文|输入|提示词).{0,20}(?:超过|超出|过长|太长)",
 )
 # What they say about something else that counts tokens: a crash, a rate limit, or a reply that may be too long.
 _CRASH: Final = re.compile(

@@ -37,8 +37,9 @@ REFUSES_STREAM: Final = re.compile(
 
 REQUIRES_STREAM: Final = re.compile(
     rf"\bonly{_words(5)}(?:text/event-)?{_STREAM}"
-    rf"|\b{_STREAM}(?:{_words(4)}(?:true|required|mandatory|only)\b|.{{0,30}}\bbe\W+(?:set\W+to\W+)?\W?true\b)"
-    rf"|\b(?:requires?|must|please|needs?|(?:has|have) to|should|supports only){_words(4)}{_STREAM}"
+    rf"|\b{_STREAM}(?:{_words(4)}(?:true|required|mandatory|only|be enabled)\b"
+    rf"|.{{0,30}}\bbe\W+(?:set\W+to\W+)?\W?true\b)"
+    rf"|\b(?:requires?|must|please|needs?|use|(?:has|have) to|should|supports only){_words(4)}{_STREAM}"
     rf"|{_NOT}.{{0,60}}\bstream\W{{1,4}}false|\bstream\W{{1,4}}false.{{0,40}}{_NOT}"
     rf"|(?:{_NOT}|\b(?:must|unsupported|disabled|unavailable)\b).{{0,80}}\bnon[ -]?stream"
     rf"|\bnon[ -]?stream.{{0,60}}(?:{_NOT}|\b(?:unsupported|disabled|unavailable)\b)",

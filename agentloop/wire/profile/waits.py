@@ -13,12 +13,15 @@ _SECONDS = {"ms": 0.001, "mi": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_
 # Larger numbers are times since the epoch, which began in 1970: in seconds, or in milliseconds.
 _EPOCH, _EPOCH_MILLISECONDS = 1e9, 1e12
 _MILLISECONDS = ("ms", "milliseconds")
+# The most exact first. The third and the fourth are those of Azure and of proxies.
+_WAIT_HEADERS = ("retry-after-ms", "retry-after", "x-ms-retry-after-ms", "x-retry-after")
 
 _NUMBER = r"\d{1,15}(?:\.\d{0,15})?"
 _UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
 _DURATION = rf"(?:{_NUMBER} ?{_UNIT}(?:, |,| )?(?:and )?){{1,5}}"
 _MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)? ?(?:Z|UTC|[+-]\d\d:?\d\d)"
-_FILLERS = r"(?:(?:again|your|the|this|request|for|in|after|at|on|least|about|approximately|another|until) ?){0,5}"
+_FILLER_WORDS = "again|later|allowed|your|the|this|request|for|in|after|at|on|least|about|approximately|another|until"
+_FILLERS = rf"(?:(?:{_FILLER_WORDS}) ?){{0,5}}"
 _ASKS = re.compile(
     rf"\b(?:again|retry|wait|next request):? {_FILLERS}({_DURATION}|{_MOMENT})"
     rf"|retry[-_ ]?after['\"]?[:= ]{{1,3}}({_NUMBER})(?![\d.])",
@@ -63,8 +66,8 @@ def find_wait(
 
 
 def _asked_by_header(headers: Mapping[str, str], now: float | None) -> float | None:
-    exact = _read("ms", headers.get("retry-after-ms", ""), now)
-    return _read("", headers.get("retry-after", ""), now) if exact is None else exact
+    waits = (_read(name, headers.get(name, ""), now) for name in _WAIT_HEADERS)
+    return next((seconds for seconds in waits if seconds is not None), None)
 
 
 def _reset(headers: Mapping[str, str], now: float | None) -> float | None:

@@ -120,9 +120,10 @@ class ChatAccumulator:
             if data.strip():
                 self._end(shown)
             return
-        chunk = first_object(read_event(name, data, self._characters))
+        event = read_event(name, data, self._characters)
+        chunk = first_object(event)
         if name == b"error" or is_failure(chunk):
-            raise read_failure(chunk)
+            raise read_failure(chunk or event)
         chunk_id = string(chunk.get("id"))
         self._id = self._id or chunk_id
         if _TOKENS in data:

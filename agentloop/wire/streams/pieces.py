@@ -135,7 +135,7 @@ class TextPieces:
 
 def join_arguments(pieces: Sequence[str]) -> str:
     """Return the arguments of a call from their pieces. No JSON object begins with two opening braces."""
-    start = next((at for at, piece in enumerate(pieces) if piece.strip() not in ("", "{}")), 0)
+    start = next((at for at, piece in enumerate(pieces) if piece.strip() not in ("", "{}", "null")), 0)
     pieces = pieces[start:]
     said = [piece for piece in pieces if piece.strip()]
     if len(said) > 1 and said[-1].lstrip().startswith("{"):

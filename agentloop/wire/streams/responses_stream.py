@@ -75,7 +75,10 @@ class ResponsesAccumulator:
         route = self._ROUTES.get(name)
         if self._reply is not None or (route is None and _is_idle(name, data.strip())):
             return
-        event = first_object(read_event(name, data, self._characters))
+        value = read_event(name, data, self._characters)
+        event = first_object(value)
+        if name == b"error" and not event:
+            raise read_failure(value)
         route = route or self._ROUTES.get(string(event.get("type")).encode())
         if route is not None:
             route(self, event, shown)

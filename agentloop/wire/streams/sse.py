@@ -75,8 +75,8 @@ def _read_block(block: bytes) -> list[ServerEvent]:
         elif field == b"error":  # llama.cpp until 2025
             name = field
             data.append(value)
-    if name == b"error" and not data:  # an error without a reason is an event too
-        data.append(b"{}")
+    if name == b"error" and not any(data):  # an error without a reason is an event too
+        data = [b"{}"]
     if len(data) > 1 and all(_is_whole(line) for line in data):
         return [(name, line) for line in data]
     return [(name, b"\n".join(data))] if data else []
