@@ -7,6 +7,7 @@ import pytest
 from agentloop import Agent, AuthenticationError, ContextOverflowError, Endpoint, NotFoundError, Profile, ServerError
 from agentloop.errors import RefusedError
 from agentloop.wire.profile.failures import read_error
+from agentloop.wire.profile.refusals import Sent, draw_lessons
 from loopback import Loopback, Reply, error_reply, json_reply, sse_reply, text_body
 from ways import Way, both_wires, closing, ours, streaming
 
@@ -169,3 +170,18 @@ def test_the_type_of_a_detail_is_no_code():
 
 def _read(status, body, headers=None):
     return read_error(status, headers or {}, json.dumps(body).encode())
+
+
+@streaming
+@pytest.mark.parametrize("word", ["connected", "[PROCESSING]", "waiting...", "noop", "Still alive", "queued"])
+def test_a_word_that_shows_that_the_server_works_is_skipped(way: Way, word):
+    events = [("", word), *way.stream_of(text_body("hi there"))]
+    with way.serving([sse_reply(events)], endpoint={"retries": 0}) as (agent, _):
+        assert way.ask(agent).text == "hi there"
+
+
+def test_refusing_several_calls_at_once_teaches_this_run_alone():
+    error = _read(400, {"error": {"message": "parallel tool calls are not supported by this model"}})
+    sent = Sent({"tools": [{"type": "function"}]}, has_results=True)
+    [lesson] = draw_lessons(error, Profile(route="chat"), sent)
+    assert (lesson.field, lesson.is_passing) == ("tool_calling", True)

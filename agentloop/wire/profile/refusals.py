@@ -54,10 +54,11 @@ _SAYS_ROUTE = re.compile(
     re.IGNORECASE,
 )
 _PATH = re.compile(r"/(?:responses|chat/completions)\b", re.IGNORECASE)
-# Tools are refused together with something that another run may not ask for.
+# Tools are refused together with something that another run may not ask for, or several calls in one turn are.
 _SAYS_TOGETHER = re.compile(
     r"\b(?:with|when|while|together|along|combin\w*|in|during)\b.{0,40}"
-    r"\b(?:images?|vision|audio|think\w*|reason\w*|json|response_format|structured|batch)",
+    r"\b(?:images?|vision|audio|think\w*|reason\w*|json|response_format|structured|batch)"
+    r"|\b(?:parallel|multiple|simultaneous)\b.{0,20}\b(?:tools?|function|calls?)\b",
     re.IGNORECASE | re.DOTALL,
 )
 # What the two forms of calls and results hold on /v1/responses.

@@ -30,14 +30,21 @@ _BODY_STARTS = b'{[<"'
 _KEEP_ALIVES = frozenset(
     {
         b"alive",
+        b"connected",
         b"heart beat",
         b"heartbeat",
         b"keep alive",
         b"keepalive",
+        b"noop",
         b"ok",
         b"openrouter processing",
         b"ping",
         b"pong",
+        b"processing",
+        b"queued",
+        b"start",
+        b"still alive",
+        b"waiting",
     }
 )
 _AROUND = b" \t[]():.!"
