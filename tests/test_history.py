@@ -56,12 +56,17 @@ def outline(items):
         (
             WHOLE * 2,
             "message call:a call:b result:a result:b message message call:a_2 call:b_2 result:a_2 result:b_2 message",
-            "calls with the id of an earlier call have new ids: a_2, b_2",
+            "calls without an id of their own have new ids: a_2, b_2",
         ),
         (
             (*WHOLE, NEXT, made("a")),
             "message call:a call:b result:a result:b message message call:a_2 result:a_2",
-            "calls with the id of an earlier call have new ids: a_2",
+            "calls without an id of their own have new ids: a_2",
+        ),
+        (
+            (ASKED, made(""), made("call_1"), made(""), found("call_1"), found(""), found("")),
+            "message call:call_2 call:call_1 call:call_3 result:call_2 result:call_1 result:call_3",
+            "calls without an id of their own have new ids: call_2, call_3",
         ),
         (
             (*WHOLE, found("b", "7 km")),

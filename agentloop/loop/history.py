@@ -1,7 +1,7 @@
 """Repairs a conversation that a user gives: every call gets one result, directly behind the calls of its turn.
 
 A history may be a part of another one (`result.items[-5:]`), or several in one. Servers refuse a result without its
-call, a call without its result, and a call id that occurs twice. Pure.
+call, a call without its result, and a call id that is empty or occurs twice. Pure.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _is_whole(items: Iterable[Item]) -> bool:
     for item in items:
         match item:
             case ToolCall(call_id=call_id):
-                if call_id in seen:
+                if call_id in seen or not call_id:
                     return False
                 seen.add(call_id)
                 waiting.add(call_id)
@@ -94,7 +94,7 @@ class _Pairs:
 
     Attributes:
         results: The results, by the index of the call.
-        ids: The ids of calls whose own id belongs to an earlier call, by the index of the call.
+        ids: The new ids of calls that have none, or that of an earlier call, by the index of the call.
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
@@ -123,7 +123,7 @@ class _Pairs:
             "results without a call are left out": self._early,
             "results that came twice are left out": self._repeated,
             "results that stood before their calls are moved": self._moved,
-            "calls with the id of an earlier call have new ids": self.ids.values(),
+            "calls without an id of their own have new ids": self.ids.values(),
             "calls without a result are answered with: not run": self._open,
         }
         for words, call_ids in kinds.items():
@@ -132,11 +132,11 @@ class _Pairs:
 
     def _add_call(self, at: int, call: ToolCall, turn: int, taken: set[str]) -> None:
         others = self._calls.setdefault(call.call_id, [])
-        if others:
-            number = len(others) + 1
-            while f"{call.call_id}_{number}" in taken:
+        if others or not call.call_id:
+            base, number = call.call_id or "call", len(others) + 1
+            while f"{base}_{number}" in taken:
                 number += 1
-            self.ids[at] = f"{call.call_id}_{number}"
+            self.ids[at] = f"{base}_{number}"
             taken.add(self.ids[at])
         others.append(at)
         self._turns[at] = turn
