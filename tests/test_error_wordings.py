@@ -180,8 +180,11 @@ def test_a_word_that_shows_that_the_server_works_is_skipped(way: Way, word):
         assert way.ask(agent).text == "hi there"
 
 
-def test_refusing_several_calls_at_once_teaches_this_run_alone():
-    error = _read(400, {"error": {"message": "parallel tool calls are not supported by this model"}})
+@pytest.mark.parametrize(
+    "words", ["parallel tool calls are not supported by this model", "`tool_choice` none is not allowed with tools"]
+)
+def test_refusing_one_use_of_tools_teaches_this_run_alone(words):
+    error = _read(400, {"error": {"message": words}})
     sent = Sent({"tools": [{"type": "function"}]}, has_results=True)
     [lesson] = draw_lessons(error, Profile(route="chat"), sent)
     assert (lesson.field, lesson.is_passing) == ("tool_calling", True)

@@ -58,7 +58,8 @@ _PATH = re.compile(r"/(?:responses|chat/completions)\b", re.IGNORECASE)
 _SAYS_TOGETHER = re.compile(
     r"\b(?:with|when|while|together|along|combin\w*|in|during)\b.{0,40}"
     r"\b(?:images?|vision|audio|think\w*|reason\w*|json|response_format|structured|batch)"
-    r"|\b(?:parallel|multiple|simultaneous)\b.{0,20}\b(?:tools?|function|calls?)\b",
+    r"|\b(?:parallel|multiple|simultaneous)\b.{0,20}\b(?:tools?|function|calls?)\b"
+    r"|\btool_choice\b.{0,10}\bnone\b",
     re.IGNORECASE | re.DOTALL,
 )
 # What the two forms of calls and results hold on /v1/responses.
