@@ -25,7 +25,6 @@ from agentloop.loop.run import (
     Command,
     Fail,
     Finish,
-    HumanDecided,
     Interrupted,
     ModelReplied,
     Outcome,
@@ -236,11 +235,11 @@ async def _check_config(config: RunConfig, warn: Callable[[str], Awaitable[None]
 
 
 async def _check_outcome(run: Run, outcome: Outcome | None, rules: Rules, journal: Journal) -> None:
-    if outcome is None or isinstance(outcome, HumanDecided):
+    if not isinstance(outcome, UserSaid):
         _check_tools(run, rules)
-    elif isinstance(outcome, UserSaid):
-        for repair in repair_history((*run.items, *outcome.items), len(run.items)).repairs:
-            await journal.emit(Notice("repaired", repair))
+        return
+    for repair in repair_history((*run.items, *outcome.items), len(run.items)).repairs:
+        await journal.emit(Notice("repaired", repair))
 
 
 async def _warn(journal: Journal, text: str) -> None:
