@@ -63,9 +63,13 @@ class Limits:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             _check(name, getattr(self, name), least)
-        if not isinstance(cast("object", self.per_tool), Mapping):
+        given = cast("object", self.per_tool)
+        if not isinstance(given, Mapping) or not all(
+            isinstance(tool, str) for tool in cast("Mapping[object, object]", given)
+        ):
             raise ConfigurationError(
-                f"Limits(per_tool={self.per_tool!r}) is not a mapping", hint='write it as {"tool_name": 3}'
+                f"Limits(per_tool={self.per_tool!r}) is not a mapping from tool names",
+                hint='write it as {"tool_name": 3}',
             )
         for tool, calls in self.per_tool.items():
             _check(f"per_tool[{tool!r}]", calls, 0)

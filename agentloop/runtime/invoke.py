@@ -191,8 +191,14 @@ async def _finish(value: Any) -> Any:
     if inspect.isawaitable(value):
         value = await value
     if _is_async_iterator(value):
-        return await collect(cast("AsyncIterator[Any]", value), partial(asyncio.sleep, 0))
+        return await collect(cast("AsyncIterator[Any]", value), partial(asyncio.sleep, 0), _check_wanted)
     return value
+
+
+def _check_wanted() -> None:
+    """Raise the cancellation of this task once more if the tool has swallowed it."""
+    if _is_task_cancelled():
+        raise asyncio.CancelledError
 
 
 async def _call_async(function: Callable[[], Any], time: _Time) -> Any:

@@ -69,6 +69,7 @@ class ToolRunner:
         self._made = 0
         self._tainted: set[str] = set()  # ids of calls with a nested call whose result is untrusted
         self._ended: set[str] = set()
+        self._task = asyncio.current_task()
         self._stop: BaseException | None = None  # what an approver raised to end the program
         self._asking = asyncio.Lock()
         self._alone = asyncio.Lock()  # for nested calls of tools with parallel=False
@@ -155,6 +156,8 @@ class ToolRunner:
         """Run a call that a tool has made, under the same limits and policy as the model's own calls."""
         if parent.call_id in self._ended:  # made by a task that the tool left running; it would not be counted
             raise ToolError(f"{name} can't be called: the call of {parent.name} that it would be part of has ended")
+        if self._task is not None and self._task.cancelling():  # nobody waits for the run, but a tool goes on
+            raise asyncio.CancelledError
         self._made += 1
         call = ToolCall(f"{parent.call_id}.{self._made}", name, to_json(arguments).decode())
         pending = await self._plan(call)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+from collections import UserString
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from enum import Enum
@@ -86,17 +87,21 @@ def read_plain(value: Any, is_unwanted: Callable[[], bool] = bool) -> Any:
     return value if is_plain(value) else _Reader(is_unwanted).read(value)
 
 
-async def collect(entries: AsyncIterator[Any], pause: Callable[[], Awaitable[None]]) -> list[Any]:
+async def collect(
+    entries: AsyncIterator[Any], pause: Callable[[], Awaitable[None]], check: Callable[[], None]
+) -> list[Any]:
     """Return the entries of an async iterator, up to the same limit, and close it.
 
     Args:
         entries: The iterator, which may never wait for anything.
         pause: Lets other tasks run; called from time to time.
+        check: Raises an error if no more entries are wanted; called after each entry.
     """
     reader = _Reader(bool)
     collected: list[Any] = []
     try:
         async for entry in entries:
+            check()
             if reader.left <= 0:
                 collected.append(_REST)
                 break
@@ -307,6 +312,7 @@ def _read_keys(value: Any) -> Any:
 # Tests and conversions in the order in which they are tried. A converted value is read again.
 _FORMS: tuple[tuple[Callable[[type[Any]], bool], Read], ...] = (
     (lambda kind: kind is memoryview, bytes),
+    (lambda kind: issubclass(kind, UserString), str),
     (_is_dataclass, _read_dataclass),
     (lambda kind: hasattr(kind, "__attrs_attrs__"), _read_attrs),
     (lambda kind: issubclass(kind, SimpleNamespace), vars),

@@ -215,7 +215,7 @@ class Tool(Generic[P, R]):
         inherited = None if self.description else next(filter(None, texts), None)
         if inherited is None:
             return
-        docstring = parse_docstring(inherited)
+        docstring = parse_docstring(inspect.cleandoc(inherited))
         vars(self).update(description=strip_invisible(docstring.description), __doc__=inherited)
         properties = self.parameters.get("properties", {})
         for parameter, text in docstring.parameters.items():

@@ -25,9 +25,15 @@ def find_leaves(error: BaseException) -> Iterator[BaseException]:
     while rest:
         each = rest.pop()
         if isinstance(each, BaseExceptionGroup):
-            rest.extend(reversed(cast("BaseExceptionGroup[BaseException]", each).exceptions))
+            rest.extend(reversed(_read_exceptions(cast("BaseExceptionGroup[BaseException]", each))))
         else:
             yield each
+
+
+def _read_exceptions(group: BaseExceptionGroup[BaseException]) -> tuple[BaseException, ...]:
+    # As Python keeps them: a class may have a property of its own with this name, which may hold the group itself.
+    kept: tuple[BaseException, ...] = cast("Any", BaseExceptionGroup).exceptions.__get__(group)
+    return kept
 
 
 def is_told(error: BaseException) -> bool:
@@ -39,7 +45,7 @@ def read_text(error: BaseException) -> str:
     """Return the text of an exception, or "" if it has none that can be read."""
     try:
         text: Any = error.message if isinstance(error, ToolError) else str(error)
-    except Exception:  # noqa: BLE001 - the code of an exception may raise anything
+    except BaseException:  # noqa: BLE001 - as it may raise anything; Ctrl-C would be lost only in this very moment
         return ""
     return text[:LONGEST_TEXT] if isinstance(text, str) else ""
 

@@ -17,17 +17,17 @@ _CODE = ("__code__", "__defaults__", "__kwdefaults__")
 
 
 def find_docstring(function: Any) -> str | None:
-    """Return the docstring of a callable, or of what it is around. It may be inherited."""
+    """Return the docstring of a callable, or of what it is around, without the margin. It may be inherited."""
     return next((text for each in unwrap_callable(function) if (text := _read_docstring(each))), None)
 
 
 def _read_docstring(function: Any) -> str | None:
     if isinstance(function, type):
         made_by = vars(function).get("__init__")
-        return _read_class(cast("Any", function)) or (made_by.__doc__ if inspect.isfunction(made_by) else None)
+        return _read_class(cast("Any", function)) or (_clean(made_by.__doc__) if inspect.isfunction(made_by) else None)
     own = getattr(function, "__dict__", {}).get("__doc__")
     if own or isinstance(function, partial):
-        return cast("str | None", own)
+        return _clean(own)
     if inspect.isroutine(function):
         return _get(function)
     kind = cast("Any", type(function))
@@ -39,13 +39,17 @@ def _get(function: Any) -> str | None:
     return None if text in _OF_NOTHING else text
 
 
+def _clean(text: object) -> str | None:
+    return inspect.cleandoc(text) if isinstance(text, str) else None
+
+
 def _read_class(kind: type[Any]) -> str | None:
     """Return the docstring of a class or its bases, unless Python wrote it, as it does for a dataclass."""
     for each in kind.__mro__:
         text = vars(each).get("__doc__")
         general = each.__module__.partition(".")[0] in _GENERAL_LIBRARIES
         if text and not general and not text.startswith(f"{each.__name__}("):
-            return cast("str", text)
+            return _clean(text)
     return None
 
 
@@ -72,7 +76,8 @@ def describe_origin(function: Any) -> str:
     innermost = _innermost(function)
     where = f"{getattr(innermost, '__module__', None) or '?'}.{getattr(innermost, '__qualname__', '?')}"
     code = getattr(innermost, "__code__", None)
-    return where if code is None else f"{PurePath(code.co_filename).name}:{code.co_firstlineno} in {where}"
+    file = getattr(code, "co_filename", None)  # of a mock it is a mock too
+    return f"{PurePath(file).name}:{code.co_firstlineno} in {where}" if code and isinstance(file, str) else where
 
 
 def _innermost(function: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from inspect import cleandoc
 
 # A docstring without any of these has no section on parameters, and needs no parser.
 _SECTIONS = re.compile(r"^\s*(?:[A-Z]\w+(?: \w+)?:|-{3,}|:\w+[^:]*:)\s*", re.MULTILINE)
@@ -23,6 +22,8 @@ _UNDERLINE = re.compile(r"-{3,}\s*$")
 _SPHINX_FIELD = re.compile(r":(?:param|parameter|arg|argument|key|keyword|type)\b[^:]*:")
 # An entry of NumPy's: `name`, `name : type` or `one, other : type`. Other text after an empty line is prose.
 _NUMPY_ENTRY = re.compile(r"\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*\s*(?::.*)?$")
+# Stars of `*args`, marks of a list, and quotes.
+_AROUND_NAMES = "*-+•` "
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,16 @@ class Docstring:
 
 
 def parse_docstring(text: str | None) -> Docstring:
-    """Return the descriptions in a docstring; if it is malformed, the whole text is the function's description."""
+    """Return the descriptions in a docstring; if it is malformed, the whole text is the function's description.
+
+    Args:
+        text: The docstring as `inspect.cleandoc` returns it. A second cleaning would change how the lines that follow
+            the first one are indented.
+    """
     if not text:
         return Docstring()
     if not _SECTIONS.search(text):
-        return Docstring(cleandoc(text))
+        return Docstring(text)
     # This import takes 40 ms, and programs without such sections don't need it.
     from docstring_parser import DocstringStyle, ParseError, parse  # noqa: PLC0415 - as said above
 
@@ -48,11 +54,15 @@ def parse_docstring(text: str | None) -> Docstring:
     elif _NUMPY.search(text):
         style, remove = DocstringStyle.NUMPYDOC, _remove_numpy
     try:
-        parsed = parse(text, style=style)
+        parsed = parse(f"\n{text}", style=style)  # the parser cleans its text, which would change the second line
     except ParseError:
-        return Docstring(cleandoc(text))
-    parameters = {entry.arg_name.lstrip("*"): (entry.description or "").strip() for entry in parsed.params}
-    description = re.sub(r"\n{3,}", "\n\n", "\n".join(remove(cleandoc(text).splitlines()))).strip()
+        return Docstring(text)
+    parameters = {
+        name.strip(_AROUND_NAMES): (entry.description or "").strip()
+        for entry in parsed.params
+        for name in entry.arg_name.split(",")
+    }
+    description = re.sub(r"\n{3,}", "\n\n", "\n".join(remove(text.splitlines()))).strip()
     return Docstring(description, {name: text for name, text in parameters.items() if text})
 
 
