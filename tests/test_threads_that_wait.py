@@ -86,6 +86,30 @@ async def test_a_tool_that_had_to_wait_has_its_whole_time_and_no_more(one_thread
     assert told == "look did not return within 9 s and could not be stopped; it may still take effect."
 
 
+async def test_the_time_of_an_async_tool_goes_on_while_its_result_waits_for_a_thread(one_thread):
+    clock, holder, stuck = stop_clock(), Holder(), threading.Event()
+
+    def find(number):
+        clock.advance(5)
+        stuck.wait(PATIENCE_SECONDS)
+        return number
+
+    @tool(timeout=9)
+    async def count() -> list[int]:
+        """Count."""
+        await asyncio.to_thread(holder.started.wait, PATIENCE_SECONDS)
+        return map(find, [1])
+
+    async for event in agent_that_calls(holder.tool(), count).stream("go"):
+        if isinstance(event, Notice) and event.topic == "waiting":
+            clock.advance(5)
+            asyncio.get_running_loop().call_soon(holder.release.set)
+        if isinstance(event, ToolFinished) and event.call.name == "count":
+            told = event.result.content
+            stuck.set()
+    assert told.startswith("count did not return within 9 s")
+
+
 async def test_the_time_of_the_run_holds_for_a_tool_that_waits(one_thread):
     clock, holder, ran = stop_clock(), Holder(), []
 
