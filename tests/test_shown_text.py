@@ -2,8 +2,17 @@
 
 import pytest
 
-from agentloop import ContextOverflowError, Message, ModelSettings, RefusedError, TextDelta
-from loopback import error_reply, sse_reply, text_body
+from agentloop import (
+    Agent,
+    ContextOverflowError,
+    Endpoint,
+    Message,
+    ModelSettings,
+    ReasoningDelta,
+    RefusedError,
+    TextDelta,
+)
+from loopback import Loopback, error_reply, sse_reply, text_body
 from ways import ours, streaming
 
 LONG = [Message(role, "word " * 2_000) for role in ("user", "assistant") * 4]
@@ -59,3 +68,13 @@ def test_the_same_refusal_before_any_text_changes_the_request(way, failure, done
         assert way.ask(agent, "What wades?", events=seen, history=LONG).text == "grey herons wade"
     assert len(server.requests) == 2
     assert done in [getattr(event, "topic", "") for event in seen]
+
+
+async def test_the_end_of_thinking_that_was_held_back_is_shown_as_thinking():
+    script = [text_body("<think>a < b and <"), text_body("yes")]
+    async with Loopback(script) as server, Agent("any", endpoint=Endpoint(server.base_url)) as agent:
+        events = [event async for event in agent.stream("go")]
+    shown = {
+        kind: "".join(event.text for event in events if isinstance(event, kind)) for kind in (ReasoningDelta, TextDelta)
+    }
+    assert shown == {ReasoningDelta: "a < b and <", TextDelta: "yes"}
