@@ -228,6 +228,13 @@ async def test_no_process_is_left_after_a_run():
     assert not workers()
 
 
+def has_ended(process):
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 async def test_a_cancelled_call_leaves_no_process_computing():
     others = Others()
     async with opened(others, NAMES) as run:
@@ -238,7 +245,7 @@ async def test_a_cancelled_call_leaves_no_process_computing():
         spinning.cancel()
         with pytest.raises(asyncio.CancelledError):
             await spinning
-        await until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        await until(lambda: has_ended(worker))
     assert not workers()
 
 
