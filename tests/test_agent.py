@@ -596,7 +596,7 @@ async def test_the_last_turn_may_take_a_tenth_more_than_the_runs_time(limits, re
     async def send_slowly(path, body):
         if endpoint.requests:
             clock.advance(8)
-            await asyncio.sleep(8)
+            await asyncio.sleep(8)  # by the stopped clock
         return await send(path, body)
 
     endpoint.send = send_slowly

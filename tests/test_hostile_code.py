@@ -1,11 +1,11 @@
-"""What foreign functions may do to a run: keep a cancellation, raise odd errors, describe themselves in any way."""
+"""What code of the user may do at worst: call tools after a cancellation, raise unreadable errors, be a mock."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 from collections import UserString
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock  # as a tool that a user gives
 
 import pytest
 
