@@ -13,12 +13,12 @@ from agentloop.tools import Tool
 from agentloop.wire.formats.call_ids import CallIds, unwrap_parallel
 from agentloop.wire.formats.dialect import Dialect, ModelRequest
 from agentloop.wire.formats.selection import DIALECTS, name_dialect
-from agentloop.wire.formats.turns import alternate_roles, last_speaker
 from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.origin import keep_state, mark_origin
 from agentloop.wire.payload import load
 from agentloop.wire.profile import Profile
 from agentloop.wire.profile.refusals import Sent
+from agentloop.wire.roles import alternate_roles, last_speaker
 
 _WORDS = frozenset({"auto", "none", "required", None})
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from agentloop.items import Item, Message, Part, Text, ToolCall, ToolResult
-from agentloop.wire.formats.turns import BRIDGE
 from agentloop.wire.profile import Profile
+from agentloop.wire.roles import BRIDGE
 
 
 def place_images(items: Iterable[Item], profile: Profile, *, in_results: bool) -> Iterable[Item]:

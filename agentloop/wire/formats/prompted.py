@@ -28,9 +28,9 @@ from agentloop.wire.formats.dialect import Decoder, ModelRequest
 from agentloop.wire.formats.images import place_images
 from agentloop.wire.formats.request import write_arguments, write_schema
 from agentloop.wire.formats.structured import add_words, needs_words, restrict_form, without_reasoning
-from agentloop.wire.formats.turns import alternate_roles
 from agentloop.wire.payload import dump, mapping, string
 from agentloop.wire.profile import Profile
+from agentloop.wire.roles import alternate_roles
 
 _USE = "If a tool can find this out, use it: "
 _ANSWER = "Answer with the result, in one short sentence."

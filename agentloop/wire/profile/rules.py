@@ -12,6 +12,7 @@ from agentloop.schema import list_keywords
 from agentloop.wire.payload import mapping, mappings
 from agentloop.wire.profile.profile import Profile, StructuredOutput
 from agentloop.wire.profile.streaming import REFUSES_STREAM, REQUIRES_STREAM, start_streams, stop_streams
+from agentloop.wire.roles import do_roles_alternate
 
 NEVER_DROPPED: Final = frozenset(
     {"model", "input", "messages", "stream", "tools", "instructions", "text", "response_format"}
@@ -189,22 +190,8 @@ def _clean_ids(profile: Profile, sent: Sent, _: str) -> Changes:
 
 
 def _alternate(profile: Profile, sent: Sent, _: str) -> Changes:
-    if not profile.alternating_roles and _has_user_after_other(sent.items):
+    if not profile.alternating_roles and not do_roles_alternate(sent.items):
         yield "alternating_roles", True
-
-
-def _has_user_after_other(items: Sequence[Item]) -> bool:
-    """Return whether the user speaks after a result or after another message of the user, or does not speak first."""
-    before: str | None = "start"
-    for item in items:
-        is_user = isinstance(item, Message) and item.role == "user"
-        is_assistant = isinstance(item, ToolCall) or (isinstance(item, Message) and item.role == "assistant")
-        if (is_user and before in {"user", "result"}) or (is_assistant and before == "start"):
-            return True
-        before = (
-            "user" if is_user else "result" if isinstance(item, ToolResult) else "assistant" if is_assistant else before
-        )
-    return False
 
 
 def _respell_content(profile: Profile, sent: Sent, words: str) -> Changes:
