@@ -109,21 +109,37 @@ def around_partial(*args, **kwargs):
 @pytest.mark.parametrize(
     ("function", "types", "arguments", "returned"),
     [
-        (hidden, {"shown": "integer", "written": "string"}, '{"shown": 1, "written": "a"}',
-         ((), {"shown": 1, "written": "a"})),
-        (around_hidden, {"shown": "integer", "written": "string"}, '{"shown": 1, "written": "a"}',
-         ((), {"shown": 1, "written": "a"})),
+        (
+            hidden,
+            {"shown": "integer", "written": "string"},
+            '{"shown": 1, "written": "a"}',
+            ((), {"shown": 1, "written": "a"}),
+        ),
+        (
+            around_hidden,
+            {"shown": "integer", "written": "string"},
+            '{"shown": 1, "written": "a"}',
+            ((), {"shown": 1, "written": "a"}),
+        ),
         (Order, {"amount": "integer", "note": "string"}, '{"amount": 2, "note": "n"}', Order(amount=2, note="n")),
         (Place, {"row": "integer", "name": "string"}, '{"row": 1, "name": "a"}', Place(1, "a")),
         (Doubled, {"asked": "integer"}, '{"asked": 4}', 8),
-        (functools.partial(send, key="secret"), {"to": "string", "count": "integer"}, '{"to": "a", "count": 1}',
-         ("a", "secret", 1)),
-        (functools.partial(send, "b"), {"key": "string", "count": "integer"}, '{"key": "k", "count": 1}',
-         ("b", "k", 1)),
+        (
+            functools.partial(send, key="secret"),
+            {"to": "string", "count": "integer"},
+            '{"to": "a", "count": 1}',
+            ("a", "secret", 1),
+        ),
+        (
+            functools.partial(send, "b"),
+            {"key": "string", "count": "integer"},
+            '{"key": "k", "count": 1}',
+            ("b", "k", 1),
+        ),
         (around_partial, {"to": "string", "count": "integer"}, '{"to": "a", "count": 1}', ("a", "secret", 1)),
     ],
     ids=lambda value: getattr(value, "__name__", None),
-)  # fmt: skip
+)
 def test_the_signature_that_inspect_tells_is_the_one_that_the_model_fills(function, types, arguments, returned):
     made = tool(name="made")(function)
     assert types_of(made) == types

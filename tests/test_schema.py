@@ -325,17 +325,26 @@ def test_every_other_kind_of_type_becomes_a_strict_schema():
         (Part, {"name": "p", "count": 2, "tags": [{"key": "k", "value": 1}]}, Part(name="p", count=2, tags={"k": 1})),
         (Part, {"name": "p", "count": None, "tags": None}, Part(name="p")),
         (Part, {"name": "p"}, Part(name="p")),
-        (Node, {"value": 1, "children": [{"value": 2, "children": None, "note": None}], "note": None},
-         Node(value=1, children=[Node(value=2)])),
+        (
+            Node,
+            {"value": 1, "children": [{"value": 2, "children": None, "note": None}], "note": None},
+            Node(value=1, children=[Node(value=2)]),
+        ),
         (Place, {"street": "s", "lines": None, "number": None}, Place("s")),
         (Options, {"depth": 1, "width": None}, {"depth": 1}),
         (Loose, {"depth": None}, {}),
         (Options, {"depth": 1, "width": 2}, {"depth": 1, "width": 2}),
-        (Link, {"rest": [{"rest": None, "next": None, "name": "b"}], "next": None, "name": "a"},
-         {"rest": [{"rest": None, "name": "b"}], "name": "a"}),
+        (
+            Link,
+            {"rest": [{"rest": None, "next": None, "name": "b"}], "next": None, "name": "a"},
+            {"rest": [{"rest": None, "name": "b"}], "name": "a"},
+        ),
         (list[Link | None], [None], [None]),
-        (Family, {"name": "a", "members": [{"name": "b", "members": []}]},
-         Family(name="a", members=[Family(name="b", members=[])])),
+        (
+            Family,
+            {"name": "a", "members": [{"name": "b", "members": []}]},
+            Family(name="a", members=[Family(name="b", members=[])]),
+        ),
         (Steps, {"item1": 1, "item2": 2}, Steps((1, 2))),
         (Pair, {"left": 1, "right": None}, Pair(1)),
         (Pet, {"kind": "cat", "lives": 9}, Cat(lives=9)),
@@ -354,7 +363,7 @@ def test_every_other_kind_of_type_becomes_a_strict_schema():
         (Annotated[str, "a note", Field(min_length=1)], "x", "x"),
         (pydantic.RootModel[dict[str, int]], [{"key": "a", "value": 1}], pydantic.RootModel[dict[str, int]]({"a": 1})),
     ],
-)  # fmt: skip
+)
 def test_a_type_has_a_strict_schema_and_its_values_come_back(annotation, written, value):
     assert_strict(tool(make_function({"x": annotation})).parameters)
     got = read(annotation, written)

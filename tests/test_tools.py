@@ -309,12 +309,25 @@ def test_a_raw_schema_checks_every_call():
         ({"type": "object", "properties": {"a": {}}}, True, "parameter `a` may hold anything"),
         ({"type": "object"}, True, "is an open object"),
         ({"type": "object", "properties": {"a": {"type": "array"}}}, True, "`a` is a list of anything"),
-        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/b", "title": "A"}}, "$defs": {"b": {"type": "null"}}},
-         True, "`$ref` beside other keywords"),
-        ({"type": "object", "properties": {"a": {"type": "string", "enum": ["x" * 60 + str(n) for n in range(251)]}}},
-         True, "more than 15,000 characters"),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"$ref": "#/$defs/b", "title": "A"}},
+                "$defs": {"b": {"type": "null"}},
+            },
+            True,
+            "`$ref` beside other keywords",
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": "string", "enum": ["x" * 60 + str(n) for n in range(251)]}},
+            },
+            True,
+            "more than 15,000 characters",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_raw_schema_that_is_of_no_use_is_refused(schema, strict, told):
     with pytest.raises(ToolDefinitionError) as caught:
         Tool.from_schema("forecast", "", schema, forecast, strict=strict)

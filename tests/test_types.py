@@ -100,13 +100,16 @@ def test_the_syntax_of_named_types_works():
 @pytest.mark.parametrize(
     ("kind", "reply", "value"),
     [
-        (Plank, {"length": 1, "width": 2, "parts": [{"length": 1, "width": 1, "parts": None}]},
-         Plank(length=1, width=2, parts=[Plank(length=1, width=1)])),
+        (
+            Plank,
+            {"length": 1, "width": 2, "parts": [{"length": 1, "width": 1, "parts": None}]},
+            Plank(length=1, width=2, parts=[Plank(length=1, width=1)]),
+        ),
         (Metres, {"value": 1.5}, 1.5),
         (Twice[Metres], {"item1": 1, "item2": 2}, (1, 2)),
         (Nested, {"value": [1, [2]]}, [1, [2]]),
     ],
-)  # fmt: skip
+)
 def test_an_answer_may_have_named_types(kind, reply, value):
     assert Agent("m", endpoint=ScriptedEndpoint([json.dumps(reply)]), output=kind).run_sync("go").output == value
 

@@ -89,15 +89,19 @@ def test_a_call_is_whole_however_its_pieces_come(events):
 @pytest.mark.parametrize(
     "events",
     [
-        [call(0, "c1", "add", '{"a"'), call(1, "c2", "add", '{"a"'), call(0, arguments=":1}"),
-         call(1, arguments=":2}")],
+        [
+            call(0, "c1", "add", '{"a"'),
+            call(1, "c2", "add", '{"a"'),
+            call(0, arguments=":1}"),
+            call(1, arguments=":2}"),
+        ],
         [call(0, "c1", "add", '{"a":1}'), call(0, "c2", "add", '{"a":2}')],
         [call(0, "c1", "add", '{"a":1}'), call(0, "c2", "add", '{"a"'), call(0, None, None, ":2}")],
         [call(None, "c1", "add", '{"a":1}'), call(None, "c2", "add", '{"a":2}')],
         [call(None, "c1", "add", '{"a":1}'), call(None, "c2", "add", '{"a"'), call(None, "c2", None, ":2}")],
         [call(None, "c1", "add", '{"a":1}'), call(None, "c2", "add", '{"a"'), call(None, "c1"), call(arguments=":2}")],
     ],
-)  # fmt: skip
+)
 def test_two_calls_stay_two_however_their_pieces_come(events):
     _, reply = decode(*events, chunk({}, "tool_calls"))
     assert reply.items == (ADD, AGAIN)

@@ -26,17 +26,23 @@ UPSTREAM = json.dumps({"error": {"message": WORDS, "type": "kettle_error", "code
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"error": {"message": "Provider returned error", "metadata": {"raw": UPSTREAM, "provider_name": "P"}}},
-         f"Provider returned error: {WORDS}"),
-        ({"error": {"message": "Provider returned error", "metadata": {"raw": WORDS}}},
-         f"Provider returned error: {WORDS}"),
+        (
+            {"error": {"message": "Provider returned error", "metadata": {"raw": UPSTREAM, "provider_name": "P"}}},
+            f"Provider returned error: {WORDS}",
+        ),
+        (
+            {"error": {"message": "Provider returned error", "metadata": {"raw": WORDS}}},
+            f"Provider returned error: {WORDS}",
+        ),
         ({"error": {"message": "upstream failed", "cause": {"message": WORDS}}}, f"upstream failed: {WORDS}"),
         ({"error": {"message": "upstream failed", "cause": WORDS}}, f"upstream failed: {WORDS}"),
         ({"error": {"code": "x", "innererror": {"code": "y", "message": WORDS}}}, WORDS),
         ({"error": {"message": "bad", "inner_error": {"message": WORDS}}}, f"bad: {WORDS}"),
         ({"error": {"message": "bad", "details": [{}, {"message": WORDS}, {"message": "more"}]}}, f"bad: {WORDS}"),
-        ({"error": {"message": f"litellm.BadRequestError: OpenAIException - {UPSTREAM}. Received Model Group=m"}},
-         f"litellm.BadRequestError: OpenAIException: {WORDS}: Received Model Group=m"),
+        (
+            {"error": {"message": f"litellm.BadRequestError: OpenAIException - {UPSTREAM}. Received Model Group=m"}},
+            f"litellm.BadRequestError: OpenAIException: {WORDS}: Received Model Group=m",
+        ),
         ({"detail": {"error": json.dumps(UPSTREAM)}}, WORDS),
         (f"event: error\ndata: {UPSTREAM}\n\n", WORDS),
         (f"data: {UPSTREAM}", WORDS),
@@ -56,7 +62,7 @@ UPSTREAM = json.dumps({"error": {"message": WORDS, "type": "kettle_error", "code
         ({"detail": [{"loc": [["x"], "body"], "msg": WORDS}]}, f"body: {WORDS}"),
         ({"detail": [{"loc": ["body"], "msg": WORDS, "input": {"message": "what a user said"}}]}, f"body: {WORDS}"),
     ],
-)  # fmt: skip
+)
 def test_the_words_are_read_from_the_outside_in(body, message):
     raw = (body if isinstance(body, str) else json.dumps(body)).encode()
     assert read_error_body(raw).message == message
@@ -105,48 +111,146 @@ def test_no_level_and_no_entry_is_read_beyond_a_limit():
 @pytest.mark.parametrize(
     ("status", "body", "kind", "hint"),
     [
-        (400, {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: ab***yz."},
-         AuthenticationError, "key"),
-        (400, [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key.",
-                          "details": [{"reason": "API_KEY_INVALID"}]}}], AuthenticationError, "key"),
+        (
+            400,
+            {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: ab***yz."},
+            AuthenticationError,
+            "key",
+        ),
+        (
+            400,
+            [
+                {
+                    "error": {
+                        "code": 400,
+                        "message": "API key not valid. Please pass a valid API key.",
+                        "details": [{"reason": "API_KEY_INVALID"}],
+                    }
+                }
+            ],
+            AuthenticationError,
+            "key",
+        ),
         (400, {"error": {"message": "no such thing", "code": "model_not_found"}}, NotFoundError, "name"),
         (400, {"error": {"message": "Model Not Exist", "type": "invalid_request_error"}}, NotFoundError, "name"),
         (400, {"error": {"message": "foo/bar is not a valid model ID", "code": 400}}, NotFoundError, "name"),
-        (400, {"error": {"message": "filtered", "code": "content_filter",
-                         "innererror": {"code": "ResponsibleAIPolicyViolation"}}}, RefusedError, "filter"),
-        (400, {"code": "DataInspectionFailed", "message": "Output data may contain inappropriate content."},
-         RefusedError, "filter"),
-        (403, {"error": {"message": "This prompt was flagged", "metadata": {"reasons": ["violence"]}}},
-         RefusedError, "filter"),
-        (403, {"error": {"message": "Country, region, or territory not supported",
-                         "code": "unsupported_country_region_territory"}}, RefusedError, "country"),
+        (
+            400,
+            {
+                "error": {
+                    "message": "filtered",
+                    "code": "content_filter",
+                    "innererror": {"code": "ResponsibleAIPolicyViolation"},
+                }
+            },
+            RefusedError,
+            "filter",
+        ),
+        (
+            400,
+            {"code": "DataInspectionFailed", "message": "Output data may contain inappropriate content."},
+            RefusedError,
+            "filter",
+        ),
+        (
+            403,
+            {"error": {"message": "This prompt was flagged", "metadata": {"reasons": ["violence"]}}},
+            RefusedError,
+            "filter",
+        ),
+        (
+            403,
+            {
+                "error": {
+                    "message": "Country, region, or territory not supported",
+                    "code": "unsupported_country_region_territory",
+                }
+            },
+            RefusedError,
+            "country",
+        ),
         (403, b"<!DOCTYPE html><html><head><title>Attention Required!</title>", RefusedError, "bot check"),
         (403, b"error code: 1020", RefusedError, "bot check"),
         (404, b"<html><title>404 Not Found</title>", NotFoundError, "base_url"),
         (403, {"error": {"message": "this key may not use it"}}, AuthenticationError, "rights"),
         (403, {"error": {"message": "API rate limit exceeded"}}, RateLimitedError, "wait"),
-        (429, {"error": {"code": "1113", "message": "Insufficient balance or no resource package."}},
-         RefusedError, "billing"),
-        (429, [{"error": {"code": 429, "message": "You exceeded your current quota, please check your plan and billing "
-                          "details.", "status": "RESOURCE_EXHAUSTED"}}], RateLimitedError, "wait"),
-        (502, {"error": {"message": "Provider returned error", "metadata": {"raw": "Invalid API key"}}},
-         AuthenticationError, "key"),
-        (413, {"error": {"message": "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested "
-                         "9000", "type": "tokens", "code": "rate_limit_exceeded"}}, RefusedError, "minute"),
-        (429, {"error": {"message": "Request too large for m on tokens per min (TPM): Limit 30000, Requested 40000."}},
-         RefusedError, "minute"),
-        (403, {"code": "The caller does not have permission", "error": "Your team doesn't have any credits yet."},
-         RefusedError, "billing"),
+        (
+            429,
+            {"error": {"code": "1113", "message": "Insufficient balance or no resource package."}},
+            RefusedError,
+            "billing",
+        ),
+        (
+            429,
+            [
+                {
+                    "error": {
+                        "code": 429,
+                        "message": "You exceeded your current quota, please check your plan and billing details.",
+                        "status": "RESOURCE_EXHAUSTED",
+                    }
+                }
+            ],
+            RateLimitedError,
+            "wait",
+        ),
+        (
+            502,
+            {"error": {"message": "Provider returned error", "metadata": {"raw": "Invalid API key"}}},
+            AuthenticationError,
+            "key",
+        ),
+        (
+            413,
+            {
+                "error": {
+                    "message": "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 9000",
+                    "type": "tokens",
+                    "code": "rate_limit_exceeded",
+                }
+            },
+            RefusedError,
+            "minute",
+        ),
+        (
+            429,
+            {"error": {"message": "Request too large for m on tokens per min (TPM): Limit 30000, Requested 40000."}},
+            RefusedError,
+            "minute",
+        ),
+        (
+            403,
+            {"code": "The caller does not have permission", "error": "Your team doesn't have any credits yet."},
+            RefusedError,
+            "billing",
+        ),
         (400, {"error": {"message": "Budget has been exceeded!", "type": "budget_exceeded"}}, RefusedError, "billing"),
         (400, {"object": "error", "message": "Invalid model: foo", "code": "1500"}, NotFoundError, "name"),
-        (400, {"error": {"message": "maximum context length is 65536 tokens. However, you requested about 70000 tokens "
-                         "(4464 of text input, 65536 in the output)."}}, RefusedError, "max_output_tokens"),
+        (
+            400,
+            {
+                "error": {
+                    "message": "maximum context length is 65536 tokens. However, you requested about 70000 tokens "
+                    "(4464 of text input, 65536 in the output)."
+                }
+            },
+            RefusedError,
+            "max_output_tokens",
+        ),
         (400, {"error": {"message": "the valid range of max_tokens is [1, 8192]"}}, RefusedError, "max_output_tokens"),
-        (400, {"error": {"message": "max_tokens is too large: 100000. This model supports at most 16384 completion "
-                         "tokens"}}, RefusedError, "max_output_tokens"),
+        (
+            400,
+            {
+                "error": {
+                    "message": "max_tokens is too large: 100000. This model supports at most 16384 completion tokens"
+                }
+            },
+            RefusedError,
+            "max_output_tokens",
+        ),
         (503, b"<html><title>503 Service Unavailable</title>", ServerError, "later"),
     ],
-)  # fmt: skip
+)
 def test_the_true_cause_is_told_where_the_status_hides_it(status, body, kind, hint):
     error = read_error(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode())
     assert (type(error), error.status) == (kind, status)
@@ -165,13 +269,15 @@ def test_the_true_cause_is_told_where_the_status_hides_it(status, body, kind, hi
         ({"base_resp": {"status_code": 1004, "status_msg": WORDS}}, AuthenticationError),
         ({"base_resp": {"status_code": 1008, "status_msg": WORDS}}, RefusedError),
         ({"base_resp": {"status_code": 1013, "status_msg": WORDS}}, ServerError),
-        ({"error": {"code": 400, "message": "failed", "metadata": {"raw": {"type": "rate_limit_error"}}}},
-         RateLimitedError),
+        (
+            {"error": {"code": 400, "message": "failed", "metadata": {"raw": {"type": "rate_limit_error"}}}},
+            RateLimitedError,
+        ),
         ({"error": {"code": "content_filter", "message": WORDS}}, RefusedError),
         ({"detail": "prompt is too long: 9 tokens > 8 maximum"}, ContextOverflowError),
         ({"code": 1302, "msg": WORDS}, ServerError),
     ],
-)  # fmt: skip
+)
 def test_a_failure_inside_a_reply_is_classified_by_its_codes_and_words(payload, kind):
     assert type(read_failure(payload)) is kind
 
@@ -278,15 +384,29 @@ def test_what_is_no_error_is_not_taken_for_one(payload):
         ({"Retry-After": "2026-11-25T10:00:31Z"}, {}, 30.0),
         ({"Retry-After": "2 minutes"}, {}, 120.0),
         ({"Retry-After": "1795600831"}, {}, 30.0),
-        ({"x-ratelimit-reset-requests": "2m59.56s", "x-ratelimit-remaining-requests": "14370",
-          "x-ratelimit-reset-tokens": "7.66s", "x-ratelimit-remaining-tokens": "120"}, {}, 7.66),
+        (
+            {
+                "x-ratelimit-reset-requests": "2m59.56s",
+                "x-ratelimit-remaining-requests": "14370",
+                "x-ratelimit-reset-tokens": "7.66s",
+                "x-ratelimit-remaining-tokens": "120",
+            },
+            {},
+            7.66,
+        ),
         ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "6m0s"}, {}, 360.0),
-        ({"anthropic-ratelimit-requests-reset": "2026-11-25T10:00:11Z", "anthropic-ratelimit-requests-remaining": "0"},
-         {}, 10.0),
+        (
+            {
+                "anthropic-ratelimit-requests-reset": "2026-11-25T10:00:11Z",
+                "anthropic-ratelimit-requests-remaining": "0",
+            },
+            {},
+            10.0,
+        ),
         ({"X-RateLimit-Reset": "soon"}, {}, None),
         ({"x-ratelimit-reset-tokens": "9s", "retry-after": "2"}, {}, 2.0),
     ],
-)  # fmt: skip
+)
 def test_how_long_to_wait_is_read_wherever_it_stands(headers, body, seconds):
     error = read_error(429, headers, json.dumps(body).encode(), now=NOW)
     assert error.retry_after == (None if seconds is None else pytest.approx(seconds))

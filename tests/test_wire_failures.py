@@ -30,8 +30,11 @@ NO_TOOLS = "feature 'tool calls' is not currently supported"
         ({"error": "no", "code": "bad"}, "no", "bad"),
         ({"message": NO_TOOLS}, NO_TOOLS, ""),
         ({"detail": "no"}, "no", ""),
-        ({"detail": [{"loc": ["body", "input", 0], "msg": "Field required", "type": "missing"}]},
-         "body.input.0: Field required", "missing"),
+        (
+            {"detail": [{"loc": ["body", "input", 0], "msg": "Field required", "type": "missing"}]},
+            "body.input.0: Field required",
+            "missing",
+        ),
         ({"detail": [{"msg": "Field required"}]}, "Field required", ""),
         ([{"error": {"message": "no", "code": 400}}], "no", "400"),
         ({"error": {"message": json.dumps({"error": {"message": "no", "code": "bad"}})}}, "no", "bad"),
@@ -41,7 +44,7 @@ NO_TOOLS = "feature 'tool calls' is not currently supported"
         ({"error": {"reason": "unknown"}}, '{"error": {"reason": "unknown"}}', ""),
         ({"code": True, "message": "no"}, "no", ""),
     ],
-)  # fmt: skip
+)
 def test_each_shape_of_error_body_gives_its_message_and_code(body, message, code):
     error = read_error(400, {}, json.dumps(body).encode())
     assert type(error) is RefusedError
@@ -150,14 +153,17 @@ def test_how_long_to_wait_is_read_from_the_headers(headers, seconds):
         ({"error": {"message": "no"}}, ServerError, ""),
         ({"message": "no", "code": "server_error"}, ServerError, "server_error"),
         ({"type": "error", "code": "rate_limit_exceeded", "message": "no"}, RateLimitedError, "rate_limit_exceeded"),
-        ({"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}, RefusedError,
-         "invalid_request_error"),
+        (
+            {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}},
+            RefusedError,
+            "invalid_request_error",
+        ),
         ({"error": {"code": 429, "message": "no"}}, RateLimitedError, "429"),
         ({"error": {"code": 503, "message": "no"}}, ServerError, "503"),
         ({"error": {"code": "insufficient_quota", "message": "no"}}, RefusedError, "insufficient_quota"),
         ("no", ServerError, ""),
     ],
-)  # fmt: skip
+)
 def test_a_failure_under_a_status_of_200_is_classified_by_its_code(payload, kind, code):
     error = read_failure(payload)
     assert type(error) is kind

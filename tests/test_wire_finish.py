@@ -43,9 +43,18 @@ def respond(*, stream, kind="completed", **fields):
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "word",
-    ["end_turn", "STOP", "stop_sequence", "eos", "tool_use", "functionCall", "FINISH_REASON_STOP", "FinishReason.STOP",
-     "COMPLETE"],
-)  # fmt: skip
+    [
+        "end_turn",
+        "STOP",
+        "stop_sequence",
+        "eos",
+        "tool_use",
+        "functionCall",
+        "FINISH_REASON_STOP",
+        "FinishReason.STOP",
+        "COMPLETE",
+    ],
+)
 def test_words_for_a_good_end_are_not_mentioned(word, stream):
     reply = chat({"content": "Done.", "tool_calls": [CALL]}, word, stream=stream)
     assert (reply.stop, reply.notes) == ("complete", ())
@@ -62,10 +71,23 @@ def test_no_word_is_a_good_end_of_a_whole_reply_and_no_end_of_a_stream(word):
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "word",
-    ["error", "ERROR", "network_error", "abort", "aborted", "cancelled", "engine_overloaded", "upstream_timeout",
-     "insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "function_call_filter: UNEXPECTED_TOOL_CALL",
-     "missing_thought_signature", "connection-lost", "internal_failure"],
-)  # fmt: skip
+    [
+        "error",
+        "ERROR",
+        "network_error",
+        "abort",
+        "aborted",
+        "cancelled",
+        "engine_overloaded",
+        "upstream_timeout",
+        "insufficient_system_resource",
+        "MALFORMED_FUNCTION_CALL",
+        "function_call_filter: UNEXPECTED_TOOL_CALL",
+        "missing_thought_signature",
+        "connection-lost",
+        "internal_failure",
+    ],
+)
 @pytest.mark.parametrize("message", [{"content": PART}, {"tool_calls": [CALL]}, {"content": ""}])
 def test_a_choice_that_failed_is_an_error_whatever_it_holds(word, message, stream):
     with pytest.raises(ServerError, match=f"stopped for the reason '{word}'"):
@@ -115,9 +137,12 @@ def test_an_unknown_word_is_an_error_if_nothing_is_whole(message, stream):
 @pytest.mark.parametrize("finish", ["stop", "error", None])
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [({"code": 429, "message": "slow down"}, RateLimitedError), ({"code": 402, "message": "slow down"}, RefusedError),
-     ("slow down", ServerError)],
-)  # fmt: skip
+    [
+        ({"code": 429, "message": "slow down"}, RateLimitedError),
+        ({"code": 402, "message": "slow down"}, RefusedError),
+        ("slow down", ServerError),
+    ],
+)
 def test_an_error_in_a_choice_is_the_error_of_the_request(error, kind, finish, stream):
     with pytest.raises(kind, match="slow down"):
         chat({"content": PART}, finish, stream=stream, error=error)
@@ -205,7 +230,7 @@ CALLS = (ToolCall("k1", "pay", '{"euros":5}'), ToolCall("k2", "pay", '{"euros":7
         [(0, {"tool_calls": [CALL]}), (1, {"content": "I pay.", "tool_calls": [OTHER_CALL]})],
         [(0, {"content": "I pay.", "tool_calls": [CALL]}), (1, {"content": "Or", "tool_calls": [CALL, OTHER_CALL]})],
     ],
-)  # fmt: skip
+)
 def test_the_parts_of_one_reply_in_several_choices_are_one_reply(choices, stream):
     shown, reply = choices_reply(choices, stream=stream)
     assert reply.items == (Message("assistant", "I pay."), *CALLS)

@@ -279,11 +279,23 @@ def test_a_call_of_a_response_without_arguments_stays_one():
         ('{} {"a":1}{"a":1}', '{"a":1}'),
         ("{}{}", "{}"),
         ('{"a":"}{"}', '{"a":"}{"}'),
-        *((text, text) for text in ('{"a":1}{"a":2}', '{"a":1}{"a":true}', '{"a":1}{"a":1.0}', '{"a":1}{}',
-                                    '{"a":1}{"a"', '{"a":1}{"a":1}x', '{}{"a":1}{"a":2}', "{}{}" * 2 + "}{",
-                                    "[" * 9999 + "}{", "")),
+        *(
+            (text, text)
+            for text in (
+                '{"a":1}{"a":2}',
+                '{"a":1}{"a":true}',
+                '{"a":1}{"a":1.0}',
+                '{"a":1}{}',
+                '{"a":1}{"a"',
+                '{"a":1}{"a":1}x',
+                '{}{"a":1}{"a":2}',
+                "{}{}" * 2 + "}{",
+                "[" * 9999 + "}{",
+                "",
+            )
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_same_object_several_times_is_one_object_and_different_ones_stay_as_they_are(written, kept):
     assert keep_one_object(written) == kept
     assert read_call({"name": "add", "arguments": written}).arguments == kept

@@ -57,7 +57,7 @@ def test_the_text_of_a_refusal_is_kept(raw):
         {"content": [{"type": "thinking", "thinking": [{"text": "hm"}]}, {"type": "text", "text": "Hello"}]},
         {"content": [{"type": "thinking", "thinking": "hm"}, "Hello"]},
     ],
-)  # fmt: skip
+)
 def test_reasoning_is_read_wherever_a_server_puts_it(raw):
     assert read_message(raw).items == [Reasoning("hm"), Message("assistant", "Hello")]
 
@@ -104,17 +104,32 @@ def test_the_text_of_a_result_is_read_from_a_string_or_parts():
 @pytest.mark.parametrize(
     ("raw", "usage"),
     [
-        ({"input_tokens": 3, "output_tokens": 4, "total_tokens": 7,
-          "input_tokens_details": {"cached_tokens": 2}, "output_tokens_details": {"reasoning_tokens": 0}},
-         Usage(3, 4, 7, 2, 0)),
-        ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7,
-          "prompt_tokens_details": {"cached_tokens": 2}, "completion_tokens_details": None}, Usage(3, 4, 7, 2, None)),
+        (
+            {
+                "input_tokens": 3,
+                "output_tokens": 4,
+                "total_tokens": 7,
+                "input_tokens_details": {"cached_tokens": 2},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            },
+            Usage(3, 4, 7, 2, 0),
+        ),
+        (
+            {
+                "prompt_tokens": 3,
+                "completion_tokens": 4,
+                "total_tokens": 7,
+                "prompt_tokens_details": {"cached_tokens": 2},
+                "completion_tokens_details": None,
+            },
+            Usage(3, 4, 7, 2, None),
+        ),
         ({"input_tokens": 3, "output_tokens": 0}, Usage(3)),
         ({"input_tokens": 0, "output_tokens": 0, "input_tokens_details": {"cached_tokens": 0}}, Usage()),
         ({"input_tokens": True, "output_tokens": -1, "total_tokens": "nine"}, Usage()),
         (None, Usage()),
         ([], Usage()),
     ],
-)  # fmt: skip
+)
 def test_usage_is_none_where_the_server_did_not_count(raw, usage):
     assert read_usage(raw) == usage

@@ -83,13 +83,21 @@ def test_a_full_stream_gives_its_deltas_and_the_reply():
         ([event("output_text.done", text="Hello"), completed()], ALL_AT_ONCE),
         ([text(""), text(None), text("Hel"), text("lo"), event("output_text.done", text="Hello"), completed()], HELLO),
         ([added(MESSAGE), completed()], ALL_AT_ONCE),
-        ([b": keep-alive\n\n", b"event: ping\ndata: {}\n\n", b"data:\n\n", b"data: null\n\n", completed(MESSAGE)],
-         ALL_AT_ONCE),
-        ([event("output_text.delta", named=False, delta="Hel"), event("output_text.delta", named=False, delta="lo"),
-          event("completed", named=False, response={"output": [MESSAGE]})], HELLO),
+        (
+            [b": keep-alive\n\n", b"event: ping\ndata: {}\n\n", b"data:\n\n", b"data: null\n\n", completed(MESSAGE)],
+            ALL_AT_ONCE,
+        ),
+        (
+            [
+                event("output_text.delta", named=False, delta="Hel"),
+                event("output_text.delta", named=False, delta="lo"),
+                event("completed", named=False, response={"output": [MESSAGE]}),
+            ],
+            HELLO,
+        ),
         ([b"event: message\n" + event("output_text.delta", named=False, delta="Hello"), completed()], ALL_AT_ONCE),
     ],
-)  # fmt: skip
+)
 def test_the_text_is_whole_whichever_events_are_missing(events, shown):
     deltas, reply = decode(*events)
     assert deltas == shown
@@ -111,22 +119,36 @@ WHOLE = event("function_call_arguments.done", item_id="fc_1", output_index=0, ar
         [added(NAMELESS), done(CALL_ITEM), completed(NAMELESS)],
         [added(NAMELESS), completed(CALL_ITEM)],
         [arguments('{"a":1}'), completed(NAMELESS)],
-        [added({**NAMELESS, "id": "x"}), arguments('{"a"', item_id="y"), arguments(":1}", item_id="z"),
-         done({**NAMELESS, "id": "q"}), completed()],
-        [event("output_item.added", named=False, item=NAMELESS),
-         event("function_call_arguments.delta", named=False, delta='{"a":1}'),
-         event("output_item.done", named=False, item=NAMELESS),
-         event("completed", named=False, response={"output": []})],
+        [
+            added({**NAMELESS, "id": "x"}),
+            arguments('{"a"', item_id="y"),
+            arguments(":1}", item_id="z"),
+            done({**NAMELESS, "id": "q"}),
+            completed(),
+        ],
+        [
+            event("output_item.added", named=False, item=NAMELESS),
+            event("function_call_arguments.delta", named=False, delta='{"a":1}'),
+            event("output_item.done", named=False, item=NAMELESS),
+            event("completed", named=False, response={"output": []}),
+        ],
         [added({**NAMELESS, "arguments": "{}"}), arguments('{"a":1}'), completed()],
         [added(NAMELESS), done({**CALL_ITEM, "arguments": {"a": 1}}), completed()],
         [done(CALL_ITEM), completed()],
         [done(CALL_ITEM), completed(EMPTY_MESSAGE)],
-        [added(NAMELESS, output_index=0), arguments('{"a":1}', item_id="x", output_index=0),
-         done({**CALL_ITEM, "id": "y"}, output_index=0), completed()],
-        [event("function_call_arguments.done", arguments='{"a":1}', name="add"), done({**NAMELESS, "name": "add"}),
-         completed()],
+        [
+            added(NAMELESS, output_index=0),
+            arguments('{"a":1}', item_id="x", output_index=0),
+            done({**CALL_ITEM, "id": "y"}, output_index=0),
+            completed(),
+        ],
+        [
+            event("function_call_arguments.done", arguments='{"a":1}', name="add"),
+            done({**NAMELESS, "name": "add"}),
+            completed(),
+        ],
     ],
-)  # fmt: skip
+)
 def test_a_call_is_whole_whichever_events_are_missing(events):
     _, reply = decode(*events)
     assert [item for item in reply.items if item != Message("assistant", "Hello")] == [CALL]
@@ -239,7 +261,7 @@ def test_an_incomplete_response_is_truncated_though_its_status_may_not_say_so():
         (completed(status="failed", error={"message": "no"}), ServerError, ": no"),
         (b"data: {no\n\n", StreamCutError, "not JSON: {no"),
     ],
-)  # fmt: skip
+)
 def test_a_failure_in_the_stream_is_an_error_after_what_came_before_it_was_shown(failure, kind, message):
     decoder = NativeResponses().decoder()
     with pytest.raises(kind, match=message):
