@@ -6,6 +6,7 @@
 - `streams/`: replies, whole or streamed.
 - `profile/`: profiles of endpoints and models, and the lessons drawn from refused requests.
 - `leaks/`: tool calls and thinking that a server left in the text.
-- `payload`: writes and reads JSON bytes; `characters`: reads them from a stream that cuts characters in two.
+- `payload`: writes and reads JSON bytes; `characters`: reads them from a stream that cuts characters in two;
+  `rare_pattern`: compiles an expression at its first use.
 - `roles`: messages that make the user and the assistant take turns.
 """

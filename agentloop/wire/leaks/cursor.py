@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pydantic_core import from_json
@@ -35,11 +35,22 @@ class Marks:
     """
 
     def __init__(self, marks: tuple[str, ...]) -> None:
-        ordered = sorted(set(marks), key=len, reverse=True)
-        self.pattern = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
-        self.beginnings = frozenset(mark[:end] for mark in ordered for end in range(1, len(mark)))
-        self.longest = len(ordered[0]) if ordered else 1
-        self._first = re.compile(f"[{re.escape(''.join({mark[0] for mark in ordered}))}]" if ordered else r"(?!)")
+        self._ordered = sorted(set(marks), key=len, reverse=True)
+        self.longest = len(self._ordered[0]) if marks else 1
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What finds the first mark."""
+        return re.compile("|".join(map(re.escape, self._ordered)) or r"(?!)")
+
+    @cached_property
+    def beginnings(self) -> frozenset[str]:
+        """What a text may end with that is not yet a mark."""
+        return frozenset(mark[:end] for mark in self._ordered for end in range(1, len(mark)))
+
+    @cached_property
+    def _first(self) -> re.Pattern[str]:
+        return re.compile(f"[{re.escape(''.join({mark[0] for mark in self._ordered}))}]" if self._ordered else r"(?!)")
 
     def find_beginning(self, text: str, at: int) -> int:
         """Return the first index from `at` on at which the text ends within a mark; its length if it does not."""

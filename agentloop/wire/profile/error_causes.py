@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from agentloop.errors import AuthenticationError, EndpointError, NotFoundError, RateLimitedError, RefusedError
 from agentloop.wire.profile.error_body import ErrorBody, squeeze
+from agentloop.wire.rare_pattern import RarePattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,11 @@ class Cause:
     error: type[EndpointError]
     hint: str
     codes: frozenset[str]
-    words: re.Pattern[str]
+    words: RarePattern
 
 
 def _cause(error: type[EndpointError], hint: str, codes: str, words: str) -> Cause:
-    return Cause(error, hint, frozenset(map(squeeze, codes.split())), re.compile(words, re.IGNORECASE))
+    return Cause(error, hint, frozenset(map(squeeze, codes.split())), RarePattern(words))
 
 
 _KEY = _cause(

@@ -6,15 +6,16 @@ much of the conversation to leave out.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from agentloop.wire.rare_pattern import RarePattern
 
 _SMALLEST_WINDOW = 256  # a smaller figure is wrong: vLLM 0.15 subtracts the tokens reserved for the reply
 
 
-def _patterns(*texts: str) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(text.replace("<N>", r"(\d[\d,]{0,20})"), re.IGNORECASE) for text in texts)
+def _patterns(*texts: str) -> tuple[RarePattern, ...]:
+    return tuple(RarePattern(text.replace("<N>", r"(\d[\d,]{0,20})")) for text in texts)
 
 
 _CONTEXT = r"context[ _-]?(?:length|size|window|limit)"
@@ -47,21 +48,19 @@ _SIGNS: Final = _patterns(
     r"(?:上下文|输入|提示词).{0,20}(?:超过|超出|过长|太长)",
 )
 # What they say about something else that counts tokens: a crash, a rate limit, or a reply that may be too long.
-_CRASH: Final = re.compile(
+_CRASH: Final = RarePattern(
     r"crash|timed? ?out|time-out|traceback|out of memory|cuda error"
     r"|tokeni[sz]er\b.{0,20}\b(?:fail|error|exception|panic)",
-    re.IGNORECASE,
 )
-_RATE: Final = re.compile(
-    r"rate[ _-]?limit|per[ -](?:minute|hour|day)|\b[TR]PM\b|too many requests|throttl|please wait", re.IGNORECASE
+_RATE: Final = RarePattern(
+    r"rate[ _-]?limit|per[ -](?:minute|hour|day)|\b[TR]PM\b|too many requests|throttl|please wait"
 )
-_LONG_REPLY: Final = re.compile(
+_LONG_REPLY: Final = RarePattern(
     r"(?<!and )(?<!and [`'\"])(?<!\+ )(?<!\+ [`'\"])max_(?:completion_|output_|new_)?tokens\b[`'\")]{0,2}"
     r"(?: \(?\d{1,15}\)?| value| parameter)? (?:is |was |are )?"
     r"(?:too (?:large|high|big)|exceeds?|cannot exceed|(?:must|should) (?:not exceed|be (?:<|less|at most|between)))"
     r"|tokens you requested exceed"  # Bedrock
     r"|\brange of max_tokens|\bmax_tokens: \d{1,15} >",  # DashScope, DeepSeek; Anthropic
-    re.IGNORECASE,
 )
 
 # The figures. If several patterns match, the first one counts.
@@ -152,6 +151,6 @@ def read_overflow(message: str) -> Overflow:
     return Overflow(window, tokens, excess)
 
 
-def _find(patterns: tuple[re.Pattern[str], ...], message: str) -> int | None:
+def _find(patterns: tuple[RarePattern, ...], message: str) -> int | None:
     found = next((match for pattern in patterns if (match := pattern.search(message))), None)
     return None if found is None else int(found[1].replace(",", ""))

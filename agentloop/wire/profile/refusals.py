@@ -17,6 +17,7 @@ from agentloop.wire.profile import Profile
 from agentloop.wire.profile.lessons import Lesson
 from agentloop.wire.profile.quotes import PLAIN, Heard, list_texts, unquote
 from agentloop.wire.profile.rules import SAYS_NO, SAYS_WRONG, Changes, Sent, find_rules, lower_rung
+from agentloop.wire.rare_pattern import RarePattern
 
 __all__ = ["Sent", "draw_lessons", "hear", "is_models_fault", "lower_rung", "quote_reason"]
 
@@ -44,36 +45,35 @@ _KNOWN = PLAIN.union(
 
 # Groq's codes for a reply of the model that its server could not read or that does not fit its schema.
 _BAD_REPLIES = frozenset({"tool_use_failed", "json_validate_failed", "output_parse_failed"})
-_SAYS_BAD_REPLY = re.compile(
-    r"failed_generation|tool call validation failed|failed to (?:call a function|generate json)", re.IGNORECASE
+_SAYS_BAD_REPLY = RarePattern(
+    r"failed_generation|tool call validation failed|failed to (?:call a function|generate json)"
 )
-_SAYS_MODEL = re.compile(r"\bmodels?\b|model_not_found|deployment|endpoints? found", re.IGNORECASE)
-_SAYS_ROUTE = re.compile(
+_SAYS_MODEL = RarePattern(r"\bmodels?\b|model_not_found|deployment|endpoints? found")
+_SAYS_ROUTE = RarePattern(
     r"unexpected endpoint|unknown (?:url|route|endpoint|path)|invalid url|no (?:such )?route"
     r"|(?:only|not) supported in (?:the )?/?v1/|(?:responses|chat.?completions?) operation",
-    re.IGNORECASE,
 )
-_PATH = re.compile(r"/(?:responses|chat/completions)\b", re.IGNORECASE)
+_PATH = RarePattern(r"/(?:responses|chat/completions)\b")
 # Tools are refused together with something that another run may not ask for, or several calls in one turn are.
-_SAYS_TOGETHER = re.compile(
+_SAYS_TOGETHER = RarePattern(
     r"\b(?:with|when|while|together|along|combin\w*|in|during)\b.{0,40}"
     r"\b(?:images?|vision|audio|think\w*|reason\w*|json|response_format|structured|batch)"
     r"|\b(?:parallel|multiple|simultaneous)\b.{0,20}\b(?:tools?|function|calls?)\b"
     r"|\btool_choice\b.{0,10}\bnone\b",
-    re.IGNORECASE | re.DOTALL,
+    re.DOTALL,
 )
 # What the two forms of calls and results hold on /v1/responses.
 _SAYS_ITEMS = {
-    "native": re.compile(r"function_call(?:_output)?\b", re.IGNORECASE),
-    "message": re.compile(r"role\W{1,4}tool\b|\btool\W{1,3}role|tool_calls\b|tool_call_id\b", re.IGNORECASE),
+    "native": RarePattern(r"function_call(?:_output)?\b"),
+    "message": RarePattern(r"role\W{1,4}tool\b|\btool\W{1,3}role|tool_calls\b|tool_call_id\b"),
 }
 # A 400 about one of these, after a tool's result, is not about how the result was written.
-_SAYS_OTHER = re.compile(
+_SAYS_OTHER = RarePattern(
     r"\b(?:api.?)?keys?\b|credential|authori[sz]|authenticat|permission|billing|quota|credit|balance|subscription"
     r"|\bmodels?\b.{0,60}(?:not|exist|found|unknown|invalid|deprecat|retire|decommission)|model_not_found|\bfiles?\b"
     r"|upload|moderat|flagged|content.?(?:filter|policy)|safety|\bstream|temporar|overload|try again|time.?out"
     r"|timed out",
-    re.IGNORECASE | re.DOTALL,
+    re.DOTALL,
 )
 
 
@@ -147,7 +147,7 @@ def quote_reason(error: EndpointError, words: str, subjects: Iterable[str]) -> s
     spans = [match.span() for match in found if match]
     if not spans:
         return answered
-    refusal = min(SAYS_NO.finditer(words), key=lambda match: abs(match.start() - spans[0][0]), default=None)
+    refusal = min(SAYS_NO.compiled.finditer(words), key=lambda match: abs(match.start() - spans[0][0]), default=None)
     spans += [refusal.span()] if refusal else []
     ends = {at for start, end in spans for at in (start, end - 1)}
     return f"{answered}: {_cut(' '.join(word for word, _ in groupby(_keep_words(words, ends))))}"

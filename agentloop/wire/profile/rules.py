@@ -12,6 +12,7 @@ from agentloop.schema import list_keywords
 from agentloop.wire.payload import mapping, mappings
 from agentloop.wire.profile.profile import Profile, StructuredOutput
 from agentloop.wire.profile.streaming import REFUSES_STREAM, REQUIRES_STREAM, start_streams, stop_streams
+from agentloop.wire.rare_pattern import RarePattern
 from agentloop.wire.roles import do_roles_alternate
 
 NEVER_DROPPED: Final = frozenset(
@@ -127,7 +128,7 @@ def _drop_strict(profile: Profile, sent: Sent, _: str) -> Changes:
 
 
 def _drop_keywords(profile: Profile, sent: Sent, words: str) -> Changes:
-    words = _PLACE.sub(" ", words)
+    words = _PLACE.compiled.sub(" ", words)
     named = {word for word in _list_keywords(sent.body) & profile.schema_keywords if _refuses_keyword(word, words)}
     if named:
         yield "schema_keywords", profile.schema_keywords - named
@@ -239,7 +240,7 @@ def _describe_pictures(profile: Profile, sent: Sent, _: str) -> Changes:
 
 
 def _drop_named(profile: Profile, sent: Sent, words: str) -> Changes:
-    refused = _SAYS_OTHERS.split(words, 1)[0]  # the rest names what may be sent instead
+    refused = _SAYS_OTHERS.compiled.split(words, 1)[0]  # the rest names what may be sent instead
     found = {name: re.search(rf"\b{re.escape(name)}\b", refused) for name in sent.body if name not in NEVER_DROPPED}
     for _, name in sorted((match.start(), name) for name, match in found.items() if match):
         yield "refused", profile.refused | {name}
@@ -248,8 +249,8 @@ def _drop_named(profile: Profile, sent: Sent, words: str) -> Changes:
 # --- what servers say ---
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE | re.DOTALL)
+def _pattern(text: str) -> RarePattern:
+    return RarePattern(text, re.DOTALL)
 
 
 SAYS_NO: Final = _pattern(
@@ -278,7 +279,7 @@ _TOOLS = r"(?:tools?|tool.?(?:calls?|calling|use)|function.?call\w*)\b"
 _TAKEN = r"(?:support|allow|permit|enabl|accept|implement|availab|recogni)\w*"
 
 # Each pattern alone says that something is refused, and what.
-_CERTAIN: tuple[tuple[re.Pattern[str], Rule], ...] = (
+_CERTAIN: tuple[tuple[RarePattern, Rule], ...] = (
     (REFUSES_STREAM, stop_streams),
     (REQUIRES_STREAM, start_streams),
     (_pattern(r"\bids?\b.{0,70}length (?:of )?9"), _shorten_ids),
@@ -322,7 +323,7 @@ _CERTAIN: tuple[tuple[re.Pattern[str], Rule], ...] = (
 )
 # The rules in order: the first rule whose pattern matches and that has a field to change gives the first lesson.
 # "exception of an initial" is in the message of a Mistral template that refuses a tool's result.
-_NAMED: tuple[tuple[re.Pattern[str], Rule], ...] = (
+_NAMED: tuple[tuple[RarePattern, Rule], ...] = (
     (_pattern(r"parallel.?tool.?calls?"), _drop("parallel_tool_calls")),
     (_pattern(r"enable-auto-tool-choice|tool.?call.?parser|--jinja|exception of an initial"), _prompt),
     (_pattern(r"verbosity"), _drop_verbosity),
@@ -348,7 +349,7 @@ _NAMED: tuple[tuple[re.Pattern[str], Rule], ...] = (
     (_pattern(r"\bimages?\b|vision|multi-?modal|mmproj"), _describe_pictures),
 )
 # Wider patterns, which may also match a message about a user's mistake or a failing server. They are not used there.
-_WIDE: tuple[tuple[re.Pattern[str], Rule], ...] = (
+_WIDE: tuple[tuple[RarePattern, Rule], ...] = (
     (_pattern(rf"(?:\bno|not|n't|\bun)(?:\W+\w+){{0,3}}?\W*{_TAKEN}\W+(?:\w+\W+){{0,3}}?{_TOOLS}"), _prompt),
     (
         _pattern(

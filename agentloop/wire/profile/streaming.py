@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from agentloop.wire.payload import mapping
 from agentloop.wire.profile.profile import Profile
+from agentloop.wire.rare_pattern import RarePattern
 
 if TYPE_CHECKING:
     from agentloop.wire.profile.rules import Sent
@@ -22,7 +22,7 @@ def _words(most: int) -> str:
     return rf"(?:{_GAP}[\w'\u2019-]{{1,30}}){{0,{most}}}?{_GAP}"
 
 
-REFUSES_STREAM: Final = re.compile(
+REFUSES_STREAM: Final = RarePattern(
     rf"{_NOT}{_words(2)}{_ABLE}{_words(8)}\b{_STREAM}"
     rf"|\b(?:unsupported|incompatible|unavailable|disabled|exclusive){_words(5)}\b{_STREAM}"
     rf"|\b{_STREAM}{_words(6)}(?:unsupported|incompatible|unavailable|disabled|exclusive|{_NOT}{_words(2)}{_ABLE})"
@@ -31,11 +31,10 @@ REFUSES_STREAM: Final = re.compile(
     rf"|verified to stream\b|cannot stream (?:with|while|when|this|for|using|tool)"
     rf"|\bonly{_words(4)}(?:non-?stream|stream\W{{0,4}}false)"
     rf"|\b{_STREAM}.{{0,30}}\b(?:be|to)\W+(?:set\W+to\W+)?false",
-    re.IGNORECASE,
 )
 """What a server says that does not stream the reply to a request for a stream."""
 
-REQUIRES_STREAM: Final = re.compile(
+REQUIRES_STREAM: Final = RarePattern(
     rf"\bonly{_words(5)}(?:text/event-)?{_STREAM}"
     rf"|\b{_STREAM}(?:{_words(4)}(?:true|required|mandatory|only|be enabled)\b"
     rf"|.{{0,30}}\bbe\W+(?:set\W+to\W+)?\W?true\b)"
@@ -43,12 +42,11 @@ REQUIRES_STREAM: Final = re.compile(
     rf"|{_NOT}.{{0,60}}\bstream\W{{1,4}}false|\bstream\W{{1,4}}false.{{0,40}}{_NOT}"
     rf"|(?:{_NOT}|\b(?:must|unsupported|disabled|unavailable)\b).{{0,80}}\bnon[ -]?stream"
     rf"|\bnon[ -]?stream.{{0,60}}(?:{_NOT}|\b(?:unsupported|disabled|unavailable)\b)",
-    re.IGNORECASE,
 )
 """What a server says that has only streams, to a request for a whole reply."""
 
-_SAYS_TOOLS = re.compile(r"\btools?\b|\bfunctions?\b|\btool.?us|function.?call", re.IGNORECASE)
-_SAYS_FORMAT = re.compile(r"response.?format|\bjson|schema|structured", re.IGNORECASE)
+_SAYS_TOOLS = RarePattern(r"\btools?\b|\bfunctions?\b|\btool.?us|function.?call")
+_SAYS_FORMAT = RarePattern(r"response.?format|\bjson|schema|structured")
 
 
 def may_stream(profile: Profile, *, wanted: bool, tools: bool, output: bool) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from agentloop.wire.profile.error_body import ErrorBody, squeeze
+from agentloop.wire.rare_pattern import RarePattern
 
 _SECONDS = {"ms": 0.001, "mi": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 # Larger numbers are times since the epoch, which began in 1970: in seconds, or in milliseconds.
@@ -22,12 +23,11 @@ _DURATION = rf"(?:{_NUMBER} ?{_UNIT}(?:, |,| )?(?:and )?){{1,5}}"
 _MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)? ?(?:Z|UTC|[+-]\d\d:?\d\d)"
 _FILLER_WORDS = "again|later|allowed|your|the|this|request|for|in|after|at|on|least|about|approximately|another|until"
 _FILLERS = rf"(?:(?:{_FILLER_WORDS}) ?){{0,5}}"
-_ASKS = re.compile(
+_ASKS = RarePattern(
     rf"\b(?:again|retry|wait|next request):? {_FILLERS}({_DURATION}|{_MOMENT})"
     rf"|retry[-_ ]?after['\"]?[:= ]{{1,3}}({_NUMBER})(?![\d.])",
-    re.IGNORECASE,
 )
-_RESETS = re.compile(rf"\b(?:resets?|reset|available|lifted):? {_FILLERS}({_DURATION}|{_MOMENT})", re.IGNORECASE)
+_RESETS = RarePattern(rf"\b(?:resets?|reset|available|lifted):? {_FILLERS}({_DURATION}|{_MOMENT})")
 _IS_NUMBER = re.compile(_NUMBER)
 _IS_DURATION = re.compile(_DURATION, re.IGNORECASE)
 _PART = re.compile(rf"({_NUMBER}) ?(ms|mi(?=lli)|[smhd])", re.IGNORECASE)
@@ -81,7 +81,7 @@ def _reset(headers: Mapping[str, str], now: float | None) -> float | None:
     return -min(resets)[1] if resets else None
 
 
-def _read_words(pattern: re.Pattern[str], message: str, now: float | None) -> float | None:
+def _read_words(pattern: RarePattern, message: str, now: float | None) -> float | None:
     found = pattern.search(message)
     return _read("", next(filter(None, found.groups())), now) if found else None
 
