@@ -584,7 +584,7 @@ def test_the_table_has_a_line_for_each_capability(invoke):
     rows = {line.split()[0]: line.split()[1] for line in out.splitlines()[2:]}
     assert tuple(rows) == CAPABILITIES
     assert (rows["strict"], rows["tools_message"], rows["json_object"]) == ("yes", "no", "?")
-    assert '"[red][2J"' in out  # neither markup nor a control character
+    assert '"[red]\\u001b[2J"' in out  # neither markup nor a control character
 
 
 def test_what_is_saved_is_known_to_later_runs(invoke):

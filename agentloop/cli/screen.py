@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO, assert_never
 
-from agentloop.cli.terminal import Label, say, tame
+from agentloop.cli.terminal import Label, Margin, say
 from agentloop.events import (
     ApprovalAsked,
     Event,
@@ -31,7 +31,7 @@ class Screen:
     """
 
     def __init__(self, terminal: TextIO | None) -> None:
-        self._terminal = terminal
+        self._margin = None if terminal is None else Margin(terminal)
         self._shown = ""
         self._in_line = False
 
@@ -59,9 +59,8 @@ class Screen:
 
     def end_line(self) -> None:
         """Write a line end, unless the terminal is at the start of a line."""
-        if self._terminal is not None and self._in_line:
-            self._terminal.write("\n")
-            self._terminal.flush()
+        if self._margin is not None:
+            self._margin.end_line()
         self._in_line = False
 
     def _finish(self, result: RunResult) -> None:
@@ -73,10 +72,9 @@ class Screen:
             self._say("stopped", f"{result.stop_reason}: {result.stop_note}")
 
     def _write(self, text: str) -> None:
-        if self._terminal is None or not text:
+        if self._margin is None or not text:
             return
-        self._terminal.write(tame(text))
-        self._terminal.flush()
+        self._margin.write(text)
         self._shown = self._shown + text if self._in_line else text
         self._in_line = True
 

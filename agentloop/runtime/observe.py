@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from agentloop.events import Event, Finished, Notice, Retrying, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from agentloop.showable import show_lines
 
 _STDLIB = logging.getLogger("agentloop")
 _STDLIB.addHandler(logging.NullHandler())
@@ -78,6 +79,11 @@ def _tool_entry(event: ToolFinished, *, with_content: bool) -> tuple[int, str, d
     return (logging.INFO if event.result.ok else logging.WARNING), "tool_finished", fields
 
 
+def _show_entry(_logger: Any, _method: str, text: Any) -> str:
+    """Return an entry as a person sees it; a line after the first has a mark, so that it can't look like an entry."""
+    return "\n  | ".join(show_lines(text))
+
+
 def _has_reader() -> bool:
     structlog = sys.modules.get("structlog")
     return bool(
@@ -103,7 +109,12 @@ def _logger() -> Any:
         level = logging.getLevelNamesMapping().get(named.upper(), logging.DEBUG)
         return structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr),
-            processors=[*shared, structlog.processors.TimeStamper("iso"), structlog.dev.ConsoleRenderer(colors=False)],
+            processors=[
+                *shared,
+                structlog.processors.TimeStamper("iso"),
+                structlog.dev.ConsoleRenderer(colors=False),
+                _show_entry,
+            ],
             wrapper_class=structlog.make_filtering_bound_logger(level),
         )
     return structlog.wrap_logger(

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import SIGINT, signal
@@ -14,13 +14,17 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TextIO
 
+from agentloop.cli.terminal import LINE, cut_line, find_size, find_width
 from agentloop.policy import ApprovalRequest, Approve, Decision, Reject
-from agentloop.schema.invisible_characters import show_invisible
+from agentloop.showable import show_json, show_line, show_lines
 
 TERMINAL = Path("/dev/tty")  # standard input may be a file, and standard error too
 
 _CHOICES = "[y]es, [n]o, [a]lways in this run, [e]dit the arguments? "
+_MORE = "lines {} to {} of {}; Enter shows more, [r]est, [n]o: "
+_WHY = "why, for the model (may be empty)? "
 _ESCAPED = "backslashreplace"  # writes lone surrogates as JSON escapes, because UTF-8 can't encode them
+_LEAST_HEIGHT = 5  # rows of a page
 _CLOSED = "the input ended without an answer"
 
 
@@ -50,12 +54,13 @@ class Dialog:
         self._write = write
 
     def decide(self, request: ApprovalRequest) -> Decision:
-        """Show a call as it would run, and return the person's decision."""
-        self._say(f"{request.tool} wants to run: {request.reason}\n")
-        self._say(_show_arguments(request))
+        """Show a call as it would run, and return the decision; an approval needs that all of it was shown."""
+        lines = [show_line(f"{request.tool} wants to run: {request.reason}"), *_show_arguments(request)]
         if request.preview:
-            self._say(f"  what it would do:\n{_indent(request.preview)}")
+            lines += ["  what it would do:", *_mark(request.preview)]
         drop_typed_ahead(self._read)
+        if refusal := self._show_pages(lines):
+            return refusal
         while True:
             answer = self._ask(_CHOICES)
             if answer is None:
@@ -66,7 +71,7 @@ class Dialog:
                 case "a" | "always":
                     return Approve(scope="tool")
                 case "n" | "no":
-                    return Reject((self._ask("why, for the model (may be empty)? ") or "").strip())
+                    return self._reject()
                 case "e" | "edit":
                     edited = self._edit(request)
                     if edited is None:
@@ -75,13 +80,39 @@ class Dialog:
                 case _:
                     pass
 
+    def _show_pages(self, lines: Sequence[str]) -> Reject | None:
+        """Show the lines, page by page at a terminal, and return a refusal if the person gives one before the end."""
+        rows = [row for line in lines for row in cut_line(line, find_width(self._write))]
+        size = find_size(self._write)
+        height = len(rows) if size is None else max(size.lines - 2, _LEAST_HEIGHT)
+        shown = 0
+        while True:
+            page = rows[shown : shown + height]
+            self._say("".join(f"{row}\n" for row in page))
+            shown += len(page)
+            if shown == len(rows):
+                return None
+            answer = self._ask(_MORE.format(shown - len(page) + 1, shown, len(rows)))
+            if answer is None:
+                return Reject(_CLOSED)
+            match answer.strip().lower():
+                case "n" | "no":
+                    return self._reject()
+                case "r" | "rest":
+                    height = len(rows)
+                case _:
+                    pass
+
+    def _reject(self) -> Reject:
+        return Reject((self._ask(_WHY) or "").strip())
+
     def _edit(self, request: ApprovalRequest) -> str | None:
         """Return new arguments from the person's editor, or None if they are unchanged or invalid."""
         given = _as_json(request)
         try:
             return _check_edited(given, self._open_editor(given))
         except (OSError, ValueError, RecursionError, subprocess.CalledProcessError) as error:
-            self._say(f"nothing was changed: {error}\n")
+            self._say(f"{show_line(f'nothing was changed: {error}')}\n")
             return None
 
     def _open_editor(self, text: str) -> str:
@@ -100,7 +131,7 @@ class Dialog:
         return answer or None
 
     def _say(self, text: str) -> None:
-        self._write.write(show_invisible(text))
+        self._write.write(text)
         self._write.flush()
 
 
@@ -113,29 +144,27 @@ def drop_typed_ahead(read: TextIO) -> None:
             tcflush(read.fileno(), TCIFLUSH)
 
 
-def _show_arguments(request: ApprovalRequest) -> str:
+def _show_arguments(request: ApprovalRequest) -> list[str]:
     arguments = request.arguments
     if arguments is None:
-        return f"  arguments that can't be read:\n{_indent(request.call.arguments)}"
-    return "".join(_show_argument(name, value) for name, value in arguments.items()) or "  no arguments\n"
+        return ["  arguments that can't be read:", *_mark(request.call.arguments, exact=True)]
+    return [line for item in arguments.items() for line in _show_argument(*item)] or ["  no arguments"]
 
 
-def _show_argument(name: str, value: object) -> str:
+def _show_argument(name: str, value: object) -> list[str]:
+    shown = name if name.isascii() and name.isidentifier() else show_json(name)
     if isinstance(value, str) and "\n" in value:
-        return f"  {name}:\n{_indent(value)}"
-    return f"  {name}: {json.dumps(value, ensure_ascii=False)}\n"
+        return [f"  {shown}:", *_mark(value, exact=True)]
+    return [f"  {shown}: {show_json(value)}"]
 
 
-def _indent(text: str) -> str:
-    """Return the text with a mark before each line, so that it can't look like a line of the dialog itself."""
-    return "".join(f"  | {line}\n" for line in text.split("\n"))
+def _mark(text: str, *, exact: bool = False) -> list[str]:
+    """Return the shown lines of a text, each with a mark, so that none can look like a line of the dialog itself."""
+    return [LINE + line for line in show_lines(text, exact=exact)]
 
 
 def _as_json(request: ApprovalRequest) -> str:
-    arguments: Mapping[str, object] | None = request.arguments
-    if arguments is None:
-        return request.call.arguments
-    return show_invisible(json.dumps(arguments, indent=2, ensure_ascii=False))
+    return request.call.arguments if request.arguments is None else show_json(request.arguments, indent=2)
 
 
 def _check_edited(given: str, text: str) -> str:

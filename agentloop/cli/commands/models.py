@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import TextIO
 
 from agentloop.cli.failure import DONE, failure_as_json, report
 from agentloop.cli.target import find_row, make_endpoint
-from agentloop.cli.terminal import keep_stdout, print_table, say
+from agentloop.cli.terminal import keep_stdout, print_json, print_table, say
 from agentloop.endpoint.catalogue import Catalogue, ModelCard, fetch_catalogue
 from agentloop.endpoint.transport import HttpTransport
 from agentloop.errors import AgentloopError, ConfigurationError
@@ -31,7 +30,7 @@ def list_models(provider: str | None, base_url: str | None, *, as_json: bool) ->
                 _print_models(_find_models(provider, base_url), stdout, as_json=as_json)
         except (AgentloopError, KeyboardInterrupt) as failure:
             if as_json:
-                print(json.dumps(failure_as_json(failure)), file=stdout)
+                print_json(failure_as_json(failure), stdout)
             return report(failure)
         return DONE
 
@@ -39,7 +38,7 @@ def list_models(provider: str | None, base_url: str | None, *, as_json: bool) ->
 def _print_providers(stdout: TextIO, *, as_json: bool) -> None:
     rows = [_describe_provider(name, PROVIDERS[name]) for name in sorted(PROVIDERS)]
     if as_json:
-        print(json.dumps(rows, indent=2), file=stdout)
+        print_json(rows, stdout, indent=2)
         return
     cells = [[row["provider"], row["served_at"], _describe_key(row)] for row in rows]
     print_table(("provider", "base URL", "key"), cells, stdout)
@@ -88,7 +87,7 @@ def _print_models(catalogue: Catalogue, stdout: TextIO, *, as_json: bool) -> Non
     for fault in catalogue.faults:
         say("note", fault)
     if as_json:
-        print(json.dumps([asdict(card) for card in catalogue.models], indent=2), file=stdout)
+        print_json([asdict(card) for card in catalogue.models], stdout, indent=2)
         return
     shown = [card for card in catalogue.models if card.writes_text is not False]
     hidden = len(catalogue.models) - len(shown)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from agentloop.cli.failure import DONE, MISTAKE, failure_as_json, report
-from agentloop.cli.terminal import keep_stdout, print_table, say
+from agentloop.cli.terminal import keep_stdout, print_json, print_table, say
 from agentloop.errors import AgentloopError
 from agentloop.items import JsonObject
 from agentloop.packs import ToolPack
 from agentloop.packs.discovery import InstalledPack, list_packs, load_pack
-from agentloop.schema.invisible_characters import show_invisible
+from agentloop.showable import show_json
 from agentloop.tools import Effects, Tool
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def list_installed(*, check: bool, as_json: bool) -> int:
     with keep_stdout() as stdout:
         rows = [_describe_installed(pack, check=check) for pack in list_packs()]
         if as_json:
-            print(json.dumps(rows, indent=2), file=stdout)
+            print_json(rows, stdout, indent=2)
         elif rows:
             titles = list(rows[0])
             print_table(titles, [[_show_cell(row[title]) for title in titles] for row in rows], stdout)
@@ -44,7 +43,7 @@ def show_pack(spec: str, *, as_json: bool) -> int:
             tools = _open(pack)
         except (AgentloopError, KeyboardInterrupt) as failure:
             if as_json:
-                print(json.dumps(failure_as_json(failure)), file=stdout)
+                print_json(failure_as_json(failure), stdout)
             return report(failure)
         fields = list(_describe_fields(pack))
         if as_json:
@@ -54,7 +53,7 @@ def show_pack(spec: str, *, as_json: bool) -> int:
                 "configuration": fields,
                 "tools": [_describe_tool(tool) for tool in tools],
             }
-            print(json.dumps(shown, indent=2), file=stdout)
+            print_json(shown, stdout, indent=2)
         else:
             _print_pack(pack, tools, fields, stdout)
         return DONE
@@ -136,8 +135,7 @@ def _print_pack(pack: ToolPack[Any], tools: list[Tool], fields: list[JsonObject]
         print(file=stdout)
     print_table(("tool", "effects", "description"), [_cells(tool) for tool in tools], stdout)
     for tool in tools:
-        schema = show_invisible(json.dumps(tool.parameters, indent=2, ensure_ascii=False))
-        print(f"\n{tool.name} takes {schema}", file=stdout)
+        print(f"\n{tool.name} takes {show_json(tool.parameters, indent=2)}", file=stdout)
     if not tools:
         say("note", f"the pack {pack.name!r} offers no tools")
 

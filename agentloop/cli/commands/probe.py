@@ -13,12 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agentloop.cli.failure import DONE, ENDPOINT, failure_as_json, report
 from agentloop.cli.target import NamedModel, find_target
-from agentloop.cli.terminal import keep_stdout, print_table, say, tame
+from agentloop.cli.terminal import keep_stdout, print_json, print_table, say
 from agentloop.endpoint.probe import MOST_REQUESTS, Examination, Finding, OnProgress, draw_lessons
 from agentloop.endpoint.profile_store import ResolvedProfile, lessons_path, remember, resolve_profile
 from agentloop.endpoint.transport import HttpTransport
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.runtime.portal import PORTAL
+from agentloop.showable import show_line
 from agentloop.wire.profile.lessons import write_field
 
 REQUEST_SECONDS: Final = 60.0
@@ -39,7 +40,7 @@ def probe_endpoint(model: str, base_url: str | None, *, as_json: bool, save: boo
                 findings = PORTAL.call(lambda: _examine(target, known, watch))
         except (AgentloopError, KeyboardInterrupt) as failure:
             if as_json:
-                print(json.dumps(failure_as_json(failure)), file=stdout)
+                print_json(failure_as_json(failure), stdout)
             return report(failure)
         _print_findings(findings, stdout, as_json=as_json)
         if not (findings["route_responses"].works or findings["route_chat"].works):
@@ -75,7 +76,7 @@ def _progress() -> Generator[OnProgress]:
         task = progress.add_task("", total=MOST_REQUESTS)
 
         async def show(what: str, sent: int) -> None:
-            progress.update(task, completed=sent, description=tame(what))
+            progress.update(task, completed=sent, description=show_line(what))
 
         yield show
 
@@ -83,7 +84,7 @@ def _progress() -> Generator[OnProgress]:
 def _print_findings(findings: Mapping[str, Finding], stdout: TextIO, *, as_json: bool) -> None:
     if as_json:
         found = {name: {"works": each.works, "evidence": each.evidence} for name, each in findings.items()}
-        print(json.dumps(found, indent=2), file=stdout)
+        print_json(found, stdout, indent=2)
         return
     rows = [[name, _MARKS[each.works], each.evidence] for name, each in findings.items()]
     print_table(("capability", "works", "evidence"), rows, stdout)

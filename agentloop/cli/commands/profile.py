@@ -7,7 +7,7 @@ from typing import TextIO, cast
 
 from agentloop.cli.failure import DONE, failure_as_json, report
 from agentloop.cli.target import NamedModel, find_target, make_endpoint
-from agentloop.cli.terminal import keep_stdout, print_table, say
+from agentloop.cli.terminal import keep_stdout, print_json, print_table, say
 from agentloop.endpoint.profile_store import (
     StoredLesson,
     config_paths,
@@ -34,7 +34,7 @@ def show_profile(model: str | None, base_url: str | None, *, as_json: bool) -> i
                 _show_known(find_target(model, base_url), stdout, as_json=as_json)
         except UserError as error:
             if as_json:
-                print(json.dumps(failure_as_json(error)), file=stdout)
+                print_json(failure_as_json(error), stdout)
             return report(error)
         return DONE
 
@@ -71,7 +71,7 @@ def _show_known(target: NamedModel, stdout: TextIO, *, as_json: bool) -> None:
     values = {name: write_field(name, getattr(known.profile, name)) for name in known.sources}
     if as_json:
         fields = {name: {"value": values[name], "source": source} for name, source in known.sources.items()}
-        print(json.dumps({"place": known.place, "model": target.model, "profile": fields}, indent=2), file=stdout)
+        print_json({"place": known.place, "model": target.model, "profile": fields}, stdout, indent=2)
         return
     say("note", f"{target.model} at {known.place}; fields that are not listed have their defaults")
     rows = [[name, _describe(name, value), known.sources[name]] for name, value in values.items()]
@@ -96,7 +96,7 @@ def _show_learned(place: str | None, stdout: TextIO, *, as_json: bool) -> None:
     if as_json:
         configs = [{"path": str(path), "exists": path.exists()} for path in config_paths()]
         files = {"learned": None if lessons_path() is None else str(lessons_path()), "config": configs}
-        print(json.dumps({"files": files, "learned": entries}, indent=2), file=stdout)
+        print_json({"files": files, "learned": entries}, stdout, indent=2)
         return
     say("note", f"what was learned is stored in {lessons_path() or 'no file: AGENTLOOP_CACHE is empty'}")
     for path in config_paths():

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TextIO
+from typing import Any
 
 from agentloop.agent import Agent
 from agentloop.cli.agent_options import make_agent
@@ -16,7 +16,7 @@ from agentloop.cli.failure import DONE, STOPPED, failure_as_json, report
 from agentloop.cli.follow import follow_run
 from agentloop.cli.options import RunCommandOptions
 from agentloop.cli.screen import Screen
-from agentloop.cli.terminal import keep_stdout
+from agentloop.cli.terminal import keep_stdout, print_json, print_text
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.events import Event
 from agentloop.items import Image, JsonObject, Message, Text
@@ -33,15 +33,15 @@ def run_prompt(options: RunCommandOptions) -> int:
         except (AgentloopError, KeyboardInterrupt) as failure:
             screen.end_line()
             if options.as_json:
-                _print_json(failure_as_json(failure), stdout)
+                print_json(failure_as_json(failure), stdout)
             return report(failure)
         answered = result.stop_reason == "answered"
         if options.as_json:
-            _print_json(_as_json(result), stdout)
+            print_json(_as_json(result), stdout)
         elif options.output_schema is not None and answered:
-            _print_json(result.output, stdout)
+            print_json(result.output, stdout)
         elif not is_streamed:
-            print(result.text, file=stdout)
+            print_text(result.text, stdout)
         return DONE if answered else STOPPED
 
 
@@ -90,7 +90,3 @@ def _as_json(result: RunResult[Any]) -> JsonObject:
         "items": run["items"],
         "run": run,
     }
-
-
-def _print_json(value: Any, stdout: TextIO) -> None:
-    print(json.dumps(value), file=stdout)

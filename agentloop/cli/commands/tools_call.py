@@ -13,7 +13,7 @@ from agentloop.cli.failure import DONE, STOPPED, report
 from agentloop.cli.follow import follow_run
 from agentloop.cli.screen import Screen
 from agentloop.cli.sources import find_sources, open_tools
-from agentloop.cli.terminal import keep_stdout, say
+from agentloop.cli.terminal import keep_stdout, print_text, say
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.events import ApprovalAsked, Event, Finished, Notice
 from agentloop.items import ToolResult
@@ -41,7 +41,7 @@ def call_tool(
         if not answer.ok:
             say("failed", answer.content)
             return STOPPED
-        print(answer.content, file=stdout)
+        print_text(answer.content, stdout)
         return DONE
 
 

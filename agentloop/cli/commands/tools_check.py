@@ -9,6 +9,7 @@ from agentloop.cli.terminal import keep_stdout, say
 from agentloop.cli.tool_file import load_tools
 from agentloop.errors import ToolDefinitionError, UserError
 from agentloop.schema.parameters.strict import find_faults
+from agentloop.showable import show_json
 from agentloop.tools import Tool, collect_faults
 from agentloop.wire.formats.responses import NativeResponses
 from agentloop.wire.profile import Profile
@@ -23,7 +24,7 @@ def check_tools(spec: str) -> int:
         except UserError as error:
             return report(error)
         wire = json.loads(NativeResponses().encode_tools(tools, Profile()))
-        print(json.dumps(wire, indent=2, ensure_ascii=False), file=stdout)
+        print(show_json(wire, indent=2), file=stdout)
         for tool in tools:
             # A strict tool can't have faults: they are errors when it is defined.
             for fault in () if tool.strict else find_faults(tool.parameters):
