@@ -17,8 +17,11 @@ from agentloop.schema.json_types import is_object, name_type
 _AROUND = r"(?:[\s\ufeff]|<\|[^<>|]*\|>|</?\w+>|```(?:json|python)?)*"
 _HEAD = re.compile(_AROUND)
 _TAIL = re.compile(_AROUND.replace(r"[\s\ufeff]", r"[\s\ufeff}\];,`]"))
+# A text without an end is one token up to the end, so that no character is read twice.
 _TOKEN = re.compile(
-    r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | \b(?:True|False|None)\b | ,(?=\s*[}\]])""", re.VERBOSE | re.DOTALL
+    r""" "(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z) | '(?:[^'\\]|\\(?:.|\Z))*+(?:(?P<end>')|\Z)
+    | \b(?:True|False|None)\b | ,(?=\s*+[}\]])""",
+    re.VERBOSE | re.DOTALL,
 )
 _SPELLING = {"True": "true", "False": "false", "None": "null", ",": ""}
 _ENCODINGS_UNDONE = 2
@@ -154,7 +157,7 @@ def _decode(text: str, start: int) -> tuple[Any, int]:
 
 def _respell(match: re.Match[str]) -> str:
     token = match[0]
-    if not token.startswith("'"):
+    if match["end"] is None:
         return _SPELLING.get(token, token)
     inner = re.sub(r"\\.|\"", lambda part: {'"': '\\"', "\\'": "'"}.get(part[0], part[0]), token[1:-1], flags=re.DOTALL)
     return f'"{inner}"'

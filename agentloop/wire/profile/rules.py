@@ -263,8 +263,8 @@ SAYS_NO: Final = _pattern(
 SAYS_WRONG: Final = _pattern(
     r"invalid.{0,10} schema|schema is (?:invalid|not a? ?valid)|schema contains|in context=|names? must be unique"
     r"|(?:above|exceeds?) .{0,10}maximum|below .{0,10}minimum|too (?:long|short|large|small|high|low)|out of range"
-    r"|invalid type|must be in\b|non-negative|positive|at least|at most [1-9]|between|(?:great|less)\w* than|[<>]="
-    r"|, got -?\d|(?:unsupported|invalid|corrupt\w*|decode|load|process|identify|open)(?: the| an?)? image"
+    r"|invalid type|must be in\b|non-negative|positive|at least|at most [1-9]|between|(?:great|less)\w{0,3} than|[<>]="
+    r"|, got -?\d|(?:unsupported|invalid|corrupt\w{0,3}|decode|load|process|identify|open)(?: the| an?)? image"
 )
 """A user or a model has made a mistake."""
 
@@ -296,8 +296,8 @@ _CERTAIN: tuple[tuple[RarePattern, Rule], ...] = (
     ),
     (
         _pattern(
-            r"roles?\b.{0,30}\balternat|alternat\w* (?:between )?\W?(?:user|roles)|unexpected role|expected last role"
-            r"|roles in a row|consecutive .{0,30}(?:messages|roles)|turns? (?:alternate|comes)"
+            r"roles?\b.{0,30}\balternat|alternat\w{0,4} (?:between )?\W?(?:user|roles)|unexpected role"
+            r"|expected last role|roles in a row|consecutive .{0,30}(?:messages|roles)|turns? (?:alternate|comes)"
         ),
         _alternate,
     ),

@@ -12,14 +12,14 @@ from agentloop.wire.rare_pattern import RarePattern
 if TYPE_CHECKING:
     from agentloop.wire.profile.rules import Sent
 
-_GAP = r"[^\w.,:;]{1,4}"  # between the words of one clause
+_GAP = r"[^\w.,:;]{1,4}+"  # between the words of one clause; possessive, as the words are, so that no text takes long
 _STREAM = r"(?<!non)(?<!non[ -])(?:stream(?:s|ed|ing)?\b(?!.?options)|\bsse\b|server-sent events\b)"
 _ABLE = r"(?:support|allow|permit|enabl|implement|availab|compat|accept|possib|work|us(?:e|ing)\b|used\b|combin)\w*"
 _NOT = r"\b(?:not?|cannot|(?:is|are|was|does|do|did|ca|could|must|should|wo)n['\u2019]?t)\b"
 
 
 def _words(most: int) -> str:
-    return rf"(?:{_GAP}[\w'\u2019-]{{1,30}}){{0,{most}}}?{_GAP}"
+    return rf"(?:{_GAP}\w{{1,30}}+(?:['\u2019]\w{{1,3}}+)?+){{0,{most}}}?{_GAP}"
 
 
 REFUSES_STREAM: Final = RarePattern(

@@ -24,8 +24,8 @@ _DEEPEST = 50
 _SAME = Fraction(1, 10**40)
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?)"
-    r"|(?P<name>[A-Za-z]\w*)|(?P<sign>\*\*|//|==|!=|<=|>=|[-+*/%^(),<>=])|(?P<other>\S))",
+    r"(?P<number>(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?)"
+    r"|(?P<name>[A-Za-z]\w*)|(?P<sign>\*\*|//|==|!=|<=|>=|[-+*/%^(),<>=])|(?P<other>\S)",
     re.ASCII,
 )
 _TYPOGRAPHY = str.maketrans(
