@@ -8,7 +8,7 @@ import sys
 import pytest
 import structlog
 
-from agentloop import Agent, Notice, Retrying, ServerError, ToolCall, ToolResult, tool
+from agentloop import Agent, Notice, Retrying, ServerError, ToolCall, ToolError, ToolResult, tool
 from agentloop.events import TextDelta, ToolFinished, ToolStarted
 from agentloop.runtime.observe import open_log
 from agentloop.testing import ScriptedEndpoint, call
@@ -60,10 +60,31 @@ def test_a_variable_of_the_environment_turns_the_log_on(bare, capfd):
         for word in ("model_asked", "model_replied", "tool_started", "tool_finished", "run_finished")
         if word not in err
     ] == []
-    assert "ValueError: broken" in err
-    assert "Traceback" in err
+    assert "error='ValueError < " in err
+    assert "in fail" in err
+    assert "broken" not in err
     assert "170017" not in err
     assert "The sum." not in err
+
+
+@tool
+def look_up() -> str:
+    """Look up."""
+    raise ToolError("no record of ward-7b\r\x1b]0;mine\x07 \x9b2J")
+
+
+@pytest.mark.parametrize("handlers", [[], [logging.StreamHandler(io.StringIO())]])
+def test_the_text_of_a_tools_error_is_content_and_its_escapes_are_shown(bare, capfd, handlers):
+    bare.setattr(logging.getLogger(), "handlers", handlers)
+    bare.setenv("AGENTLOOP_LOG", "" if handlers else "debug")
+    for content in ("", "1"):
+        bare.setenv("AGENTLOOP_LOG_CONTENT", content)
+        Agent("scripted", endpoint=ScriptedEndpoint([call("look_up"), "None."]), tools=[look_up]).run_sync("go")
+        written = handlers[0].stream.getvalue() if handlers else capfd.readouterr().err
+        assert ("ward-7b" in written) == bool(content)
+        assert not set(written) & set("\r\x1b\x07\x9b")
+    assert r"\u001b" in written
+    assert "Traceback" in written
 
 
 def test_the_level_of_the_log_is_kept(bare, capfd):
@@ -81,6 +102,8 @@ def test_arguments_and_results_are_logged_when_asked_for(bare, capfd):
     err = capfd.readouterr().err
     assert "170017" in err
     assert "result='170019'" in err or "result=170019" in err
+    assert "ValueError: broken" in err
+    assert "Traceback" in err
 
 
 def test_an_applications_own_logging_gets_the_events(bare):
@@ -99,7 +122,7 @@ def test_an_applications_own_structlog_gets_the_events(bare):
     assert names[:2] == ["model_asked", "model_replied"]
     [failed] = [entry for entry in entries if entry.get("tool") == "fail" and entry["event"] == "tool_finished"]
     assert failed["log_level"] == "warning"
-    assert isinstance(failed["exc_info"], ValueError)
+    assert failed["error"].startswith("ValueError < ")
     assert len({entry["run_id"] for entry in entries}) == 1
 
 

@@ -1,7 +1,8 @@
 """The log: an observer of a run's events that writes them with structlog.
 
 By default nothing is logged. Logging is on if AGENTLOOP_LOG names a level, or if the application has configured
-structlog or `logging`. Arguments and results are logged only if AGENTLOOP_LOG_CONTENT is set. Keys are never logged.
+structlog or `logging`. Keys are never logged. Arguments and results are logged only if AGENTLOOP_LOG_CONTENT is set. An
+error's text is a part of the result, so without that variable only its type and place are logged.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from traceback import extract_tb
 from typing import Any
 
 from agentloop.events import Event, Finished, Notice, Retrying, ToolFinished, ToolStarted, TurnFinished, TurnStarted
@@ -73,7 +75,7 @@ def _tool_entry(event: ToolFinished, *, with_content: bool) -> tuple[int, str, d
     if event.repairs:
         fields["repairs"] = event.repairs
     if event.error is not None:
-        fields["exc_info"] = event.error
+        fields |= {"exc_info": event.error} if with_content else {"error": _locate(event.error)}
     if with_content:
         fields["result"] = event.result.content
     return (logging.INFO if event.result.ok else logging.WARNING), "tool_finished", fields
@@ -82,6 +84,12 @@ def _tool_entry(event: ToolFinished, *, with_content: bool) -> tuple[int, str, d
 def _show_entry(_logger: Any, _method: str, text: Any) -> str:
     """Return an entry as a person sees it; a line after the first has a mark, so that it can't look like an entry."""
     return "\n  | ".join(show_lines(text))
+
+
+def _locate(error: BaseException) -> str:
+    """Return the type of an error and the lines that raised it, without its text."""
+    places = (f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(extract_tb(error.__traceback__)))
+    return " < ".join((type(error).__name__, *places))
 
 
 def _has_reader() -> bool:
