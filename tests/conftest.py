@@ -59,6 +59,7 @@ def nothing_learned_before(nothing_is_left_open, caches, monkeypatch):
     LESSONS.clear()
     monkeypatch.setenv("AGENTLOOP_CACHE", str(caches / str(next(TESTS)) / "learned.json"))
     monkeypatch.setenv("AGENTLOOP_CONFIG", "")
+    monkeypatch.setenv("AGENTLOOP_STATE", str(caches / str(next(TESTS))))
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agentloop import Agent, Endpoint, ModelSettings, Notice, Profile, tool
+from agentloop.endpoint.config_file import find_configs
 from agentloop.endpoint.profile_store import (
     LIFETIME,
-    config_paths,
     find_place,
     forget,
     lessons_path,
@@ -202,8 +202,9 @@ def test_the_files_are_in_the_folders_of_the_user_and_of_the_work(monkeypatch, t
     monkeypatch.delenv("AGENTLOOP_CONFIG")
     monkeypatch.chdir(tmp_path)
     assert lessons_path().name == "learned.json"
-    assert [path.name for path in config_paths()] == ["agentloop.toml"] * 2
-    assert config_paths()[1] == tmp_path / "agentloop.toml"
+    own, here = find_configs()
+    assert (own.path.name, own.trusted) == ("agentloop.toml", True)
+    assert (here.path, here.trusted) == (tmp_path / "agentloop.toml", False)
 
 
 @pytest.mark.parametrize(
@@ -338,4 +339,4 @@ def test_a_working_directory_that_is_gone_is_no_place_to_look(tmp_path, monkeypa
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert len(config_paths()) == 1
+    assert len(find_configs()) == 1

@@ -143,7 +143,7 @@ def test_where_nothing_is_kept_that_is_said(invoke, monkeypatch, tmp_path):
     assert "none.toml (it does not exist)" in err
     assert json.loads(invoke("profile", "show", "--json")[1])["files"] == {
         "learned": None,
-        "config": [{"path": str(tmp_path / "none.toml"), "exists": False}],
+        "config": [{"path": str(tmp_path / "none.toml"), "exists": False, "counts": False}],
     }
 
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from inspect import signature
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -279,6 +280,20 @@ def _forget(
     from agentloop.cli.commands.profile import forget_profile  # noqa: PLC0415 - as above
 
     raise typer.Exit(forget_profile(model, base_url, everything=everything))
+
+
+@app.command("trust", epilog=_STATUSES)
+def _trust(
+    folder: Annotated[Path, typer.Argument(help="The folder. Default: the current one.", show_default=False)] = Path(),
+) -> None:
+    """Let the agentloop.toml of a folder count.
+
+    Until then it is ignored, because somebody else may have written it. Read it first. When it changes, it must be
+    trusted again.
+    """
+    from agentloop.cli.commands.trust import trust_folder  # noqa: PLC0415 - as above
+
+    raise typer.Exit(trust_folder(folder))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,7 +3,8 @@
 - `transport/`: sends bytes to the endpoint and receives its replies; the rate limit, and retries.
 - `fetch/`: fetches URLs, from public addresses only.
 - `probe/`: finds out what an endpoint can do, with a few small requests.
-- `profile_store`: reads agentloop.toml, and reads and writes the file of lessons.
+- `profile_store`: the profile of a model from all sources, and the file of lessons.
+- `config_file`: reads agentloop.toml, if it is the user's own or the user trusts it.
 - `proxies`: whether a request may go through a proxy of the environment.
 - `shared_file`: writes a small file that several processes share.
 - `catalogue`: lists of models that providers publish.

@@ -2,7 +2,7 @@
 
 Nothing here makes a run fail: a damaged file is ignored with a warning, and is not changed.
 
-    # agentloop.toml, in the working directory or the user's configuration folder
+    # agentloop.toml, in the user's configuration folder, or in the working directory if the user trusts it
     [profile."ovh:Qwen3*"]
     tool_calling = "prompted"
 
@@ -14,21 +14,17 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from hashlib import blake2s
 from pathlib import Path
-from stat import S_ISREG
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from agentloop.endpoint.config_file import find_configs, read_config, read_small_file
 from agentloop.endpoint.shared_file import hold_file, replace_file
-from agentloop.items import JsonObject
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile import Endpoint, Profile
 from agentloop.wire.profile.lessons import (
@@ -51,7 +47,6 @@ LIFETIME = timedelta(days=30)
 # What no lesson may say, though a file may that somebody else has written: it would stop all runs.
 _NEVER_LEARNED = frozenset({"requests_per_minute", "anonymous_requests_per_minute", "body_bytes", "image_models"})
 _SMALLEST_WINDOW = 256
-_LARGEST_FILE = 4_000_000
 _LONGEST_REASON = 400
 _MOST_TIMES = 1_000_000
 _CLOCK_SKEW = timedelta(days=1)
@@ -128,10 +123,10 @@ def resolve_profile(endpoint: Endpoint, model: str, provider: str = "") -> Resol
     origin = f"table of providers ({provider})" if provider else "code"
     sources = dict.fromkeys(_differences(Profile(), profile), origin)
     names = [place, endpoint.base_url.rstrip("/"), f"{place} {model}", *([f"{provider}:{model}"] if provider else [])]
-    for path in config_paths():
-        fields = _read_config(path, names, warnings)
+    for file in find_configs():
+        fields = read_config(file, names, warnings)
         profile = replace(profile, **fields)
-        sources |= dict.fromkeys(fields, str(path))
+        sources |= dict.fromkeys(fields, str(file.path))
     base = profile
     known, trouble = read_lessons()
     warnings += trouble
@@ -177,25 +172,12 @@ def _find_state(path: Path) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def config_paths() -> list[Path]:
-    """Return the paths of the configuration files, whether they exist or not; a later one overrides an earlier one."""
-    named = os.environ.get("AGENTLOOP_CONFIG")
-    if named is not None:
-        return [Path(named)] if named else []
-    import platformdirs  # noqa: PLC0415 - takes 0.04 s, on the first run only
-
-    paths = [platformdirs.user_config_path("agentloop") / "agentloop.toml"]
-    with suppress(FileNotFoundError):  # the working directory may be gone
-        paths.append(Path.cwd() / "agentloop.toml")
-    return paths
-
-
 def lessons_path() -> Path | None:
     """Return the path of the file of lessons, or None if AGENTLOOP_CACHE is set to an empty text."""
     named = os.environ.get("AGENTLOOP_CACHE")
     if named is not None:
         return Path(named) if named else None
-    import platformdirs  # noqa: PLC0415 - as above
+    import platformdirs  # noqa: PLC0415 - takes 0.04 s, on the first run only
 
     return platformdirs.user_cache_path("agentloop") / "learned.json"
 
@@ -206,7 +188,7 @@ def read_lessons() -> tuple[list[StoredLesson], list[str]]:
     if path is None:
         return [], []
     try:
-        content = json.loads(_read_text(path))
+        content = json.loads(read_small_file(path))
     except (FileNotFoundError, NotADirectoryError):
         return [], []
     except (OSError, ValueError, RecursionError) as error:
@@ -240,20 +222,6 @@ def remember(place: str, model: str, lessons: Sequence[Lesson]) -> str:
     except OSError as error:
         return f"the lessons about the endpoint can't be saved in {path}: {error.strerror}"
     return ""
-
-
-def _read_text(path: Path) -> str:
-    """Return the text of a file; a pipe would never end, and a huge file would take all memory.
-
-    Raises:
-        OSError: the file can't be read, or is no file of lessons.
-    """
-    status = path.stat()
-    if not S_ISREG(status.st_mode):
-        raise OSError("it is no regular file")
-    if status.st_size > _LARGEST_FILE:
-        raise OSError(f"it has more than {_LARGEST_FILE} bytes")
-    return path.read_text("utf-8")
 
 
 def _merge(place: str, model: str, known: Sequence[StoredLesson], lessons: Sequence[Lesson]) -> Iterator[StoredLesson]:
@@ -295,27 +263,6 @@ def forget(place: str | None = None, model: str | None = None) -> int:
     except OSError as error:
         raise OSError(f"the lessons can't be removed from {path}: {error.strerror}") from error
     return len(known) - len(kept)
-
-
-def _read_config(path: Path, names: Iterable[str], warnings: list[str]) -> JsonObject:
-    """Return the fields in the file's tables whose name or pattern matches one of the names."""
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        warnings.append(f"{path} is damaged and is ignored: {error}")
-        return {}
-    fields: JsonObject = {}
-    profiles = mapping(content.pop("profile", {}))
-    ignored = [*content, *(f"profile.{name}" for name, given in profiles.items() if not isinstance(given, dict))]
-    warnings += [f'{path}: {name} is ignored: only tables such as [profile."ovh:Qwen3*"] are read' for name in ignored]
-    for pattern, given in profiles.items():
-        if pattern.rstrip("/") in names or any(fnmatchcase(name, pattern) for name in names):
-            read, faults = read_fields(mapping(given))
-            fields |= read
-            warnings += [f'{path}: [profile."{pattern}"]: {fault}; it is ignored' for fault in faults]
-    return fields
 
 
 def _read_known(entry: Mapping[str, Any]) -> StoredLesson | None:

@@ -8,9 +8,9 @@ from typing import TextIO, cast
 from agentloop.cli.failure import DONE, failure_as_json, report
 from agentloop.cli.target import NamedModel, find_target, make_endpoint
 from agentloop.cli.terminal import keep_stdout, print_json, print_table, say
+from agentloop.endpoint.config_file import describe_state, find_configs
 from agentloop.endpoint.profile_store import (
     StoredLesson,
-    config_paths,
     find_place,
     forget,
     lessons_path,
@@ -94,13 +94,17 @@ def _show_learned(place: str | None, stdout: TextIO, *, as_json: bool) -> None:
         say("note", warning)
     entries = [_write(each) for each in learned if place in {None, each.place}]
     if as_json:
-        configs = [{"path": str(path), "exists": path.exists()} for path in config_paths()]
+        configs = [
+            {"path": str(file.path), "exists": file.path.exists(), "counts": not describe_state(file)}
+            for file in find_configs()
+        ]
         files = {"learned": None if lessons_path() is None else str(lessons_path()), "config": configs}
         print_json({"files": files, "learned": entries}, stdout, indent=2)
         return
     say("note", f"what was learned is stored in {lessons_path() or 'no file: AGENTLOOP_CACHE is empty'}")
-    for path in config_paths():
-        say("note", f"your own settings are read from {path}{'' if path.exists() else ' (it does not exist)'}")
+    for file in find_configs():
+        state = describe_state(file)
+        say("note", f"your own settings are read from {file.path}{state and f' ({state})'}")
     titles = ("place", "model", "field", "now", "learned", "times", "why")
     shown = [{**entry, "now": json.dumps(entry["now"])} for entry in entries]
     print_table(titles, [[str(entry[title]) for title in titles] for entry in shown], stdout)

@@ -1,0 +1,173 @@
+"""Reads `agentloop.toml`, and stores which files of working folders the user trusts.
+
+A working folder may be a repository that somebody else wrote. So its file counts only after `agentloop trust`, which
+stores the path and a hash of the content: a file that has changed must be trusted again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path
+from stat import S_ISREG
+
+from agentloop.endpoint.shared_file import hold_file, replace_file
+from agentloop.errors import ConfigurationError
+from agentloop.items import JsonObject
+from agentloop.schema import show_invisible
+from agentloop.wire.payload import mapping
+from agentloop.wire.profile.lessons import read_fields
+
+_NAME = "agentloop.toml"
+_LARGEST_FILE = 4_000_000
+_SHOWN_CHARACTERS = 400
+_REPORTED: set[tuple[Path, str]] = set()
+"""The ignored files that this process has reported, each with the hash of its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration file, which may not exist.
+
+    Attributes:
+        path: The path.
+        trusted: Whether the file counts whoever wrote it: it is in the user's own folder, or the environment names it.
+    """
+
+    path: Path
+    trusted: bool
+
+
+def find_configs() -> list[ConfigFile]:
+    """Return the configuration files, whether they exist or not; a later one overrides an earlier one."""
+    named = os.environ.get("AGENTLOOP_CONFIG")
+    if named is not None:
+        return [ConfigFile(Path(named), trusted=True)] if named else []
+    import platformdirs  # noqa: PLC0415 - takes 0.04 s, on the first run only
+
+    own = platformdirs.user_config_path("agentloop") / _NAME
+    files = [ConfigFile(own, trusted=True)]
+    with suppress(FileNotFoundError):  # the working directory may be gone
+        if (here := Path.cwd() / _NAME) != own:
+            files.append(ConfigFile(here, trusted=False))
+    return files
+
+
+def read_config(file: ConfigFile, names: Iterable[str], warnings: list[str]) -> JsonObject:
+    """Return the fields in the file's tables whose name or pattern matches one of the names."""
+    path = file.path
+    try:
+        data = read_small_file(path)
+        content = tomllib.loads(data.decode())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        warnings.append(f"{path} is damaged and is ignored: {error}")
+        return {}
+    if not file.trusted and not _is_trusted(path, data):
+        if (report := (path, _hash(data))) not in _REPORTED:
+            _REPORTED.add(report)
+            warnings.append(
+                f"{path} is ignored, as somebody else may have written it ({_list_tables(content)}); "
+                "read it, and `agentloop trust` lets it count"
+            )
+        return {}
+    fields: JsonObject = {}
+    profiles = mapping(content.pop("profile", {}))
+    ignored = [*content, *(f"profile.{name}" for name, given in profiles.items() if not isinstance(given, dict))]
+    warnings += [f'{path}: {name} is ignored: only tables such as [profile."ovh:Qwen3*"] are read' for name in ignored]
+    for pattern, given in profiles.items():
+        if pattern.rstrip("/") in names or any(fnmatchcase(name, pattern) for name in names):
+            read, faults = read_fields(mapping(given))
+            fields |= read
+            warnings += [f'{path}: [profile."{pattern}"]: {fault}; it is ignored' for fault in faults]
+    return fields
+
+
+def trust_config(folder: Path) -> tuple[Path, str]:
+    """Let the configuration file of a folder count, and return its path and what it sets, in words.
+
+    Raises:
+        ConfigurationError: there is no such file, it can't be read, or the user's own file can't be written.
+    """
+    path = folder / _NAME
+    try:
+        data = read_small_file(path)
+        tables = _list_tables(tomllib.loads(data.decode()))
+        stored = _trust_path()
+        with hold_file(stored):
+            replace_file(stored, json.dumps({**_read_trusted(), _key(path): _hash(data)}, indent=1))
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigurationError(
+            f"{path} can't be trusted: {why}", hint=f"go to the folder of an {_NAME}, or give the folder"
+        ) from error
+    return path, tables
+
+
+def describe_state(file: ConfigFile) -> str:
+    """Return in words why a file does not count, or ""."""
+    try:
+        data = read_small_file(file.path)
+    except FileNotFoundError:
+        return "it does not exist"
+    except OSError as error:
+        return f"it can't be read: {error.strerror or error}"
+    return "" if file.trusted or _is_trusted(file.path, data) else "it is ignored until you run `agentloop trust`"
+
+
+def _is_trusted(path: Path, data: bytes) -> bool:
+    """Return whether the user trusts a file with this content."""
+    return _read_trusted().get(_key(path)) == _hash(data)
+
+
+def read_small_file(path: Path) -> bytes:
+    """Return the content of a file; a pipe would never end, and a huge file would take all memory.
+
+    Raises:
+        OSError: the file can't be read, is no regular file, or is too large.
+    """
+    status = path.stat()
+    if not S_ISREG(status.st_mode):
+        raise OSError("it is no regular file")
+    if status.st_size > _LARGEST_FILE:
+        raise OSError(f"it has more than {_LARGEST_FILE} bytes")
+    return path.read_bytes()
+
+
+def _list_tables(content: Mapping[str, object]) -> str:
+    profiles = mapping(content.get("profile"))
+    tables = [f'[profile."{name}"]: {", ".join(mapping(given)) or "nothing"}' for name, given in profiles.items()]
+    others = [name for name in content if name != "profile"]
+    listed = "; ".join((*tables, *others)) or "it sets nothing"
+    return show_invisible(listed[:_SHOWN_CHARACTERS]) + "…" * (len(listed) > _SHOWN_CHARACTERS)
+
+
+def _trust_path() -> Path:
+    named = os.environ.get("AGENTLOOP_STATE")
+    if named:
+        return Path(named) / "trusted.json"
+    import platformdirs  # noqa: PLC0415 - as above
+
+    return platformdirs.user_state_path("agentloop") / "trusted.json"
+
+
+def _read_trusted() -> Mapping[str, object]:
+    try:
+        return mapping(json.loads(read_small_file(_trust_path())))
+    except (OSError, ValueError, RecursionError):
+        return {}  # nothing is trusted, and the next `agentloop trust` makes a new file
+
+
+def _key(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def _hash(data: bytes) -> str:
+    return sha256(data).hexdigest()
