@@ -53,7 +53,16 @@ if TYPE_CHECKING:
     from agentloop.loop.run import Run, RunResult
     from agentloop.packs import ToolPack, bound_tools
     from agentloop.packs.config import PackConfig
-    from agentloop.policy import ApprovalRequest, Approve, Decision, Policy, Reject, Substitute, approve_matching
+    from agentloop.policy import (
+        ApprovalRequest,
+        Approve,
+        Decision,
+        Policy,
+        Reject,
+        Substitute,
+        approve_matching,
+        read_host,
+    )
     from agentloop.tools import Effects, Tool, ToolContext, ToolRegistry, tool
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
@@ -132,6 +141,7 @@ _ROOMS = {
         "Reject",
         "Substitute",
         "approve_matching",
+        "read_host",
     ),
     "agentloop.loop.run": (
         "Run",
@@ -223,6 +233,7 @@ __all__ = [
     "approve_matching",
     "bound_tools",
     "describe_install",
+    "read_host",
     "tool",
 ]
 

@@ -339,6 +339,9 @@ async def test_a_host_that_is_allowed_is_allowed_at_its_port_alone():
         ("xn--bcher-kva.example", "not on the public network"),
         ("bücher.example", "not on the public network"),
         ("sub.bücher.example", "not on the public network"),
+        ("evil\u3002example", "may not be fetched from"),
+        ("www\uff0eEVIL\uff61example.", "may not be fetched from"),
+        ("[::ffff:7f00:1]", "not among the hosts"),
     ],
 )
 async def test_hosts_are_allowed_and_denied_by_name(host, why):
@@ -549,7 +552,15 @@ def test_a_configuration_that_makes_no_sense_is_refused(fields):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"allow": "http://docs.example/"}, {"deny": "a b/c"}, {"allow": "ü.-x"}, {"search_url": "localhost"}]
+    "fields",
+    [
+        {"allow": "http://docs.example/"},
+        {"deny": "a b/c"},
+        {"allow": "straße.x"},
+        {"deny": "*.straße.x"},
+        {"deny": "a*.ü.x"},
+        {"search_url": "localhost"},
+    ],
 )
 async def test_a_host_that_is_none_is_refused_when_the_pack_is_opened(fields):
     with pytest.raises(ConfigurationError):

@@ -18,6 +18,7 @@ from agentloop.policy.decisions import (
     Trust,
     check_decision,
 )
+from agentloop.policy.hosts import read_host
 from agentloop.policy.judgement import CallArguments, Judgement, is_denied, judge, names_of
 from agentloop.policy.patterns import CallPattern
 from agentloop.policy.requests import ApprovalRequest, Approver, approve_matching
@@ -42,4 +43,5 @@ __all__ = [
     "is_denied",
     "judge",
     "names_of",
+    "read_host",
 ]

@@ -1,7 +1,7 @@
 """Reads the host of a URL in one normal form, or reports that the host can't be determined.
 
 Programs read unusual URLs in different ways. The host of such a URL is unknown here, and a call with an unknown host
-needs approval.
+needs approval. Rules, the fetcher and the packs all read hosts with `read_host`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any, cast
+from unicodedata import normalize
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _START = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<authority>[^/?#]*)", re.IGNORECASE)
@@ -20,6 +21,7 @@ _NUMBER = re.compile(r"(?:0x[0-9a-f]*|\d+)\Z")
 _PATTERN = re.compile(r"(?:[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?")
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443, "ftp": 21}
 _LONGEST_NAME = 253
+_DIFFERENT = frozenset("ßς\u200c\u200d")  # IDNA 2003 replaces them, IDNA 2008 does not
 
 
 def read_hosts(value: object) -> tuple[str, ...] | None:
@@ -67,16 +69,17 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 def _normalize_pattern(pattern: str) -> str:
     name, colon, port = pattern.rpartition(":") if re.search(r":(\d+|\*)\Z", pattern) else (pattern, "", "")
-    return (_to_ascii(name.lower().removesuffix(".")) or name) + colon + port
+    return (_to_ascii(name.lower()).removesuffix(".") or name) + colon + port
 
 
 def _normalize_host(host: str) -> str:
     if host.startswith("["):
         try:
-            return f"[{IPv6Address(host[1:-1]).compressed}]"
+            address = IPv6Address(host[1:-1])
         except AddressValueError:
             return ""
-    host = _to_ascii(host.lower().removesuffix("."))
+        return str(address.ipv4_mapped) if address.ipv4_mapped else f"[{address.compressed}]"
+    host = _to_ascii(host.lower()).removesuffix(".")
     if not _NAME.fullmatch(host):
         return ""
     if _NUMBER.match(host.rpartition(".")[2]):
@@ -89,13 +92,16 @@ def _normalize_host(host: str) -> str:
 
 
 def _to_ascii(name: str) -> str:
-    """Return a host name as ASCII, or "" if programs encode it differently: `ß` may stay or become `ss`."""
+    """Return a host name as ASCII, as UTS 46 maps it: other dots and wide letters count as the plain ones.
+
+    Return "" if there is no such name, or if programs encode it differently: `ß` may stay or become `ss`.
+    """
     if name.isascii():
         return name
-    if len(name) > _LONGEST_NAME:
+    mapped = normalize("NFKC", name).lower()
+    if len(mapped) > _LONGEST_NAME or not _DIFFERENT.isdisjoint(mapped):
         return ""
     try:
-        encoded = name.encode("idna")
-        return encoded.decode("ascii") if encoded.decode("idna") == name else ""
+        return mapped.encode("idna").decode("ascii")
     except UnicodeError:
         return ""

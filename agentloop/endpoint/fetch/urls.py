@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx2
 
 from agentloop.errors import FetchError
+from agentloop.policy.hosts import read_host
 
 _LAST_PORT = 65_535
 SHOWN_CHARACTERS = 200
@@ -53,11 +54,14 @@ def show(url: httpx2.URL) -> str:
 
 
 def _check(url: httpx2.URL) -> httpx2.URL:
+    """Return the URL with its host in the form that rules are compared with, if that can be determined."""
     if url.scheme not in _PORTS or not url.host or (url.port or 0) > _LAST_PORT:
         raise FetchError(f"{show(url)} is not an http or https URL")
     if url.userinfo:
         raise FetchError(f"the URL of {url.host} holds a user's name or password, which is not sent")
-    return url
+    name = url.raw_host.decode("ascii")
+    host = read_host(f"http://[{name}]" if ":" in name else f"http://{name}")
+    return url.copy_with(host=host) if host else url
 
 
 def _without_secrets(text: str) -> str:

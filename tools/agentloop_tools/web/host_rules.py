@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Self
 
-from agentloop import ConfigurationError, FetchError
+from agentloop import ConfigurationError, FetchError, read_host
 
 if TYPE_CHECKING:
     import httpx2
@@ -29,10 +29,9 @@ class _Entry:
         matched = _ENTRY.fullmatch(text)
         if matched is None:
             raise _invalid_host(text)
-        try:
-            host = _normalize(matched["host"].strip("[]"))
-        except UnicodeError as error:
-            raise _invalid_host(text) from error
+        host = _normalize(matched["host"].strip("[]"))
+        if not host.isascii():
+            raise _invalid_host(text)
         return cls(host, int(matched["port"]) if matched["port"] else None)
 
     def matches(self, host: str, port: int) -> bool:
@@ -89,14 +88,10 @@ class HostRules:
 
 
 def _normalize(host: str) -> str:
-    """Return a host in the form that is compared: in ASCII and lower case, without the final dot."""
-    host = host.lower().rstrip(".")
-    if host.isascii():
-        return host
-    import idna  # noqa: PLC0415 - a dependency of httpx2, needed for a few hosts only
-
-    star, dot, rest = host.partition("*.")
-    return f"*.{idna.encode(rest).decode()}" if dot and not star else idna.encode(host).decode()
+    """Return a host in the form that rules compare, or in lower case if it has none: a pattern, or an odd address."""
+    star = "*." * host.startswith("*.")
+    plain = host.removeprefix(star)
+    return star + (read_host(f"[{plain}]" if ":" in plain else plain).strip("[]") or plain.lower().rstrip("."))
 
 
 def _invalid_host(text: str) -> ConfigurationError:
