@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         approve_matching,
         read_host,
     )
-    from agentloop.tools import Effects, Tool, ToolContext, ToolRegistry, tool
+    from agentloop.tools import ArgumentReading, Effects, Tool, ToolContext, ToolRegistry, tool
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
 _ROOMS = {
@@ -148,6 +148,7 @@ _ROOMS = {
         "RunResult",
     ),
     "agentloop.tools": (
+        "ArgumentReading",
         "Effects",
         "Tool",
         "ToolContext",
@@ -168,6 +169,7 @@ __all__ = [
     "ApprovalAsked",
     "ApprovalRequest",
     "Approve",
+    "ArgumentReading",
     "AuthenticationError",
     "ConfigurationError",
     "ContextOverflowError",

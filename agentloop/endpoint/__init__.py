@@ -2,6 +2,7 @@
 
 - `transport/`: sends bytes to the endpoint and receives its replies; the rate limit, and retries.
 - `fetch/`: fetches URLs, from public addresses only.
+- `redirects`: has redirects judged by the rules of the call that makes the request.
 - `probe/`: finds out what an endpoint can do, with a few small requests.
 - `profile_store`: the profile of a model from all sources, and the file of lessons.
 - `config_file`: reads agentloop.toml, if it is the user's own or the user trusts it.

@@ -172,7 +172,8 @@ async def _fetch(url: str, max_bytes: int, fetcher: Fetcher | None) -> Image:
     except FetchError as error:
         raise ConfigurationError(
             f"the image can't be fetched: {error.message}",
-            hint="check the address, or get the image yourself and use Image.from_path or Image.from_bytes",
+            hint="check the address, get the image yourself and use Image.from_path or Image.from_bytes, or allow the "
+            "host of a redirect with Policy(hosts=...)",
         ) from error
     data = fetched.content
     return Image.from_bytes(data, _check(data, len(data), f"what is at {_without_query(url)}", max_bytes))

@@ -4,7 +4,7 @@
 
 - `rules`: Policy; `patterns`: which calls a rule applies to; `normalize`: the forms of a value that a rule compares.
 - `hosts`: reads the host of a URL.
-- `judgement`: the verdict on one call.
+- `judgement`: the verdict on one call; `redirects`: whether its requests may follow a redirect.
 - `requests`: ApprovalRequest; `decisions`: a person's decisions, and what a run remembers of them.
 """
 
@@ -21,6 +21,7 @@ from agentloop.policy.decisions import (
 from agentloop.policy.hosts import read_host
 from agentloop.policy.judgement import CallArguments, Judgement, is_denied, judge, names_of
 from agentloop.policy.patterns import CallPattern
+from agentloop.policy.redirects import judge_host, judge_redirect
 from agentloop.policy.requests import ApprovalRequest, Approver, approve_matching
 from agentloop.policy.rules import Policy
 
@@ -42,6 +43,8 @@ __all__ = [
     "check_decision",
     "is_denied",
     "judge",
+    "judge_host",
+    "judge_redirect",
     "names_of",
     "read_host",
 ]

@@ -120,7 +120,7 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust, *, recovered
     doubts = actions if tainted else actions or _describe_sending(tool) if recovered else ""
     reason = f"the policy asks about {asking.text}" if asking else doubts
     if not reason and not _is_allowed(rules.get("allow", ()), given):
-        reason = actions or _describe_new_hosts(policy, given, trust)
+        reason = actions or describe_new_hosts(policy, given, trust)
     if not reason or _is_granted(given, trust, tainted=tainted):
         return _ALLOWED
     reason += ", and the run has read untrusted text" * tainted + ", and the call came as text" * recovered
@@ -131,7 +131,7 @@ _ALLOWED = Judgement("allow")
 
 
 def _is_allowed(rules: Iterable[CallPattern], given: CallArguments) -> bool:
-    return any(not rule.arguments or rule.matches_fully(given.values) for rule in rules)
+    return any(not rule.arguments or rule.matches_fully(given.values, given.tool.readings) for rule in rules)
 
 
 def _is_granted(given: CallArguments, trust: Trust, *, tainted: bool) -> bool:
@@ -140,7 +140,9 @@ def _is_granted(given: CallArguments, trust: Trust, *, tainted: bool) -> bool:
 
 
 def _find_matching(rules: Iterable[CallPattern], given: CallArguments) -> CallPattern | None:
-    return next((rule for rule in rules if not rule.arguments or rule.matches_partly(given.values)), None)
+    return next(
+        (rule for rule in rules if not rule.arguments or rule.matches_partly(given.values, given.tool.readings)), None
+    )
 
 
 def _find_rules(policy: Policy, tool: Tool) -> Found:
@@ -170,20 +172,25 @@ def _describe_sending(tool: Tool) -> str:
     return "it connects to other hosts" if effects is not None and effects.network else ""
 
 
-def _describe_new_hosts(policy: Policy, given: CallArguments, trust: Trust) -> str:
+def describe_new_hosts(policy: Policy, given: CallArguments, trust: Trust) -> str:
     """Return in words which hosts a call connects to that are not allowed yet; "" if there are none."""
-    tool, effects = given.tool, given.tool.presumed_effects
-    allowed = (*policy.hosts, *(tool.policy.hosts if tool.policy else ()))
-    if effects is None or not effects.network or "*" in allowed:
+    effects, known = given.tool.presumed_effects, known_hosts(policy, given.tool)
+    if effects is None or not effects.network or "*" in known:
         return ""
     if not effects.host_argument or given.names_no_host:
         return "" if effects.hosts else "it connects to hosts that are not known before the call"
     if not given.hosts:
         return "the host that it connects to can't be determined"
-    # A pack may declare the hosts that it connects to, but `*` in that declaration allows nothing.
-    known = (*allowed, *(host for host in effects.hosts if host != "*"))
     new = [host for host in given.hosts if host not in trust.hosts and not matches_host(host, known)]
     return f"it connects to a new host, {' and '.join(new)}" if new else ""
+
+
+def known_hosts(policy: Policy, tool: Tool) -> tuple[str, ...]:
+    """Return the patterns of the hosts that a tool may connect to without approval."""
+    effects = tool.presumed_effects
+    # A pack may declare the hosts that it connects to, but `*` in that declaration allows nothing.
+    declared = (host for host in effects.hosts if host != "*") if effects else ()
+    return (*policy.hosts, *(tool.policy.hosts if tool.policy else ()), *declared)
 
 
 def _refuse(tool: Tool, rule: CallPattern) -> str:

@@ -20,6 +20,13 @@ from agentloop.policy.hosts import read_host
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<authority>[^/?#]*)(?P<path>[^?#]*)", re.IGNORECASE)
 
 
+# The start of a URL that browsers read however many slashes it has.
+_ODD_URL = re.compile(r"(https?|wss?|ftp):[/\\]*", re.IGNORECASE)
+_CONTROLS_AND_SPACE = "".join(map(chr, range(33)))
+_IGNORED = dict.fromkeys(map(ord, "\t\r\n"))
+_MOST_LAYERS = 6
+
+
 @dataclass(frozen=True, slots=True)
 class NormalizedValue:
     """A value as texts.
@@ -47,7 +54,23 @@ def normalize_value(value: Any) -> NormalizedValue:
 
 
 def _normalize_whole(value: Any) -> tuple[str, ...]:
-    return (value, normalize_text(value)) if isinstance(value, str) else (_dump(value),)
+    if not isinstance(value, str):
+        return (_dump(value),)
+    return (value, normalize_text(value), *_read_as_browser(value))
+
+
+def _read_as_browser(url: str) -> Iterator[str]:
+    """Yield the forms of a URL as browsers read it: without white space, with any slashes, unquoted several times."""
+    text = url.strip(_CONTROLS_AND_SPACE).translate(_IGNORED)
+    start = _ODD_URL.match(text)
+    if start is None:
+        return
+    text = f"{start[1]}://{text[start.end() :]}".replace("\\", "/")
+    for _ in range(_MOST_LAYERS):
+        yield normalize_text(text)
+        text, before = unquote(text), text
+        if text == before:
+            return
 
 
 def _normalize_parts(value: Any) -> Iterator[str]:

@@ -1,21 +1,28 @@
 """Defines CallPattern: which calls a rule applies to, by tool and arguments: `files_*`, `files.write(path=docs/*)`.
 
 A value can be written in several forms. A rule that asks or denies applies if any form matches; a rule that allows
-applies only if all forms match.
+applies only if all forms match. Where a tool says how it reads an argument, this is what counts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import NoReturn, cast
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NoReturn, TypeAlias, cast
+from unicodedata import normalize
 
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
 from agentloop.policy.normalize import normalize_text, normalize_value
+from agentloop.tools import ArgumentReading
 
+Readings: TypeAlias = Mapping[str, ArgumentReading]
+
+_NONE: Readings = MappingProxyType({})
 _CALL = re.compile(r"(?P<tool>[\w.*?\[\]!-]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
 _ARGUMENT = re.compile(
     r"""\s*(?P<name>[^\s=,"']+)\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^,"']*))\s*(?P<end>,|\Z)"""
@@ -50,10 +57,14 @@ class ArgumentPattern:
         regexes = (re.compile(translate(form)) for form in (text, normalize_text(text)))
         return cls(name, text, tuple(regexes), tuple(words))
 
-    def matches_fully(self, arguments: JsonObject) -> bool:
-        """Tell whether every form of the argument matches."""
+    def matches_fully(self, arguments: JsonObject, readings: Readings = _NONE) -> bool:
+        """Tell whether every form of the argument matches: all that the tool reads in it, if it says how it reads."""
         if self.text == "*" or self.name not in arguments:
             return self.text == "*"
+        if (reading := readings.get(self.name)) is not None:
+            texts = _read(reading, arguments)
+            regexes = (self.regexes[0], _compile(_read_pattern(reading, self.text)))
+            return bool(texts) and all(any(regex.match(text) for regex in regexes) for text in texts)
         value = normalize_value(arguments[self.name])
         if value.words is None:
             return _match_all(self.regexes[0], value.whole)
@@ -61,12 +72,25 @@ class ArgumentPattern:
             return _match_words(self.words, value.words)
         return bool(value.words) and all(_match_all(self.regexes[0], word) for word in value.words)
 
-    def matches_partly(self, arguments: JsonObject) -> bool:
-        """Tell whether any form of the argument, or of a part of it, matches."""
+    def matches_partly(self, arguments: JsonObject, readings: Readings = _NONE) -> bool:
+        """Tell whether any form of the argument, or of a part of it, matches, or the tool can't read the argument."""
         if self.text == "*" or self.name not in arguments:
             return self.text == "*"
         value = normalize_value(arguments[self.name])
-        return any(regex.match(text) for regex in self.regexes for text in (*value.whole, *value.parts))
+        if any(regex.match(text) for regex in self.regexes for text in (*value.whole, *value.parts)):
+            return True
+        reading = readings.get(self.name)
+        return reading is not None and self._concerns(_read(reading, arguments), reading)
+
+    def _concerns(self, texts: Sequence[str], reading: ArgumentReading) -> bool:
+        """Tell whether the pattern matches one of the texts, in any case, with or without a slash at the end."""
+        plain = [normalize("NFC", text).rstrip("/") for text in texts]
+        patterns = {
+            form for text in (self.text, _read_pattern(reading, self.text)) for form in (text, normalize_text(text))
+        }
+        regexes = [_compile(pattern, re.IGNORECASE) for pattern in patterns]
+        forms = [form for text in plain for form in (text, f"{text}/")]
+        return not texts or any(regex.match(form) for regex in regexes for form in forms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +116,20 @@ class CallPattern:
         """Tell whether the rule applies to a tool with these names."""
         return any(map(self.tool.match, names))
 
-    def matches_fully(self, arguments: JsonObject | None) -> bool:
-        """Tell whether a rule that allows applies to these arguments; None means that they can't be read."""
+    def matches_fully(self, arguments: JsonObject | None, readings: Readings = _NONE) -> bool:
+        """Tell whether a rule that allows applies to these arguments; None means that they can't be read.
+
+        Args:
+            arguments: The arguments by parameter name.
+            readings: How the tool reads those that can be written in several ways.
+        """
         if arguments is None:
             return not self.arguments
-        return all(each.matches_fully(arguments) for each in self.arguments)
+        return all(each.matches_fully(arguments, readings) for each in self.arguments)
 
-    def matches_partly(self, arguments: JsonObject | None) -> bool:
-        """Tell whether a rule that asks or denies applies to these arguments; None means that they can't be read."""
-        return arguments is None or all(each.matches_partly(arguments) for each in self.arguments)
+    def matches_partly(self, arguments: JsonObject | None, readings: Readings = _NONE) -> bool:
+        """Tell whether a rule that asks or denies applies to these arguments; see `matches_fully`."""
+        return arguments is None or all(each.matches_partly(arguments, readings) for each in self.arguments)
 
 
 def parse_patterns(where: str, patterns: object) -> tuple[CallPattern, ...]:
@@ -161,6 +190,26 @@ def _raise_unreadable(where: str, text: str) -> NoReturn:
         f"{where}: {text!r} is not a pattern for calls",
         hint="write delete_*, files.write, or files.write(path=docs/*); a text with a comma or quote goes in quotes",
     )
+
+
+def _read(reading: ArgumentReading, arguments: JsonObject) -> tuple[str, ...]:
+    """Return what the tool will use for an argument; nothing if it can't be told."""
+    try:
+        return tuple(reading.read(arguments))
+    except Exception:  # noqa: BLE001 - it is a pack's function, and the rules must hold whatever it raises
+        return ()
+
+
+def _read_pattern(reading: ArgumentReading, pattern: str) -> str:
+    try:
+        return reading.read_pattern(pattern)
+    except Exception:  # noqa: BLE001 - as above; the pattern as it was written still counts
+        return pattern
+
+
+@lru_cache(maxsize=1_000)
+def _compile(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    return re.compile(translate(pattern), flags)
 
 
 def _match_all(regex: re.Pattern[str], forms: Sequence[str]) -> bool:

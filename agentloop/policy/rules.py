@@ -30,8 +30,10 @@ class Policy:
     beats `ask`, and `ask` beats `allow`. If no rule applies, the tool's declared effects decide: a call that writes,
     executes or connects to a new host needs approval. A function that declares no effects is allowed.
 
-    Rules compare paths and URLs in every form (`docs/../x` is not in `docs`). But a rule can't see the root folder of a
-    tool, nor where a link leads: the tool itself must stay inside its folder.
+    Rules compare paths and URLs in every form (`docs/../x` is not in `docs`). The tools of the packs files, http and
+    web say with `ArgumentReading` what they will use, so that a rule sees where a link leads, and what an escaped URL
+    means. A rule about a path is about this path alone: a search of the folder above it reads it all the same.
+    Redirects are judged like first requests.
 
     Attributes:
         allow: Calls that run without approval. A call that was found in the text of a reply asks all the same if it

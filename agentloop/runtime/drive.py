@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Literal, assert_never
 
 from agentloop.endpoint.media import inline_images
+from agentloop.endpoint.redirects import judging_redirects
 from agentloop.errors import EmptyReplyError, OutputError, RunStateError, ToolFailedError
 from agentloop.events import Finished, Notice, TurnFinished, TurnStarted
 from agentloop.items import Reasoning, ToolCall, ToolResult
@@ -36,6 +37,7 @@ from agentloop.loop.run import (
     carry_run,
 )
 from agentloop.packs import open_packs
+from agentloop.policy import judge_host
 from agentloop.runtime.approval import get_decisions
 from agentloop.runtime.invoke import time_limit
 from agentloop.runtime.journal import CancellationGuard, Journal, MemoryJournal, Observer, Step, StepFailed
@@ -224,7 +226,8 @@ class Driver:
 
 async def _begin(run: Run, outcome: Outcome | None, config: RunConfig) -> tuple[Run, Command]:
     run, command = resume(run, config.rules) if outcome is None else advance(run, outcome, config.rules)
-    items = await inline_images(run.items, config.target)
+    with judging_redirects(partial(judge_host, config.rules.policy.hosts)):
+        items = await inline_images(run.items, config.target)
     return (run if items is run.items else replace(run, items=items)), command
 
 

@@ -14,12 +14,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from agentloop.endpoint.redirects import judging_redirects
 from agentloop.errors import ToolError, ToolFailedError
 from agentloop.events import Notice, ToolFinished, ToolStarted
 from agentloop.items import JsonObject, ToolCall, ToolResult
 from agentloop.loop.guard import decide_nested, judge_nested, note_results
 from agentloop.loop.run import Pending, Run
-from agentloop.policy import Decision, Trust
+from agentloop.policy import Decision, Trust, judge_redirect
 from agentloop.runtime.approval import ask_nested
 from agentloop.runtime.invoke import Invoked, invoke
 from agentloop.runtime.journal import Journal, Step
@@ -114,7 +115,8 @@ class ToolRunner:
         try:
             context = self._make_context(call, nests=parent is None)
             seconds, most = self._seconds_left(), self._max_image_bytes
-            invoked = await invoke(tool, call, context, seconds, abandoned.append, most, self._report_wait)
+            with judging_redirects(partial(self._judge_redirect, tool, call)):
+                invoked = await invoke(tool, call, context, seconds, abandoned.append, most, self._report_wait)
         finally:
             self._ended.add(call.call_id)
             for thread in abandoned:
@@ -137,6 +139,9 @@ class ToolRunner:
         others = tuple(name for name in self._offered if name != call.name) if nests else ()
         nest = partial(self._call_nested, call) if nests else None
         return ToolContext(self._run.run_id, call.call_id, self._run.tally, self._context, others, nest)
+
+    def _judge_redirect(self, tool: Tool, call: ToolCall, first: str, target: str) -> str:
+        return judge_redirect(self._config.rules.policy, tool, call.arguments, self._run.trust, first, target)
 
     def _note_failure(self, call: ToolCall, error: BaseException | None) -> None:
         if error is None or is_told(error):

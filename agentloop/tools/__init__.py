@@ -2,11 +2,12 @@
 
 - `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
 - `functions`: what there is to know about any callable.
-- `effects`: Effects, which a tool declares.
+- `effects`: Effects, which a tool declares; `argument_reading`: ArgumentReading, which rules use.
 - `failure`: describes what a function has raised.
 - `naming`: finds the tool that a model means if the name is slightly wrong.
 """
 
+from agentloop.tools.argument_reading import ArgumentReading
 from agentloop.tools.decorator import tool
 from agentloop.tools.definition import BoundCall, CallTool, Quota, Tool, ToolContext, collect_faults
 from agentloop.tools.effects import UNKNOWN, Effects
@@ -16,6 +17,7 @@ from agentloop.tools.registry import ToolRegistry, collect_tools
 
 __all__ = [
     "UNKNOWN",
+    "ArgumentReading",
     "BoundCall",
     "CallTool",
     "Effects",

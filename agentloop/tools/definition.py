@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
@@ -32,6 +32,7 @@ from agentloop.schema import (
     render,
     strip_invisible,
 )
+from agentloop.tools.argument_reading import ArgumentReading
 from agentloop.tools.effects import UNKNOWN, Effects
 from agentloop.tools.functions import describe_origin, is_async, read_code
 
@@ -145,6 +146,7 @@ class Tool(Generic[P, R]):
             a staticmethod.
         preview: Called with the same arguments before a person is asked; returns what the person should see, such as a
             diff.
+        readings: By parameter name, how the tool reads arguments that can be written in several ways.
     """
 
     name: str
@@ -168,6 +170,7 @@ class Tool(Generic[P, R]):
     former_names: tuple[str, ...] = ()
     binds_to: BindsTo = "instance"
     preview: Callable[..., Any] | None = None
+    readings: Mapping[str, ArgumentReading] = field(default_factory=dict[str, ArgumentReading], repr=False)
 
     def __post_init__(self) -> None:
         copied: dict[str, Any] = {

@@ -15,11 +15,13 @@ from agentloop.endpoint.fetch.addresses import Address, Resolve, is_public, look
 from agentloop.endpoint.fetch.body import CODINGS, Body
 from agentloop.endpoint.fetch.network import VettedNetwork
 from agentloop.endpoint.fetch.urls import SHOWN_CHARACTERS, follow, origin, parse, show
+from agentloop.endpoint.redirects import find_objection
 from agentloop.errors import FetchError
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOLLOWED = frozenset({"GET", "HEAD"})
 _OK = 200
+_SHOWN_URL = 2_000
 _FAILURES = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError)
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -58,7 +60,8 @@ class Fetcher:
     """Fetches over http and https, from public addresses only.
 
     A host is looked up, and the same addresses are checked and connected to, so a name that resolves differently a
-    moment later gains nothing. Redirects are followed one by one, and each is checked like the first URL.
+    moment later gains nothing. Redirects are followed one by one, and each is checked like the first URL. In a tool's
+    call, the rules of the run decide which are followed.
 
     Attributes:
         max_bytes: The size limit of a body, before and after decompression.
@@ -81,6 +84,15 @@ class Fetcher:
     allow: Callable[[Address], bool] = is_public
     private: frozenset[tuple[str, int]] = frozenset()
     vet: Callable[[httpx2.URL], None] | None = None
+
+    @staticmethod
+    def read_url(url: str) -> str:
+        """Return the URL that is requested for a text, with its host as rules write it.
+
+        Raises:
+            FetchError: the text is not an http or https URL, or it holds a user's name or password.
+        """
+        return str(parse(url))
 
     async def get(self, url: str) -> Fetched:
         """Return the content of a URL.
@@ -116,13 +128,24 @@ class Fetcher:
                     answer = await self._ask(pool, at, request, further)
                     if isinstance(answer, Fetched):
                         return answer
-                    at = follow(at, answer)
+                    at = self._follow(first, at, answer)
         except TimeoutError:
             raise FetchError(f"{show(at)} took longer than {self.seconds:g} s") from None
         except _FAILURES as error:
             why = str(error) or type(error).__name__
             raise FetchError(f"{show(at)} can't be reached: {why}") from error
         raise FetchError(f"{show(at)} is one redirect too many: {self.redirects} were followed")
+
+    def _follow(self, first: httpx2.URL, at: httpx2.URL, location: str) -> httpx2.URL:
+        """Return the target of a redirect.
+
+        Raises:
+            FetchError: it is not a URL, or the rules of the run do not allow to follow it.
+        """
+        target = follow(at, location)
+        if objection := find_objection(str(first), str(target)):
+            raise FetchError(f"{show(at)} redirects to {str(target)[:_SHOWN_URL]}, which was not followed: {objection}")
+        return target
 
     async def _ask(
         self, pool: httpcore2.AsyncConnectionPool, at: httpx2.URL, request: _Request, further: Mapping[str, str]

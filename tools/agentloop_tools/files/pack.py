@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from agentloop import PackConfig, Tool, ToolPack, bound_tools
+from agentloop import ArgumentReading, PackConfig, Tool, ToolPack, bound_tools
 from agentloop_tools.files.reading import Reading
 from agentloop_tools.files.root import Root
 from agentloop_tools.files.writing import Writing
@@ -70,8 +70,16 @@ class Files(ToolPack[FilesConfig]):
 
 
 def _bind(root: Root, config: FilesConfig) -> list[Tool]:
-    if not config.write:
-        return bound_tools(Reading(root, config.max_bytes, ignore=config.ignore))
-    writing = Writing(root, config.max_bytes, ignore=config.ignore)
-    previews: dict[str, Callable[..., str]] = {"write": writing.preview_write, "edit": writing.preview_edit}
-    return [replace(tool, preview=previews.get(tool.name)) for tool in bound_tools(writing)]
+    previews: dict[str, Callable[..., str]] = {}
+    reading = (Writing if config.write else Reading)(root, config.max_bytes, ignore=config.ignore)
+    if isinstance(reading, Writing):
+        previews = {"write": reading.preview_write, "edit": reading.preview_edit}
+    readings = {"path": ArgumentReading(reading.read_path, lambda pattern: pattern.removeprefix("./"))}
+    return [
+        replace(
+            each,
+            preview=previews.get(each.name),
+            readings=readings if "path" in each.parameters["properties"] else {},
+        )
+        for each in bound_tools(reading)
+    ]

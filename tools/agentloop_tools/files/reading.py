@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import accumulate, islice, takewhile
 from time import monotonic
+from typing import Any
 
 from agentloop import Effects, ToolError, tool
 from agentloop_tools.files.grep import MOST_MATCHES, Search
@@ -150,6 +151,12 @@ class Reading:
         changed = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         size = f", {status.st_size} bytes" if stat.S_ISREG(status.st_mode) else ""
         return f"{show(opened.names)}: {kind}{size}, changed {changed}, {stat.filemode(status.st_mode)}"
+
+    def read_path(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Return the path that a call is about, below the root folder and without links, for rules."""
+        path = arguments["path"]
+        with self.root.enter(path) as folder:
+            return ["/".join(folder.resolve(path)) or "."]
 
     def load(self, path: str, opened: Opened) -> tuple[bytes, FileText]:
         """Return the bytes and the text of an open file.

@@ -116,6 +116,20 @@ class Folder:
                 return
         raise ToolError(f"{path} goes through too many links")
 
+    def resolve(self, path: str) -> Names:
+        """Return the names of a path after following links, whether or not there is such a file.
+
+        Raises:
+            ToolError: it leads out of the root, or through too many links.
+        """
+        names = split_path(path)
+        for _ in range(_MOST_LINKS):
+            followed = self._follow(names, path)
+            if followed is None:
+                return names
+            names = followed
+        raise ToolError(f"{path} goes through too many links")
+
     @contextmanager
     def open_folder(self, names: Names) -> Generator[int]:
         """Open a folder whose path has no link. Raises OSError."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from agentloop import FetchError, ToolError
+from agentloop_tools.network.url_forms import read_path, tidy, unquote_plainly
 
 if TYPE_CHECKING:
     import httpx2
@@ -77,6 +78,19 @@ class ApiRoot:
         except UnicodeEncodeError:
             raise ToolError("the path or the query holds a lone surrogate character") from None
         return self.text + (f"/{quoted}" if quoted else "") + (f"?{ending}" if ending else "")
+
+    def read_path(self, path: str) -> list[str]:
+        """Return the forms of the path that a request with this path asks for, relative to the base.
+
+        Raises:
+            ToolError: as `locate`.
+        """
+        return read_path(self.locate(path).removeprefix(self.text).partition("?")[0])
+
+    def read_pattern(self, pattern: str) -> str:
+        """Return the pattern of a rule about paths in the same form."""
+        below = pattern.removeprefix(self.text)
+        return below if below[:1] in set("*?[") else tidy(unquote_plainly(below))
 
     def vet(self, url: httpx2.URL) -> None:
         """Check that a URL is under the base.

@@ -11,15 +11,16 @@ from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl
 
-from agentloop import Effects, FetchError, Tool, ToolError, ToolPack, bound_tools, tool
-from agentloop_tools.charset import decode
+from agentloop import ArgumentReading, Effects, FetchError, Tool, ToolError, ToolPack, bound_tools, tool
 from agentloop_tools.http.api_root import ApiRoot
 from agentloop_tools.http.config import HttpConfig
 from agentloop_tools.http.pick import pick as pick_part
 from agentloop_tools.http.quiet import quiet
 from agentloop_tools.http.retry import Retry, Sleep
 from agentloop_tools.http.secrets import Secrets
+from agentloop_tools.network.charset import decode
 
 if TYPE_CHECKING:
     from agentloop import Fetched, Fetcher
@@ -70,8 +71,13 @@ class Http(ToolPack[HttpConfig]):
         about = f"\n\nThe API is at {config.base_url}. Methods: {', '.join(config.methods)}. {config.about}".rstrip()
         tools = {each.name: each for each in bound_tools(api)}
         opened = {
-            "get": replace(tools["get"], effects=common),
-            "send": replace(tools["send"], effects=replace(common, write=True, destructive=True), preview=api.preview),
+            "get": replace(tools["get"], effects=common, readings=api.readings),
+            "send": replace(
+                tools["send"],
+                effects=replace(common, write=True, destructive=True),
+                preview=api.preview,
+                readings=api.readings,
+            ),
         }
         offered = {"get" if method in _READING else "send": None for method in config.methods}
         yield [
@@ -90,6 +96,9 @@ class OpenApi:
         environment: The variables with its secrets.
         resolve: Returns the addresses of its host, or None for the system's resolver.
         sleep: Waits before a request is sent again.
+
+    Attributes:
+        readings: How the tools read paths and queries, for rules.
     """
 
     def __init__(
@@ -100,6 +109,12 @@ class OpenApi:
         self._resolve = resolve
         self._root = ApiRoot(config.base_url)
         self._retry = Retry(config.retries, config.seconds, sleep)
+        self.readings = {
+            "path": ArgumentReading(
+                lambda given: self._root.read_path(given["path"]), self._root.read_pattern, is_address=True
+            ),
+            "query": ArgumentReading(lambda given: _read_query(given["path"], given["query"])),
+        }
 
     def read_secrets(self) -> Secrets:
         """Return the current secrets.
@@ -211,6 +226,17 @@ def _pairs(query: Query | None) -> list[tuple[str, str]]:
     return [
         (name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in (query or {}).items()
     ]
+
+
+def _read_query(path: str, query: Query | None) -> set[str]:
+    """Return the query of a request as JSON. A path may have one too, and servers differ in which value counts."""
+    more = parse_qsl(path.partition("?")[2], keep_blank_values=True)
+    given = query or {}
+    readings = ({**dict(more), **given}, {**given, **dict(more)}, {**given, **dict(reversed(more))})
+    return {
+        json.dumps(reading if more else query, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        for reading in readings
+    }
 
 
 def _write(method: str, answer: Fetched, pick: str) -> str:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from agentloop import (
+    ArgumentReading,
     ConfigurationError,
     Effects,
     FetchError,
@@ -21,6 +22,7 @@ from agentloop import (
     describe_install,
     tool,
 )
+from agentloop_tools.network.url_forms import read_url, read_url_pattern
 from agentloop_tools.web.config import WebConfig
 from agentloop_tools.web.ddgs import Ddgs
 from agentloop_tools.web.host_rules import HostRules
@@ -71,7 +73,9 @@ class Web(ToolPack[WebConfig]):
         backend = self._backend or self._choose_backend()
         host_rules = HostRules.of(config.allow, config.deny, config.ports)
         fetching = Effects(network=True, open_world=True, hosts=host_rules.known, host_argument="url")
-        tools = [replace(each, effects=fetching) for each in bound_tools(Reading(config, host_rules, self._resolve))]
+        readings = {"url": ArgumentReading(lambda given: read_url(given["url"]), read_url_pattern, is_address=True)}
+        opened = bound_tools(Reading(config, host_rules, self._resolve))
+        tools = [replace(each, effects=fetching, readings=readings) for each in opened]
         if backend is not None:
             searching = Effects(network=True, open_world=True, hosts=backend.hosts)
             tools += [replace(each, effects=searching) for each in bound_tools(Searching(backend, config.results))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from agentloop import ToolError
-from agentloop_tools.charset import decode
+from agentloop_tools.network.charset import decode
 from agentloop_tools.web.thread_call import call_in_thread
 
 if TYPE_CHECKING:
