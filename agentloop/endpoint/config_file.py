@@ -20,7 +20,7 @@ from stat import S_ISREG
 from agentloop.endpoint.shared_file import hold_file, replace_file
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
-from agentloop.schema import show_invisible
+from agentloop.showable import show_line
 from agentloop.wire.payload import mapping
 from agentloop.wire.profile.lessons import read_fields
 
@@ -146,7 +146,7 @@ def _list_tables(content: Mapping[str, object]) -> str:
     tables = [f'[profile."{name}"]: {", ".join(mapping(given)) or "nothing"}' for name, given in profiles.items()]
     others = [name for name in content if name != "profile"]
     listed = "; ".join((*tables, *others)) or "it sets nothing"
-    return show_invisible(listed[:_SHOWN_CHARACTERS]) + "…" * (len(listed) > _SHOWN_CHARACTERS)
+    return show_line(listed[:_SHOWN_CHARACTERS]) + "…" * (len(listed) > _SHOWN_CHARACTERS)
 
 
 def _trust_path() -> Path:
