@@ -96,7 +96,6 @@ async def test_what_comes_when_the_time_is_up_already_is_not_cancelled():
     async def numbers():
         with Deadline(90, 60) as deadline:
             clock._move(90)  # before the timer has had its turn
-            deadline.hear()
             deadline.pause()
             yield 1
             deadline.go_on()
@@ -116,7 +115,6 @@ async def test_a_silence_ends_a_wait_but_not_a_pause():
 
     async def wait():
         with Deadline(1000, 60) as deadline:
-            deadline.hear()
             deadline.pause()
             await let_pass(clock, 500)
             deadline.go_on()

@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2s
 from pathlib import Path
 from threading import Lock
@@ -177,6 +178,12 @@ def lessons_path() -> Path | None:
     named = os.environ.get("AGENTLOOP_CACHE")
     if named is not None:
         return Path(named) if named else None
+    return _default_lessons_path(*map(os.environ.get, ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")))
+
+
+@lru_cache(maxsize=8)
+def _default_lessons_path(*_environment: str | None) -> Path:
+    """Return the path in this environment. Working it out takes 0.1 ms, and every run needs it."""
     import platformdirs  # noqa: PLC0415 - takes 0.04 s, on the first run only
 
     return platformdirs.user_cache_path("agentloop") / "learned.json"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TypeAlias, cast
 
-from pydantic_core import from_json
-
 from agentloop.items import JsonObject
 from agentloop.wire.payload import load_loose
 
@@ -32,15 +30,12 @@ class CharacterJoiner:
         self._halves: dict[_Place, str] = {}
 
     def load(self, data: bytes) -> object:
-        """Return the value of an event's JSON.
+        """Return the value of an event's JSON which strict JSON does not allow.
 
         Raises:
             ValueError: the data is not JSON.
         """
-        try:
-            return from_json(data, cache_strings="keys")
-        except ValueError:
-            event = load_loose(data)
+        event = load_loose(data)
         if len(self._halves) > _MOST_HALVES:
             self._halves.clear()
         try:

@@ -115,13 +115,12 @@ class Connection:
         with self._our_errors(deadline), deadline:
             response = await self._post(path, body)
             unpacker = Unpacker(response.headers.get("content-encoding", ""), MOST_BYTES)
-            async with aclosing(response.aiter_raw()) as raw:
-                async for data in raw:
-                    deadline.hear()
+            async with aclosing(response), aclosing(_iterate_body(response)) as pieces:
+                async for data in pieces:
+                    deadline.pause()
                     for chunk in unpacker.feed(data):
-                        deadline.pause()
                         yield chunk
-                        deadline.go_on()
+                    deadline.go_on()
             deadline.pause()
             for chunk in unpacker.close():
                 yield chunk
@@ -163,8 +162,9 @@ async def _read_some(response: httpx2.Response) -> bytes:
     body = bytearray()
     try:
         unpacker = Unpacker(response.headers.get("content-encoding", ""), MOST_ERROR_BYTES)
-        async with asyncio.timeout(ERROR_SECONDS), aclosing(response.aiter_raw()) as raw:
-            async for data in raw:
+        opened = aclosing(_iterate_body(response))
+        async with asyncio.timeout(ERROR_SECONDS), aclosing(response), opened as pieces:
+            async for data in pieces:
                 for piece in unpacker.feed(data):
                     body += piece
             for piece in unpacker.close():
@@ -172,6 +172,15 @@ async def _read_some(response: httpx2.Response) -> bytes:
     except (httpx2.HTTPError, OSError, anyio.EndOfStream, zlib.error, ReplyError):  # TimeoutError is an OSError
         pass
     return bytes(body)
+
+
+def _iterate_body(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """Return the body as it arrives, still compressed. Both the response and the iterator are to be closed.
+
+    `Response.aiter_raw` does this too, and takes 1 µs for each piece, as much as reading its JSON.
+    """
+    # The client wraps every body in a stream whose iterator is a generator.
+    return cast("AsyncGenerator[bytes]", aiter(cast("httpx2.AsyncByteStream", response.stream)))
 
 
 class _Client(openai.AsyncOpenAI):

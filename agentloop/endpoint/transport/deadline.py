@@ -20,7 +20,7 @@ class Deadline:
 
     Args:
         seconds: The time of the block.
-        idle_seconds: The longest silence after the first call of `hear`; None for any.
+        idle_seconds: The longest silence after the first call of `go_on`; None for any.
         may_end: Called when the time is up. If it returns False, the block goes on without a limit.
 
     Attributes:
@@ -43,8 +43,9 @@ class Deadline:
         self._task = asyncio.current_task()
         self._cancelled_before = self._task.cancelling() if self._task else 0
         self._loop = asyncio.get_running_loop()
-        self._end = self._loop.time() + self._seconds
-        self._timer = self._loop.call_at(self._end, self._look)
+        now = self._loop.time()
+        self._end = now + self._seconds
+        self._timer = self._loop.call_at(self._earliest(now), self._look)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -53,20 +54,12 @@ class Deadline:
         if self._struck and self._task and self._task.uncancel() <= self._cancelled_before:
             raise TimeoutError from error
 
-    def hear(self) -> None:
-        """Note that something has come."""
-        now = self._loop.time()
-        if self._heard is None and self._idle_seconds is not None:
-            # The task may be cancelled only while it waits, and so only by the timer.
-            self._look_again(min(self._end, now + self._idle_seconds))
-        self._heard = now
-
     def pause(self) -> None:
-        """Do not cancel the task until `go_on` is called, which must happen before the next wait."""
+        """Something has come: do not cancel the task until `go_on` is called, which must be before the next wait."""
         self._paused = True
 
     def go_on(self) -> None:
-        """End the pause, which was no silence.
+        """End the pause, which was no silence. The next one begins here.
 
         Raises:
             TimeoutError: the time is up.
@@ -78,19 +71,18 @@ class Deadline:
 
     def _look(self) -> None:
         """Let the block end if its time is up, otherwise look again when it may be."""
-        now, due, is_silence = self._loop.time(), self._end, False
-        if self._heard is not None and self._idle_seconds is not None:
-            silence_ends = (now if self._paused else self._heard) + self._idle_seconds
-            due, is_silence = min((due, False), (silence_ends, True))
+        now = self._loop.time()
+        since = now if self._heard is None or self._paused else self._heard
+        due = self._earliest(since)
         if now < due:
-            self._look_again(due)
+            self._timer = self._loop.call_at(due, self._look)
         else:
-            self.fell_silent = is_silence
+            self.fell_silent = due < self._end
             self._pass()
 
-    def _look_again(self, due: float) -> None:
-        self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._look)
+    def _earliest(self, since: float) -> float:
+        """Return when the block may have to end, if nothing comes from the time `since` on."""
+        return self._end if self._idle_seconds is None else min(self._end, since + self._idle_seconds)
 
     def _pass(self) -> None:
         self._passed = True

@@ -21,26 +21,26 @@ async def read_to_end(chunks: AsyncGenerator[bytes], ending: Ending) -> AsyncGen
     Raises:
         EndpointError: the connection broke or fell silent before the reply was whole.
     """
-    clock = asyncio.get_running_loop().time
-    grace_seconds: float | None = None
-    since = 0.0
     async with aclosing(chunks):
-        chunk = await _next(chunks, ending, None)
-        while chunk is not None:
+        async for chunk in chunks:
             yield chunk
-            before, grace_seconds, seconds = grace_seconds, ending.grace_seconds, None
-            if grace_seconds is not None:
-                if grace_seconds != before or not _keeps_alive(chunk):
-                    since = clock()
-                seconds = since + grace_seconds - clock()
-            chunk = await _next(chunks, ending, seconds)
+            if ending.grace_seconds is not None:
+                break
+        clock = asyncio.get_running_loop().time
+        since, grace_seconds = clock(), ending.grace_seconds
+        while grace_seconds is not None:
+            another = await _next(chunks, ending, since + grace_seconds - clock())
+            if another is None:
+                break
+            yield another
+            before, grace_seconds = grace_seconds, ending.grace_seconds
+            if grace_seconds != before or not _keeps_alive(another):
+                since = clock()
 
 
-async def _next(chunks: AsyncGenerator[bytes], ending: Ending, seconds: float | None) -> bytes | None:
+async def _next(chunks: AsyncGenerator[bytes], ending: Ending, seconds: float) -> bytes | None:
     """Return the next chunk; None at the end, or if a whole reply is followed by a failure or by so long a silence."""
     try:
-        if seconds is None:
-            return await anext(chunks, None)
         with Deadline(seconds, may_end=ending.is_whole):
             return await anext(chunks, None)
     except (TimeoutError, UnreachableError, EndpointTimeoutError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agentloop.errors import ReplyError
 
@@ -44,21 +44,21 @@ class Unpacker:
         self._stages = [_Stage(name, most_bytes) for name in reversed(names[-_MOST_CODINGS:])]
         self._room = most_bytes
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes, and yield what they contain in pieces. Each iterator must be used up before the next.
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """Take the next bytes, and return what they contain in pieces. All must be taken before the next call.
 
         Raises:
             ReplyError: the body is over the limit, or its compression was not asked for.
             zlib.error: the compressed data is damaged.
         """
         self._room = _leave_room(self._room, data)
-        return self._pass_on(iter((data,)), is_last=False)
+        return self._pass_on((data,), is_last=False)
 
-    def close(self) -> Iterator[bytes]:
-        """Yield what was held back, after the last bytes. It raises what `feed` does."""
-        return self._pass_on(iter(()), is_last=True)
+    def close(self) -> Iterable[bytes]:
+        """Return what was held back, after the last bytes. It raises what `feed` does."""
+        return self._pass_on((), is_last=True)
 
-    def _pass_on(self, pieces: Iterator[bytes], *, is_last: bool) -> Iterator[bytes]:
+    def _pass_on(self, pieces: Iterable[bytes], *, is_last: bool) -> Iterable[bytes]:
         for stage in self._stages:
             pieces = stage.unpack(pieces, is_last=is_last)
         return pieces
@@ -74,7 +74,7 @@ class _Stage:
         self._way: int | None = None
         self._unzip = zlib.decompressobj()
 
-    def unpack(self, pieces: Iterator[bytes], *, is_last: bool) -> Iterator[bytes]:
+    def unpack(self, pieces: Iterable[bytes], *, is_last: bool) -> Iterator[bytes]:
         for data in pieces:
             yield from self._take(data)
         if is_last and self._start:

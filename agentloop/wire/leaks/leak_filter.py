@@ -30,6 +30,7 @@ _TAGS: Final = frozenset(end for end in THINKING.values() if end.startswith("</"
 _CALLS: Final = marks_of(*MARKED)
 _ANYTHING: Final = marks_of(*MARKED, *THINKING, *THINKING.values())
 _BEFORE_KEPT: Final = 64
+_BEFORE_HELD: Final = 1024  # so much is held before the rest is dropped, which is not done for each piece
 _LOOKED_AT_EACH_TIME: Final = 512
 _LONGEST_CALL: Final = 1_000_000
 
@@ -254,7 +255,9 @@ class LeakFilter:
         return self._take_out(self._at + len(mark), self._begin)
 
     def _remember(self, text: str) -> None:
-        self._before = (self._before + text)[-_BEFORE_KEPT:] if len(text) < _BEFORE_KEPT else text[-_BEFORE_KEPT:]
+        self._before += text
+        if len(self._before) > _BEFORE_HELD:
+            self._before = self._before[-_BEFORE_KEPT:]
 
     def _find(self, marks: Marks) -> tuple[int, str]:
         """Return the index of the next mark in the held text that counts, and the mark.
@@ -278,7 +281,7 @@ class LeakFilter:
         if mark in THINKING:
             self._may_be_thought = False
             return False
-        before = (self._before + self._held[max(self._at, at - _BEFORE_KEPT) : at])[-_BEFORE_KEPT:]
+        before = (self._before[-_BEFORE_KEPT:] + self._held[max(self._at, at - _BEFORE_KEPT) : at])[-_BEFORE_KEPT:]
         if mark in _ENDS_OF_THINKING:
             return self._may_be_thought and _ends_thinking(mark, before, Cursor(self._held, at + len(mark)))
         if before.rstrip().endswith(MARKED):

@@ -94,7 +94,7 @@ class LeakDecoder:
         """
         shown: list[Delta] = []
         for delta in self._decoder.feed(data):
-            if isinstance(delta, TextDelta):
+            if type(delta) is TextDelta:
                 self._leaks.feed(delta, shown)
             else:
                 shown.append(delta)

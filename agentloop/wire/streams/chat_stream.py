@@ -17,11 +17,10 @@ from agentloop.wire.streams.calls import StreamedCalls
 from agentloop.wire.streams.chat_reply import read_completion
 from agentloop.wire.streams.ending import ENDED_SECONDS, FINISHED_SECONDS
 from agentloop.wire.streams.pieces import TextPieces
-from agentloop.wire.streams.reply import find_usage, join_usage, read_calls, read_message
+from agentloop.wire.streams.reply import HOLDERS_OF_USAGE, find_usage, join_usage, read_calls, read_message
 from agentloop.wire.streams.state import join_pieces, pick_message_fields
 from agentloop.wire.streams.stream import Delta, is_silent, read_event, stream_cut
 
-_TOKENS = b"oken"  # all names of numbers of tokens hold it, so that most chunks need not be searched for a usage
 _NOT_YET = ("null", "None", "none")  # the `finish_reason` of DashScope before the end
 
 # The deltas of reasoning, text and refusal.
@@ -48,7 +47,7 @@ class _Choice:
                 shown.append(TextDelta(text))
         else:
             self._add(delta, shown, last=last)
-        if message := mapping(choice.get("message")):
+        if "message" in choice and (message := mapping(choice["message"])):
             self._take_message(message, shown, last=last)
         if choice.get("error"):
             raise read_failure(choice["error"])
@@ -126,11 +125,13 @@ class ChatAccumulator:
             raise read_failure(chunk or event)
         chunk_id = string(chunk.get("id"))
         self._id = self._id or chunk_id
-        if _TOKENS in data:
+        if not HOLDERS_OF_USAGE.isdisjoint(chunk):
             self._usage = join_usage(self._usage, find_usage(chunk))
         if self._finished and chunk_id != self._id:
             return  # some servers repeat the stream
         for choice in mappings(chunk.get("choices")):
+            if "usage" in choice:  # Moonshot
+                self._usage = join_usage(self._usage, find_usage(choice))
             self._take_choice(choice, shown)
 
     @property

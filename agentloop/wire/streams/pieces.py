@@ -61,7 +61,9 @@ class TextPieces:
             return self._repeat(piece)
         if len(piece) == self._size and len(set(piece)) >= (_VARIED_LAST if last else _VARIED) and piece == self.text():
             return ""  # the whole text once more
-        return self._append(piece)
+        self._parts.append(piece)
+        self._size += len(piece)
+        return piece
 
     def complete(self, whole: str) -> str:
         """Take the whole text, which the server sends once more, and return what it adds."""

@@ -25,6 +25,8 @@ _COUNTS = (*_INPUT, *_OUTPUT, *_TOTAL)
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details")
 _NAMES = ("usage", "usageMetadata")
 _PLACES = ("x_groq", "choices", "response")  # what holds the usage of Groq, of Moonshot, and of an event
+HOLDERS_OF_USAGE = frozenset({*_NAMES, *_PLACES} - {"choices"})
+"""The fields of a chunk in which its usage may be, besides its choices."""
 _NUMBER = re.compile(r"\s*\d+(\.\d*)?\s*")
 _LONGEST_INDEX = 9  # digits
 _MOST = 10**15  # no request takes so many
@@ -128,12 +130,16 @@ def read_arguments(arguments: object) -> str:
 
 def find_usage(body: JsonObject) -> JsonObject:
     """Return the usage in a body or an event, from the first place that holds a number of tokens, or {}."""
-    holders = [body]
+    found = (mapping(holder.get(name)) for holder in _list_holders(body) for name in _NAMES)
+    return next((usage for usage in found if _count(usage, *_COUNTS)), mapping(None))
+
+
+def _list_holders(body: JsonObject) -> Iterator[JsonObject]:
+    yield body
     for name in _PLACES:
         inner = body.get(name)
-        holders += [mapping(inner), *mappings(inner)]
-    found = (mapping(holder.get(name)) for holder in holders for name in _NAMES)
-    return next((usage for usage in found if _count(usage, *_COUNTS)), mapping(None))
+        yield mapping(inner)
+        yield from mappings(inner)
 
 
 def join_usage(before: JsonObject, now: JsonObject) -> JsonObject:
@@ -193,13 +199,18 @@ def _read_content(parts: Iterable[JsonObject]) -> tuple[Part, ...]:
 
 def _count(usage: JsonObject, *names: str) -> int | None:
     """Return the first number of tokens under one of the names, and a zero only if no other is there."""
-    counts = [count for name in names if (count := _whole_number(usage.get(name))) is not None]
-    return next(filter(None, counts), counts[0] if counts else None)
+    found = None
+    for name in names:
+        if name in usage and (count := _whole_number(usage[name])) is not None:
+            if count:
+                return count
+            found = count
+    return found
 
 
 def _whole_number(value: object) -> int | None:
+    if type(value) is int:
+        return value if 0 <= value <= _MOST else None
     if isinstance(value, str) and len(value) < _LONGEST_NUMBER and _NUMBER.fullmatch(value):
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST:
-        return None
-    return math.ceil(value)
+    return math.ceil(value) if isinstance(value, float) and 0 <= value <= _MOST else None

@@ -56,7 +56,7 @@ def read_response(response: JsonObject, body: bytes) -> Reply:
     """
     if response.get("error") or judge(response.get("status")) == "failed":
         raise read_failure(find_reason(response))
-    if is_failure(response) and not any(response.get(name) for name in _CONTENTS):
+    if not any(response.get(name) for name in _CONTENTS) and is_failure(response):
         raise read_failure(response)
     outside = _read_outside(response)
     if outside is None and not mappings(response.get("choices")) and not any(name in response for name in _CONTENTS):

@@ -60,7 +60,7 @@ class ResponsesAccumulator:
 
     def __init__(self) -> None:
         self._slots: list[_Slot] = []
-        self._by_index: dict[int, _Slot] = {}
+        self._by_index: dict[int | None, _Slot] = {}
         self._by_id: dict[str, _Slot] = {}
         self._shown: list[str] = []
         self._reply: Reply | None = None
@@ -178,8 +178,8 @@ class ResponsesAccumulator:
 
     def _find(self, event: JsonObject, item_id: object, kind: str) -> _Slot | None:
         """Return the slot with the event's index, or the one with its item's id, or None."""
-        index = read_index(event.get("output_index"))
-        slot = None if index is None else self._by_index.get(index)
+        index = event.get("output_index")
+        slot = self._by_index.get(index if type(index) is int else read_index(index))
         if slot is None or slot.kind != kind:
             slot = self._by_id.get(item_id) if isinstance(item_id, str) else None
         return slot if slot is not None and slot.kind == kind else None

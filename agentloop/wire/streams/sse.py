@@ -24,9 +24,14 @@ class EventSplitter:
         """Take the next bytes and return the events that they complete."""
         if data and (self._after_return or b"\r" in data):
             data = self._with_plain_newlines(data)
+        held = self._held
+        if not held:
+            # Most servers send each event by itself, in a form that is read without splitting it into lines.
+            usual = _USUAL_ALONE.fullmatch(data)
+            if usual is not None:
+                return [(usual[1] or b"", usual[2])]
         if not data:
             return []
-        held = self._held
         if held:
             held.append(data)
             # Bytes are joined only when an event is complete. Otherwise a huge event in many pieces would take
@@ -38,7 +43,6 @@ class EventSplitter:
         self._held = [rest] if rest else []
         events: list[ServerEvent] = []
         for block in blocks:
-            # Nearly every event has this form, which is read without splitting it into lines.
             usual = _USUAL.fullmatch(block)
             if usual is not None:
                 events.append((usual[1] or b"", usual[2]))
@@ -61,6 +65,7 @@ class EventSplitter:
 
 _NEWLINE = ord("\n")
 _USUAL = re.compile(rb"(?:event: (.*)\n)?data: (.*)")
+_USUAL_ALONE = re.compile(_USUAL.pattern + rb"\n\n")
 
 
 def _read_block(block: bytes) -> list[ServerEvent]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+from pydantic_core import from_json
+
 from agentloop.errors import EndpointError, ReplyError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Reply
@@ -65,6 +67,10 @@ def read_event(name: bytes, data: bytes, characters: CharacterJoiner) -> object:
         EndpointError: an event named `error` holds plain text instead of JSON.
         StreamCutError: the data is not JSON.
     """
+    try:
+        return from_json(data, cache_strings="keys")
+    except ValueError:
+        pass
     try:
         return characters.load(data)
     except ValueError:
