@@ -241,6 +241,13 @@ class Opaque:
 Item: TypeAlias = Message | Reasoning | ToolCall | ToolResult | Opaque
 
 
+def find_images(item: Item) -> tuple[Image, ...]:
+    """Return the images of a message or a result."""
+    if isinstance(item, ToolResult):
+        return item.images
+    return tuple(part for part in item.content if isinstance(part, Image)) if isinstance(item, Message) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Numbers of tokens; each is None if the endpoint did not report it (never an estimate, never 0 for unknown)."""

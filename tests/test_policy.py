@@ -1071,13 +1071,13 @@ async def test_a_preview_may_ask_for_the_context():
     assert paused.approvals[0].preview == "e1 mine a"
 
 
-async def test_a_call_of_another_form_of_pending_is_shown_as_it_is():
+async def test_a_call_that_was_stored_without_its_question_is_shown_as_it_would_run():
     waiting = Run(
         run_id="r", waiting_for="human", pending=(Pending(ToolCall("e1", "editor_edit", '{"path": "a"}'), "ask"),)
     )
     agent, _ = agent_for(["done"], Editor(lambda path: path))
     paused = await agent.resume(waiting)
-    assert (paused.approvals[0].tool, paused.approvals[0].preview) == ("editor_edit", "")
+    assert (paused.approvals[0].tool, paused.approvals[0].preview) == ("editor.edit", "a")
 
 
 # --- approvers that fail ---

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from agentloop.errors import ConfigurationError, FetchError
-from agentloop.items import Image, Item, Message, Part, ToolResult, media_type_of
+from agentloop.items import Image, Item, Message, Part, ToolResult, find_images, media_type_of
 from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.profile import Profile
 from agentloop.wire.profile.lessons import LESSONS, apply_lessons
@@ -77,7 +77,7 @@ async def inline_images(items: Sequence[Item], target: ModelTarget, fetcher: Fet
             model.
     """
     # Keys are identities, because hashing a data URL would take as long as the rest of this function.
-    images = {id(image): image for item in items for image in _images(item)}
+    images = {id(image): image for item in items for image in find_images(item)}
     if not images:
         return tuple(items)
     profile = apply_lessons(target.profile, LESSONS.get(target.key, ()))
@@ -111,12 +111,6 @@ def max_image_bytes(profile: Profile) -> int:
 
 def _is_image(part: Part) -> bool:
     return isinstance(part, Image)
-
-
-def _images(item: Item) -> tuple[Image, ...]:
-    if isinstance(item, ToolResult):
-        return item.images
-    return tuple(part for part in item.content if isinstance(part, Image)) if isinstance(item, Message) else ()
 
 
 def _put_in(item: Item, loaded: Mapping[int, Image]) -> Item:

@@ -33,7 +33,7 @@ from agentloop.loop.guard import (
     plan_calls,
     reached,
     release,
-    withhold,
+    renew,
 )
 from agentloop.loop.history import find_exchange, repair_history
 from agentloop.loop.run import (
@@ -96,12 +96,11 @@ def resume(run: Run, rules: Rules) -> _Step:
     """
     # After an empty reply the model is asked again once; a resumed run may do so once more.
     extra_turns = tuple(why for why in run.extra_turns if why != "empty_reply")
-    run = replace(run, stop_reason=None, stop_note="", extra_turns=extra_turns, output_failures=0)
+    run = replace(renew(run, rules), stop_reason=None, stop_note="", extra_turns=extra_turns, output_failures=0)
     match run.waiting_for:
         case "model":
             return _next_turn(run, rules)
         case "tools" | "human":
-            run = withhold(run, rules)
             return _proceed(run, rules, run.pending)
         case "user":
             raise RunStateError(
@@ -298,7 +297,7 @@ def _select_calls(pending: Iterable[Pending], *plans: str) -> tuple[ToolCall, ..
 
 def _add_results(run: Run, results: Iterable[ToolResult]) -> tuple[Item, ...]:
     """Return the run's items with a result for every pending call, in call order."""
-    returned = {result.call_id: result for result in results}
+    returned = iter(results)
     earlier = _last_result(run.items) if any(pending.plan == "repeat" for pending in run.pending) else ""
     added: list[ToolResult] = []
     for pending in run.pending:
@@ -306,7 +305,7 @@ def _add_results(run: Run, results: Iterable[ToolResult]) -> tuple[Item, ...]:
         if pending.plan == "repeat":
             added.append(ToolResult(call_id, _describe_repeat(earlier), ok=False))
             continue
-        result = pending.answer or returned[call_id]
+        result = pending.answer or next(returned)
         earlier = result.content
         added.append(replace(result, content=pending.note + result.content) if pending.note else result)
     return run.items + tuple(added)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias
 
 from typing_extensions import TypeVar
 
 from agentloop.errors import RunStateError
-from agentloop.items import Item, JsonObject, Message, Reply, ToolCall, ToolDialect, ToolResult, Usage
+from agentloop.items import Item, Message, Reply, ToolCall, ToolDialect, ToolResult, Usage, find_images
 from agentloop.limits import LimitReason, StopReason, Tally
+from agentloop.loop.stored_json import Key, find_false_number, parse_stored, refuse_stored, sign_json
 from agentloop.policy import ApprovalRequest, Decision, Question, Trust
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Run:
         dialect: The format of tool calls for this endpoint, as its replies have shown it.
         stop_reason: Why the run ended, or None while it continues.
         stop_note: The same in words.
+        verified: Whether the content is what this process has written, or was read under a valid signature. It is not
+            stored. A run that is not verified is planned anew when it is resumed, and its earlier approvals are gone.
     """
 
     run_id: str
@@ -92,6 +95,7 @@ class Run:
     dialect: ToolDialect | None = None
     stop_reason: StopReason | None = None
     stop_note: str = ""
+    verified: bool = field(default=True, compare=False, repr=False)
 
     @property
     def tainted(self) -> bool:
@@ -110,53 +114,74 @@ class Run:
             request_approval(self.run_id, each.call, each.question) for each in self.pending if each.plan == "ask"
         )
 
-    def to_json(self) -> str:
-        """Return the run as JSON text, which `Run.from_json` reads on any machine."""
-        try:
-            return _adapter().dump_json(self).decode()
-        except ValueError:
-            # A lone surrogate, as in a file name that is not UTF-8, can't be written as JSON: it becomes U+FFFD.
-            text = json.dumps(_adapter().dump_python(self), ensure_ascii=False)
-            return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    def to_json(self, *, key: Key | None = None) -> str:
+        """Return the run as JSON text, which `Run.from_json` reads on any machine.
 
-    @classmethod
-    def from_json(cls, data: str | bytes) -> Run:
-        """Return the run that `to_json` wrote.
+        Args:
+            key: A secret text that signs the run, so that `from_json` can tell whether it was changed. Of several texts
+                the first one signs; so a key can be replaced.
 
         Raises:
-            RunStateError: the text is not a run.
+            ConfigurationError: the key is empty.
+            RunStateError: the run was read without a key, so that nobody knows whether it was changed.
+        """
+        try:
+            text = _adapter().dump_json(self, exclude=_NOT_STORED).decode()
+        except ValueError:
+            # A lone surrogate, as in a file name that is not UTF-8, can't be written as JSON: it becomes U+FFFD.
+            text = json.dumps(_adapter().dump_python(self, exclude=_NOT_STORED), ensure_ascii=False)
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if key is None:
+            return text
+        if not self.verified:
+            raise RunStateError(
+                "a run that was read without a key can't be signed", hint="resume it first, and sign what comes of it"
+            )
+        return sign_json(text, key)
+
+    @classmethod
+    def from_json(cls, data: str | bytes, *, key: Key | None = None) -> Run:
+        """Return the run that `to_json` wrote. Without a key it is trusted like code: keep it where only you can write.
+
+        With a key, a run that was changed is refused. Without one, a changed conversation is not noticed, but `resume`
+        plans the open calls anew by the agent's rules, and approvals that the run holds do not count. A signature does
+        not tell whether a run is the newest one or the one that you looked for: compare its `run_id`.
+
+        Args:
+            data: The text.
+            key: The secret text that has signed the run, or several, of which one must fit.
+
+        Raises:
+            ConfigurationError: the key is empty.
+            RunStateError: the text is not a run, an image in it is not a data URL, or the signature is not valid.
         """
         from pydantic import ValidationError  # noqa: PLC0415 - takes 0.1 s, which only stored runs need
 
+        stored = parse_stored(data, key)
         try:
-            return _adapter().validate_json(_replace_former_names(data))
+            run = _adapter().validate_python(stored)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise RunStateError(
-                f"this is not a stored run: {where or 'the text'}: {first['msg']}",
-                hint="pass the complete text that run.to_json() returned",
-            ) from None
+            raise refuse_stored(where or "the text", first["msg"]) from None
+        if fault := _find_fault(run):
+            raise refuse_stored(*fault)
+        return replace(run, verified=key is not None)
 
 
-_FORMER_FIELDS = {"landing": "final_turn_reason", "misfits": "output_failures", "unfit": "output_invalid"}
-_FORMER_FLAGS = {"nudged": "empty_reply", "pressed": "tool_choice", "forming": "output_format"}
+_NOT_STORED = {"verified"}
 
 
-def _replace_former_names(data: str | bytes) -> str | bytes:
-    """Return a stored run with the present names of its fields."""
-    try:
-        parsed = json.loads(data)
-    except ValueError:
-        return data  # the validator says what is wrong
-    if not isinstance(parsed, dict):
-        return data
-    stored = cast("JsonObject", parsed)
-    if not stored.keys() & {*_FORMER_FIELDS, *_FORMER_FLAGS}:
-        return data
-    flags = [turn for flag, turn in _FORMER_FLAGS.items() if stored.pop(flag, False)]
-    named = {_FORMER_FIELDS.get(name, name): value for name, value in stored.items()}
-    return json.dumps({"extra_turns": flags, **named})
+def _find_fault(run: Run) -> tuple[str, str] | None:
+    """Return which field of a stored run has a value that no run has, and why, or None."""
+    if name := find_false_number(run, run.streak, run.tally, run.tally.usage):
+        return name, "it is not a number of at least 0"
+    if run.start > len(run.items):
+        return "start", "there are not so many items"
+    answers = (each.answer for each in run.pending if each.answer is not None)
+    if any(image.url[:5].lower() != "data:" for item in (*run.items, *answers) for image in find_images(item)):
+        return "items", "an image is not a data URL"
+    return None
 
 
 def request_approval(run_id: str, call: ToolCall, question: Question | None) -> ApprovalRequest:

@@ -19,7 +19,7 @@ from agentloop.policy.decisions import (
     check_decision,
 )
 from agentloop.policy.hosts import read_host
-from agentloop.policy.judgement import CallArguments, Judgement, is_denied, judge, names_of
+from agentloop.policy.judgement import CallArguments, Judgement, is_denied, judge, names_of, question_again
 from agentloop.policy.patterns import CallPattern
 from agentloop.policy.redirects import judge_host, judge_redirect
 from agentloop.policy.requests import ApprovalRequest, Approver, approve_matching
@@ -46,5 +46,6 @@ __all__ = [
     "judge_host",
     "judge_redirect",
     "names_of",
+    "question_again",
     "read_host",
 ]

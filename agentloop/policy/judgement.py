@@ -130,6 +130,14 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust, *, recovered
 _ALLOWED = Judgement("allow")
 
 
+def question_again(tool: Tool, arguments: str, trust: Trust) -> Question:
+    """Return what a person is asked about a call that was put off for them and that the rules would allow by now."""
+    received = CallArguments(tool, arguments).text
+    return Question(
+        tool.label, "the run has stopped to ask about it", tool.presumed_effects, received, tainted=trust.tainted
+    )
+
+
 def _is_allowed(rules: Iterable[CallPattern], given: CallArguments) -> bool:
     return any(not rule.arguments or rule.matches_fully(given.values, given.tool.readings) for rule in rules)
 

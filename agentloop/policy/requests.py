@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 from agentloop.items import JsonObject, ToolCall
@@ -39,9 +39,10 @@ class ApprovalRequest:
 
     @property
     def id(self) -> str:
-        """The key of the request in `decisions`; it differs for another run, call, tool or other arguments."""
-        parts = (self.run_id, self.call.call_id, self.tool, canonical(self.call.arguments))
-        return digest(json.dumps(parts))
+        """The key of the request in `decisions`. It stands for all that a person sees except the reason."""
+        call = (self.run_id, self.call.call_id, self.tool, canonical(self.call.arguments))
+        effects = None if self.effects is None else asdict(self.effects)
+        return digest(json.dumps((*call, self.received, effects, self.preview)))
 
     @property
     def arguments(self) -> JsonObject | None:

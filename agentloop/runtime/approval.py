@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import isawaitable
@@ -13,7 +13,7 @@ from typing import Any
 from agentloop.events import ApprovalAsked, Notice
 from agentloop.loop.guard import Rules
 from agentloop.loop.run import HumanDecided, Pending, Run, request_approval
-from agentloop.policy import ApprovalRequest, Approver, Decision, Reject, check_decision
+from agentloop.policy import ApprovalRequest, Approver, Decision, Question, Reject, check_decision
 from agentloop.runtime.invoke import call_in_thread, invoke
 from agentloop.runtime.journal import Journal, Step, StepFailed
 from agentloop.tools import Tool, ToolContext
@@ -39,15 +39,40 @@ async def get_decisions(run: Run, rules: Rules, journal: Journal, value: Any) ->
         AgentloopError: what the approver raised.
     """
     approver = rules.policy.approver
-    waiting = [pending for pending in run.pending if pending.plan == "ask"]
-    shown = await _preview(run, waiting if approver is None else waiting[:1], rules, journal, value)
-    run = replace(run, pending=tuple(shown.get(each.call.call_id, each) for each in run.pending))
-    requests = run.approvals[: len(shown)]
+    waiting = _find_waiting(run)[: None if approver is None else 1]
+    run = await _show(run, waiting, rules, journal, value)
+    requests = run.approvals[: len(waiting)]
     for request in requests:
         await journal.emit(ApprovalAsked(request))
     if approver is None:
         return run, None
     return run, HumanDecided({requests[0].id: await _ask(requests[0], approver, journal)})
+
+
+async def renew_decisions(
+    stored: Run, run: Run, decisions: Mapping[str, Decision], rules: Rules, journal: Journal, value: Any
+) -> tuple[Run, HumanDecided | None]:
+    """Return a run that is resumed, with the previews of its requests, and the decisions that hold for it.
+
+    A decision is for the call as it was shown. If the tool, its defaults, its effects or its preview have changed
+    since, the request is another one by now. Then the decision is dropped, with a notice, and the run asks again.
+
+    Args:
+        stored: The run as it was given, with the requests that were decided.
+        run: The same run, planned anew.
+        decisions: By the ids of the requests.
+        rules: The rules of the run.
+        journal: Carries out the steps.
+        value: The user's own object, for previews.
+    """
+    run = await _show(run, _find_waiting(run), rules, journal, value)
+    today = {request.id for request in run.approvals}
+    changed = {request.id: request for request in stored.approvals if request.id not in today}
+    for request_id in changed.keys() & decisions.keys():
+        text = f"{changed[request_id].tool} is not what was decided on: the tool or the call has changed since"
+        await journal.emit(Notice("warning", text))
+    held = {request_id: decision for request_id, decision in decisions.items() if request_id not in changed}
+    return run, HumanDecided(held) if held else None
 
 
 async def ask_nested(run: Run, pending: Pending, rules: Rules, journal: Journal, value: Any) -> Decision:
@@ -66,8 +91,8 @@ async def ask_nested(run: Run, pending: Pending, rules: Rules, journal: Journal,
     approver = rules.policy.approver
     if approver is None:
         return Reject("there is no approver to ask")
-    shown = await _preview(run, [pending], rules, journal, value)
-    request = request_approval(run.run_id, pending.call, shown[pending.call.call_id].question)
+    [shown] = await _preview(run, [pending], rules, journal, value)
+    request = request_approval(run.run_id, pending.call, shown.question)
     await journal.emit(ApprovalAsked(request))
     decision = await _ask(request, approver, journal)
     check_decision(request.id, decision)
@@ -95,24 +120,33 @@ async def _call_approver(approver: Approver, request: ApprovalRequest) -> Decisi
     return decision
 
 
+def _find_waiting(run: Run) -> list[Pending]:
+    return [pending for pending in run.pending if pending.plan == "ask"]
+
+
+async def _show(run: Run, waiting: Sequence[Pending], rules: Rules, journal: Journal, value: Any) -> Run:
+    """Return the run with the previews of these calls."""
+    shown = await _preview(run, waiting, rules, journal, value)
+    by_place = {id(old): new for old, new in zip(waiting, shown, strict=True)}
+    return replace(run, pending=tuple(by_place.get(id(each), each) for each in run.pending))
+
+
 async def _preview(
     run: Run, waiting: Sequence[Pending], rules: Rules, journal: Journal, value: Any
-) -> dict[str, Pending]:
-    """Return the calls with the previews that their tools make, by call id."""
-    shown = {pending.call.call_id: pending for pending in waiting}
-    tools = {id_: rules.tools.get(pending.call.name) for id_, pending in shown.items()}
-    previews = {
-        id_: _make_preview(tool) for id_, tool in tools.items() if tool is not None and tool.preview is not None
-    }
+) -> Sequence[Pending]:
+    """Return the calls with the previews that their tools make, in the same order."""
+    tools = ((at, rules.tools.get(pending.call.name)) for at, pending in enumerate(waiting))
+    previews = {at: _make_preview(tool) for at, tool in tools if tool is not None and tool.preview is not None}
     if not previews:
-        return shown
+        return waiting
     call_preview = partial(_call_preview, run, journal, value)
-    steps = [Step(f"preview:{id_}", call_preview, (tool, shown[id_])) for id_, tool in previews.items()]
-    texts = await journal.steps(steps)
-    for id_, text in zip(previews, texts, strict=True):
-        question = shown[id_].question
-        if question is not None:
-            shown[id_] = replace(shown[id_], question=replace(question, preview=text))
+    steps = [
+        Step(f"preview:{waiting[at].call.call_id}", call_preview, (tool, waiting[at])) for at, tool in previews.items()
+    ]
+    shown = [*waiting]
+    for at, text in zip(previews, await journal.steps(steps), strict=True):
+        question = shown[at].question or Question(previews[at].label)
+        shown[at] = replace(shown[at], question=replace(question, preview=text))
     return shown
 
 

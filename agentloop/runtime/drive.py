@@ -26,6 +26,7 @@ from agentloop.loop.run import (
     Command,
     Fail,
     Finish,
+    HumanDecided,
     Interrupted,
     ModelReplied,
     Outcome,
@@ -38,7 +39,7 @@ from agentloop.loop.run import (
 )
 from agentloop.packs import open_packs
 from agentloop.policy import judge_host
-from agentloop.runtime.approval import get_decisions
+from agentloop.runtime.approval import get_decisions, renew_decisions
 from agentloop.runtime.invoke import time_limit
 from agentloop.runtime.journal import CancellationGuard, Journal, MemoryJournal, Observer, Step, StepFailed
 from agentloop.runtime.model_caller import ModelCaller
@@ -78,7 +79,7 @@ async def drive(
                 config = add_tools(config, tools) if tools else config
                 await _check_config(config, warn)
                 await _check_outcome(run, outcome, config.rules, journal)
-                run, command = await _begin(run, outcome, config)
+                run, command = await _begin(run, outcome, config, journal, context)
                 result = await Driver(config, journal, run, context=context, stream=stream).drive(command)
                 run = result.run
     except asyncio.CancelledError as cancelled:
@@ -224,8 +225,17 @@ class Driver:
         return Interrupted(reason, tuple(tools.returned.values()), self._seconds_taken(), tools.nested, tools.trust)
 
 
-async def _begin(run: Run, outcome: Outcome | None, config: RunConfig) -> tuple[Run, Command]:
-    run, command = resume(run, config.rules) if outcome is None else advance(run, outcome, config.rules)
+async def _begin(
+    run: Run, outcome: Outcome | None, config: RunConfig, journal: Journal, context: Any
+) -> tuple[Run, Command]:
+    if isinstance(outcome, UserSaid):
+        run, command = advance(run, outcome, config.rules)
+    else:
+        stored = run
+        run, command = resume(stored, config.rules)
+        if isinstance(outcome, HumanDecided):
+            run, decided = await renew_decisions(stored, run, outcome.decisions, config.rules, journal, context)
+            run, command = (run, command) if decided is None else advance(run, decided, config.rules)
     with judging_redirects(partial(judge_host, config.rules.policy.hosts)):
         items = await inline_images(run.items, config.target)
     return (run if items is run.items else replace(run, items=items)), command

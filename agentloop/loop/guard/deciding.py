@@ -20,7 +20,9 @@ def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:
     Raises:
         RunStateError: there is no decision, one is not valid, or its request is not in this run; nothing has changed.
     """
-    waiting = {request.id: request.call.call_id for request in run.approvals}
+    asked = [pending for pending in run.pending if pending.plan == "ask"]
+    # Two calls that are alike are two requests with one id. A decision is about one of them, the first.
+    waiting = {request.id: pending for request, pending in [*zip(run.approvals, asked, strict=True)][::-1]}
     if not decisions:
         raise RunStateError("there is no decision", hint=_HINT)
     for request_id, decision in decisions.items():
@@ -30,11 +32,10 @@ def decide(run: Run, decisions: Mapping[str, Decision], rules: Rules) -> Run:
                 hint=_HINT,
             )
         check_decision(request_id, decision)
-    by_call = {waiting[request_id]: decision for request_id, decision in decisions.items()}
-    for pending in run.pending:
-        if pending.plan == "ask" and pending.call.call_id in by_call:
-            run, decided = decide_nested(run, pending, by_call[pending.call.call_id], rules)
-            run = _replace_pending(run, pending, decided)
+    by_call = [(waiting[request_id], decision) for request_id, decision in decisions.items()]
+    for pending, decision in by_call:
+        run, decided = decide_nested(run, pending, decision, rules)
+        run = _replace_pending(run, pending, decided)
     for pending in run.pending:
         if pending.plan == "ask" and _is_granted(pending.call, run.trust, rules):
             run = _replace_pending(run, pending, replace(pending, plan="run", question=None))
