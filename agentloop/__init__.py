@@ -63,7 +63,16 @@ if TYPE_CHECKING:
         approve_matching,
         read_host,
     )
-    from agentloop.tools import ArgumentReading, Effects, Tool, ToolContext, ToolRegistry, tool
+    from agentloop.tools import (
+        ArgumentReading,
+        Effects,
+        Tool,
+        ToolContext,
+        ToolRegistry,
+        mark_untrusted,
+        run_is_tainted,
+        tool,
+    )
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
 _ROOMS = {
@@ -153,6 +162,8 @@ _ROOMS = {
         "Tool",
         "ToolContext",
         "ToolRegistry",
+        "mark_untrusted",
+        "run_is_tainted",
         "tool",
     ),
     "agentloop.wire.profile": (
@@ -235,7 +246,9 @@ __all__ = [
     "approve_matching",
     "bound_tools",
     "describe_install",
+    "mark_untrusted",
     "read_host",
+    "run_is_tainted",
     "tool",
 ]
 

@@ -15,7 +15,7 @@ from agentloop import Agent, ConfigurationError, ToolError
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.notes import Notes
 from agentloop_tools.notes.secrets import REMOVED, remove_secrets
-from agentloop_tools.store import Store
+from agentloop_tools.storage.store import Store
 
 PATIENCE_SECONDS = 60  # for what would never end
 SECRETS = [

@@ -27,7 +27,7 @@ from agentloop_tools.search_files import SearchFiles, pack, pdf, tree, update
 from agentloop_tools.search_files.ignored import Ignored, is_left_out
 from agentloop_tools.search_files.passages import MOST_CHARACTERS, decode, split_passages
 from agentloop_tools.search_files.tree import open_tree
-from agentloop_tools.words import match_any, split_words
+from agentloop_tools.storage.words import match_any, split_words
 
 PATIENCE_SECONDS = 60  # for what would never end
 

@@ -3,6 +3,7 @@
 - `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
 - `functions`: what there is to know about any callable.
 - `effects`: Effects, which a tool declares; `argument_reading`: ArgumentReading, which rules use.
+- `taint`: whether a run has read untrusted text, and whether a result is untrusted.
 - `failure`: describes what a function has raised.
 - `naming`: finds the tool that a model means if the name is slightly wrong.
 """
@@ -14,6 +15,7 @@ from agentloop.tools.effects import UNKNOWN, Effects
 from agentloop.tools.failure import describe_error, find_leaves, is_told
 from agentloop.tools.naming import near_names, resolve_name
 from agentloop.tools.registry import ToolRegistry, collect_tools
+from agentloop.tools.taint import following_taint, mark_untrusted, run_is_tainted
 
 __all__ = [
     "UNKNOWN",
@@ -29,8 +31,11 @@ __all__ = [
     "collect_tools",
     "describe_error",
     "find_leaves",
+    "following_taint",
     "is_told",
+    "mark_untrusted",
     "near_names",
     "resolve_name",
+    "run_is_tainted",
     "tool",
 ]

@@ -10,5 +10,5 @@
 - `sql/`: queries to a database.
 - `time`: the clock, and dates with time zones.
 - `web/`: fetches web pages and searches the web.
-- `network/`, `store` and `words` are shared by several packs: text and URLs, SQLite files, full-text queries.
+- `network/` and `storage/` are shared by several packs.
 """

@@ -27,6 +27,7 @@ class Search:
         walk: The walk through the folders, with the time limit.
         max_bytes: The size of the largest file that is searched.
         found: The matching lines, as text for the model.
+        matched: The files with matches.
         skipped: How many files were too large or could not be read.
         searched: How many files were searched.
     """
@@ -35,6 +36,7 @@ class Search:
     walk: Walk
     max_bytes: int
     found: list[str] = field(default_factory=list[str])
+    matched: dict[Names, None] = field(default_factory=dict[Names, None])
     skipped: int = 0
     searched: int = 0
 
@@ -93,6 +95,7 @@ class Search:
             ends = data.find(b"\n", span[0])
             ends = len(data) if ends < 0 else ends
             number += data.count(b"\n", counted, begins)
+            self.matched[names] = None
             self.found.append(f"{show(names)}:{number}: {_excerpt(data, begins, ends, span[0])}")
             counted, start = begins, ends + 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from agentloop import ArgumentReading, PackConfig, Tool, ToolPack, bound_tools
+from agentloop import ArgumentReading, Effects, PackConfig, Tool, ToolPack, bound_tools
 from agentloop_tools.files.reading import Reading
 from agentloop_tools.files.root import Root
 from agentloop_tools.files.writing import Writing
@@ -32,6 +32,12 @@ class FilesConfig(PackConfig):
         DENIED, description="names of files and folders that can't be opened, as wildcards separated by colons"
     )
     ignore: bool = Field(default=True, description="whether list, glob and grep leave out files that git ignores")
+
+    trusted: bool | None = Field(
+        default=None,
+        description="whether the files hold no untrusted text; by default, those do not that a run has written after "
+        "it had read untrusted text",
+    )
 
     @field_validator("deny", mode="before")
     @classmethod
@@ -71,15 +77,24 @@ class Files(ToolPack[FilesConfig]):
 
 def _bind(root: Root, config: FilesConfig) -> list[Tool]:
     previews: dict[str, Callable[..., str]] = {}
-    reading = (Writing if config.write else Reading)(root, config.max_bytes, ignore=config.ignore)
+    reading = (Writing if config.write else Reading)(
+        root, config.max_bytes, ignore=config.ignore, trusted=config.trusted
+    )
     if isinstance(reading, Writing):
         previews = {"write": reading.preview_write, "edit": reading.preview_edit}
     readings = {"path": ArgumentReading(reading.read_path, lambda pattern: pattern.removeprefix("./"))}
     return [
         replace(
             each,
+            effects=_trust(each, trusted=config.trusted),
             preview=previews.get(each.name),
             readings=readings if "path" in each.parameters["properties"] else {},
         )
         for each in bound_tools(reading)
     ]
+
+
+def _trust(tool: Tool, *, trusted: bool | None) -> Effects | None:
+    """Return the effects of a tool: what it shows of the files is untrusted if they are."""
+    shows = tool.effects is not None and tool.effects.read_only
+    return replace(tool.effects, open_world=True) if tool.effects and shows and trusted is False else tool.effects

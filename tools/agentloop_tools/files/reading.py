@@ -19,6 +19,7 @@ from agentloop_tools.files.root import Folder, Names, Opened, Root, show
 from agentloop_tools.files.text import FileText, decode, read_bytes
 from agentloop_tools.files.walk import Walk
 from agentloop_tools.files.wildcard import Wildcard
+from agentloop_tools.storage.marks import Marks
 
 LOOKS = Effects(read=True, idempotent=True)
 
@@ -34,14 +35,24 @@ class Reading:
         root: The root folder.
         max_bytes: The size of the largest file that is read.
         ignore: Whether `.gitignore` files are respected.
+        trusted: Whether all files are trusted, or none is; None for all that no run has written that had read untrusted
+            text.
         seconds: How long a walk through the folders may take.
         clock: Returns the time in seconds.
     """
 
     def __init__(
-        self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20, clock: Callable[[], float] = monotonic
+        self,
+        root: Root,
+        max_bytes: int,
+        *,
+        ignore: bool,
+        trusted: bool | None = None,
+        seconds: float = 20,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.root = root
+        self.marks = Marks(root.path, trusted)
         self.max_bytes = max_bytes
         self.seen: dict[Names, bytes] = {}
         self._ignore = ignore
@@ -62,6 +73,7 @@ class Reading:
         with self.root.enter(path) as folder, folder.open_file(path) as opened:
             data, text = self.load(path, opened)
             self.seen[opened.names] = fingerprint(data)
+            self.marks.note_read(["/".join(opened.names)])
         every = text.lines
         if not every:
             return "[the file is empty]"
@@ -91,6 +103,8 @@ class Reading:
                     raise ToolError(f"{path} is not a folder")
             with closing(walk.visits(opened.names, deep=False)) as visits:
                 for visit in visits:
+                    names = (*visit.folders, *visit.files, *visit.others)
+                    self.marks.note_read("/".join((*visit.names, name)) for name in names[:_MOST_PATHS])
                     shown += (f"{show([name])}/" for name in visit.folders)
                     shown += (
                         f"{show([name])}  {_size(visit.descriptor, name)}" for name in visit.files[: _MOST_PATHS + 1]
@@ -108,7 +122,9 @@ class Reading:
         with self.root.enter(pattern) as folder:
             walk = self._walk(folder, pattern)
             with closing(_paths(walk)) as paths:
-                shown = list(islice(paths, _MOST_PATHS + 1))
+                found = list(islice(paths, _MOST_PATHS + 1))
+        self.marks.note_read("/".join(names) for names in found)
+        shown = [show(names) for names in found]
         return _fit(shown or ["[no file matches]"], _walk_notes(walk))
 
     @tool(name="grep", effects=LOOKS, timeout=30)
@@ -131,6 +147,7 @@ class Reading:
                     search.search_file(opened.descriptor, opened.names)
                 else:
                     raise ToolError(f"{path} is neither a file nor a folder")
+        self.marks.note_read("/".join(names) for names in search.matched)
         notes = [needle.note] if needle.note else []
         if search.skipped:
             notes.append(f"{search.skipped} files left out: unreadable, or larger than {self.max_bytes:,} bytes")
@@ -195,12 +212,12 @@ def _page(every: list[str], start: int, most: int) -> Iterator[str]:
         yield shown
 
 
-def _paths(walk: Walk) -> Generator[str]:
+def _paths(walk: Walk) -> Generator[Names]:
     with closing(walk.visits(())) as visits:
         for visit in visits:
             if walk.is_over():
                 return
-            yield from (show((*visit.names, name)) for name in visit.files)
+            yield from ((*visit.names, name) for name in visit.files)
 
 
 def _size(folder: int, name: str) -> str:

@@ -183,7 +183,11 @@ class Folder:
 
 
 class Root:
-    """The root folder for one run."""
+    """The root folder for one run.
+
+    Attributes:
+        path: Its path, without links.
+    """
 
     def __init__(self, path: Path, deny: Iterable[str], opener: Opener | None = None) -> None:
         if os.open not in os.supports_dir_fd:
@@ -192,6 +196,7 @@ class Root:
             self._descriptor = os.open(path.expanduser(), FOLDER)
         except OSError as error:
             raise ConfigurationError(f"the root folder {str(path)!r} can't be opened: {error.strerror}") from None
+        self.path = os.path.realpath(path.expanduser())
         self._is_open = True
         self._lock = threading.Lock()
         self._is_denied = compile_denial(deny)

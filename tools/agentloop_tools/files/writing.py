@@ -26,9 +26,16 @@ class Writing(Reading):
     """The tools of one run that read and write files."""
 
     def __init__(
-        self, root: Root, max_bytes: int, *, ignore: bool, seconds: float = 20, clock: Callable[[], float] = monotonic
+        self,
+        root: Root,
+        max_bytes: int,
+        *,
+        ignore: bool,
+        trusted: bool | None = None,
+        seconds: float = 20,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(root, max_bytes, ignore=ignore, seconds=seconds, clock=clock)
+        super().__init__(root, max_bytes, ignore=ignore, trusted=trusted, seconds=seconds, clock=clock)
         self._lock = threading.Lock()
 
     @tool(effects=_CHANGES, timeout=30, parallel=False)
@@ -64,7 +71,7 @@ class Writing(Reading):
         """
         with self.root.enter(path) as folder, self._lock, folder.open_file(path) as opened:
             edited, line = _edit(path, self._check_seen(path, opened), old, new)
-            self._save(folder, opened.names, self._encode(edited), opened.status)
+            self._save(folder, opened.names, self._encode(edited), opened.status, whole=False)
         return f"edited {path} at line {line}"
 
     def preview_write(self, path: str, content: str) -> str:
@@ -108,7 +115,10 @@ class Writing(Reading):
             raise ToolError(f"{path} has changed since it was read: read it again")
         return text
 
-    def _save(self, folder: Folder, names: Names, data: bytes, expected: os.stat_result | None) -> None:
+    def _save(
+        self, folder: Folder, names: Names, data: bytes, expected: os.stat_result | None, *, whole: bool = True
+    ) -> None:
+        self.marks.note_written("/".join(names), whole=whole)
         with folder.open_folder(names[:-1]) as above:
             save(above, names[-1], data, expected)
         self.seen[names] = fingerprint(data)

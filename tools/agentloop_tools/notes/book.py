@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeAlias
 
 from agentloop import ToolError
-from agentloop_tools.store import Store, is_damage, writing
-from agentloop_tools.words import TOKENIZE, split_words
+from agentloop_tools.storage.store import Store, is_damage, writing
+from agentloop_tools.storage.words import TOKENIZE, split_words
 
 State: TypeAlias = Literal["open", "in_progress", "done", "dropped"]
 

@@ -13,8 +13,8 @@ from pydantic import Field
 from agentloop import Effects, PackConfig, Tool, ToolError, ToolPack, bound_tools, tool
 from agentloop_tools.notes.book import TABLES, Book, Note, State
 from agentloop_tools.notes.secrets import remove_secrets
-from agentloop_tools.store import Store
-from agentloop_tools.words import match_any
+from agentloop_tools.storage.store import Store
+from agentloop_tools.storage.words import match_any
 
 _SECONDS = 15.0
 _WAIT_SECONDS = 5.0

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from agentloop_tools.search_files.passages import Passage
-from agentloop_tools.words import TOKENIZE, split_words
+from agentloop_tools.storage.words import TOKENIZE, split_words
 
 TABLES = (
     "CREATE TABLE files (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, stamp TEXT NOT NULL, digest BLOB NOT NULL)",

@@ -21,8 +21,9 @@ from agentloop_tools.search_files.index import TABLES, Hit, find
 from agentloop_tools.search_files.pdf import SECONDS, can_read_pdf
 from agentloop_tools.search_files.tree import Tree, open_tree
 from agentloop_tools.search_files.update import Scope, Update
-from agentloop_tools.store import Store, is_damage, limited_time
-from agentloop_tools.words import match_any
+from agentloop_tools.storage.marks import Marks
+from agentloop_tools.storage.store import Store, is_damage, limited_time
+from agentloop_tools.storage.words import match_any
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -32,6 +33,7 @@ _MOST_HITS = 20
 _FIND_SECONDS = 5.0
 _WAIT_SECONDS = 5.0
 _INDEX_BYTES = 4_000_000_000
+_EFFECTS = Effects(read=True, write=True, idempotent=True, own_store=True)
 _SUFFIX = ".agentloop-index"
 _UNFINISHED = "Indexing is not finished: repeat the search to continue it; it may find more."
 _CUT = "Only the first {:,} files and folders are searched."
@@ -48,6 +50,11 @@ class SearchFilesConfig(PackConfig):
     ignore: bool = Field(True, description="whether .gitignore files are respected")  # noqa: FBT003 - a default
     max_bytes: int = Field(1_000_000, gt=0, le=20_000_000, description="the size of the largest file that is read")
     max_files: int = Field(100_000, gt=0, le=1_000_000, description="how many files and folders are indexed at most")
+    trusted: bool | None = Field(
+        None,
+        description="whether the files hold no untrusted text; by default, those do not that a run has written after "
+        "it had read untrusted text",
+    )
     update_seconds: float = Field(8.0, gt=0, le=60, description="how long a search may index before it answers")
 
 
@@ -92,7 +99,8 @@ class SearchFiles(ToolPack[SearchFilesConfig]):
         # A call may wait for the update of another call, then update itself with a PDF at the end, and then search.
         timeout = 2 * self.config.update_seconds + SECONDS + _WAIT_SECONDS + _FIND_SECONDS
         try:
-            yield [replace(each, timeout=timeout) for each in bound_tools(search)]
+            effects = replace(_EFFECTS, open_world=self.config.trusted is False)
+            yield [replace(each, timeout=timeout, effects=effects) for each in bound_tools(search)]
         finally:
             search.stop.set()
 
@@ -118,7 +126,7 @@ class _Search:
     stop: threading.Event = field(default_factory=threading.Event)
     _updating: threading.Lock = field(default_factory=threading.Lock)
 
-    @tool(effects=Effects(read=True, write=True, idempotent=True, own_store=True), repeatable=True, max_output=40_000)
+    @tool(effects=_EFFECTS, repeatable=True, max_output=40_000)
     def search(self, query: str, limit: int = 8) -> str:
         """Find passages in the files that hold these words, best first.
 
@@ -147,7 +155,9 @@ class _Search:
                 note = self._update(connection, tree)
                 hits = self._find(connection, expression, min(max(limit, 1), _MOST_HITS))
                 # A passage of a file that can't be read any more is not shown from the index either.
-                return _describe([hit for hit in hits if tree.has(hit.path)], note)
+                shown = [hit for hit in hits if tree.has(hit.path)]
+                Marks(str(self.root), self.config.trusted).note_read(hit.path for hit in shown)
+                return _describe(shown, note)
         except OSError as error:
             raise ToolError(f"The folder can't be read: {error.strerror}.") from error
 
@@ -196,7 +206,7 @@ class _Search:
 
     def _name(self) -> str:
         """Return a name for this folder and these settings. Other settings need an index with other files."""
-        settings = self.config.model_dump(mode="json", exclude={"root", "index", "update_seconds"})
+        settings = self.config.model_dump(mode="json", exclude={"root", "index", "update_seconds", "trusted"})
         key = repr((str(self.root), settings, can_read_pdf()))
         return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 

@@ -13,7 +13,7 @@ from agentloop_tools.search_files.index import Entry, drop, load_stamps, put
 from agentloop_tools.search_files.passages import Passage, decode, split_passages
 from agentloop_tools.search_files.pdf import MOST_BYTES, can_read_pdf, read_pages
 from agentloop_tools.search_files.tree import Found, Tree
-from agentloop_tools.store import writing
+from agentloop_tools.storage.store import writing
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec

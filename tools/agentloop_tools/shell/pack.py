@@ -8,7 +8,7 @@ import shutil
 import sys
 from asyncio import to_thread
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,10 +25,12 @@ from agentloop import (
     ToolPack,
     bound_tools,
     describe_install,
+    mark_untrusted,
     tool,
 )
 from agentloop_tools.shell.backends import find_sandbox
 from agentloop_tools.shell.command import run_command
+from agentloop_tools.storage.marks import Marks
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
@@ -60,6 +62,11 @@ class ShellConfig(PackConfig):
     memory_mb: int = Field(default=1024, ge=16, description="how much memory a command may use")
     processes: int = Field(default=64, ge=1, description="how many processes a command may have at a time")
     file_size_mb: int = Field(default=100, ge=1, description="the size of the largest file a command may write")
+    trusted: bool | None = Field(
+        default=None,
+        description="whether the files hold no untrusted text; by default, those do not that a run has written after "
+        "it had read untrusted text",
+    )
     unsafe_host: bool = Field(default=False, description="run without a sandbox, with all the rights of this user")
 
 
@@ -107,6 +114,8 @@ class _OpenShell:
         self._config = config
         self._root = root
         self._sandbox = sandbox
+        self._marks = Marks(str(root), config.trusted)
+        self._can_write = config.write or config.unsafe_host
 
     @tool(effects=Effects(read=True, execute=True), max_output=40_000)
     async def run(self, argv: list[str], folder: str = ".") -> str:
@@ -120,7 +129,12 @@ class _OpenShell:
             raise ToolError("argv is empty: give the program and its arguments")
         if _NO_ARGUMENT.search(" ".join(argv)) or sum(map(len, argv)) > _MOST_ARGUMENTS:
             raise ToolError("argv has a NUL or a lone surrogate character, or is too long: write a file instead")
-        return await run_command(self._spec(argv, self._find_folder(folder)))
+        spec = self._spec(argv, self._find_folder(folder))
+        async with self._marks.following_changes() if self._can_write else nullcontext():
+            said = await run_command(spec)
+        if self._marks.trusted is None and self._marks.are_within():
+            mark_untrusted()  # it may have read any file
+        return said
 
     def _find_folder(self, folder: str) -> str:
         try:
@@ -162,7 +176,8 @@ def _find_root(config: ShellConfig) -> Path:
 
 def _read_effects(config: ShellConfig) -> Effects:
     writes, networks = config.write or config.unsafe_host, config.network or config.unsafe_host
-    return Effects(read=True, execute=True, write=writes, destructive=writes, network=networks, open_world=networks)
+    untrusted = networks or config.trusted is False
+    return Effects(read=True, execute=True, write=writes, destructive=writes, network=networks, open_world=untrusted)
 
 
 def _describe(config: ShellConfig, sandbox: str) -> str:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolError, ToolPack, bound_tools, tool
 from agentloop_tools.sql.answer import Caps, Deadline, Value
 from agentloop_tools.sql.sqlite import SqliteFile
+from agentloop_tools.storage.marks import Marks
 
 _GRACE_SECONDS = 3
 _READS = Effects(read=True, idempotent=True)
@@ -40,6 +41,11 @@ class SqlConfig(PackConfig):
         description="that you have given the login of a database other than SQLite only the right to read; "
         "the pack can't enforce it",
     )
+    trusted_rows: bool | None = Field(
+        None,
+        description="whether the rows hold no untrusted text; by default, those of a SQLite file do not that a run has "
+        "written after it had read untrusted text",
+    )
 
 
 class Database(Protocol):
@@ -47,9 +53,11 @@ class Database(Protocol):
 
     Attributes:
         host: The database's host, or "" for a file on this machine.
+        path: The path of the file, or "".
     """
 
     host: str
+    path: str
 
     def schema(self, table: str, caps: Caps, deadline: Deadline) -> str:
         """Return the tables with their columns, or one of them."""
@@ -82,8 +90,10 @@ class Sql(ToolPack[SqlConfig]):
         """Yield the tools. The database must exist, and it must be possible to prevent changes to it."""
         config = self.config
         database = _find_database(config, self._clock)
-        opened = OpenSql(database, Caps(config.rows, config.bytes), config.seconds, self._clock)
+        marks = Marks(database.path, config.trusted_rows) if database.path else None
+        opened = OpenSql(database, Caps(config.rows, config.bytes), config.seconds, self._clock, marks)
         effects = replace(_READS, network=True, hosts=(database.host,)) if database.host else _READS
+        effects = replace(effects, open_world=config.trusted_rows is False)
         seconds = config.seconds + 2 * _GRACE_SECONDS
         yield [
             replace(each, effects=effects, timeout=seconds, max_output=config.bytes + 500)
@@ -99,9 +109,18 @@ class OpenSql:
         caps: The limits on an answer.
         seconds: How long a call may take.
         clock: Returns the time in seconds.
+        marks: Whether the database's file is marked as untrusted; None for a server.
     """
 
-    def __init__(self, database: Database, caps: Caps, seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        caps: Caps,
+        seconds: float,
+        clock: Callable[[], float],
+        marks: Marks | None = None,
+    ) -> None:
+        self._marks = marks
         self._database = database
         self._caps = caps
         self._seconds = seconds
@@ -130,6 +149,8 @@ class OpenSql:
     async def _run(self, work: Callable[[Deadline], _R]) -> _R:
         """Do the work in a thread. After a cancellation, the deadline is set to now and the thread is waited for."""
         deadline = Deadline(self._seconds, self._clock)
+        if self._marks is not None:
+            self._marks.note_read([""])
         running = _start(work, deadline)
         try:
             await asyncio.wait((running,), timeout=self._seconds + _GRACE_SECONDS)

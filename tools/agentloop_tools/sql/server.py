@@ -28,6 +28,8 @@ class Server:
         ConfigurationError: SQLAlchemy or the driver is not installed, or the URL is invalid.
     """
 
+    path = ""
+
     def __init__(self, url: str) -> None:
         try:
             library: Any = import_module("sqlalchemy")

@@ -39,6 +39,7 @@ class SqliteFile:
             if not file.is_file():
                 raise ConfigurationError(f"there is no database file {file.name!r}")
             # The whole path becomes a URI, so that `?mode=rwc` in a file's name stays a part of the name.
+            self.path = str(file.resolve())
             self._address = f"{file.resolve().as_uri()}?mode=ro"
             with self._connect(Deadline(_BUSY_SECONDS, clock)):
                 pass
