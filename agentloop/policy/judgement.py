@@ -12,7 +12,7 @@ from agentloop.policy.decisions import Grant, Question, Trust, digest
 from agentloop.policy.hosts import matches_host, read_hosts
 from agentloop.policy.patterns import CallPattern
 from agentloop.policy.rules import Found, Policy, Verdict
-from agentloop.schema import ArgumentsError, canonical
+from agentloop.schema import ArgumentsError, canonical, mask_secrets
 from agentloop.tools import Tool
 from agentloop.tools.effects import UNKNOWN
 
@@ -49,8 +49,8 @@ class CallArguments:
 
     @property
     def text(self) -> str | None:
-        """The arguments as JSON text, or None if they can't be read."""
-        return None if self.values is None else json.dumps(self.values)
+        """The arguments as JSON text with secrets masked, or None if they can't be read."""
+        return None if self.values is None else json.dumps(mask_secrets(self.values))
 
     @cached_property
     def hosts(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class CallArguments:
 
     @cached_property
     def _digest(self) -> str:
-        return digest(canonical(self.text or self._text))
+        return digest(canonical(self._text if self.values is None else json.dumps(self.values)))
 
 
 def is_denied(policy: Policy, tool: Tool) -> bool:

@@ -24,8 +24,8 @@ class ApprovalRequest:
         tool: The tool's name in policies: `pack.tool`, or the plain name.
         reason: Why the call needs approval, in words.
         effects: The declared effects of the tool, or None.
-        received: The arguments that the tool will receive, as JSON, repaired and with defaults; None if they can't be
-            read.
+        received: The arguments that the tool will receive, as JSON, repaired, with defaults and with secrets masked;
+            None if they can't be read.
         preview: The tool's preview of the call, such as a diff, or "".
     """
 

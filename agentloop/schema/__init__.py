@@ -6,6 +6,7 @@ This package has no code about tools and conversations.
 - `arguments/`: reads the arguments of a function from a model's text.
 - `output`: the type of an agent's answer.
 - `result`: writes a tool's result as text for the model; `plain_values` finds the JSON form of its parts.
+- `received_values`: the arguments of a call as rules and people see them.
 - `json_types`: the types of JSON.
 - `invisible_characters`: removes characters that people can't see, or shows them as escapes.
 """
@@ -19,9 +20,11 @@ from agentloop.schema.parameters.docstring import Docstring, parse_docstring
 from agentloop.schema.parameters.keywords import list_keywords, move_references, restrict
 from agentloop.schema.parameters.signature import Signature, read_signature, unwrap_callable
 from agentloop.schema.plain_values import collect, is_plain
+from agentloop.schema.received_values import MASK, mask_secrets, write_received
 from agentloop.schema.result import WrittenResult, render, take_images, write_result
 
 __all__ = [
+    "MASK",
     "ArgumentsError",
     "CheckedArguments",
     "Docstring",
@@ -33,6 +36,7 @@ __all__ = [
     "collect",
     "is_plain",
     "list_keywords",
+    "mask_secrets",
     "move_references",
     "order_arguments",
     "parse_arguments",
@@ -44,5 +48,6 @@ __all__ = [
     "strip_invisible",
     "take_images",
     "unwrap_callable",
+    "write_received",
     "write_result",
 ]

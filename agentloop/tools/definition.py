@@ -16,7 +16,6 @@ from functools import WRAPPER_ASSIGNMENTS
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, cast
 
-from pydantic_core import to_jsonable_python
 from typing_extensions import ParamSpec, TypeVar
 
 from agentloop.errors import ToolDefinitionError, ToolError
@@ -31,6 +30,7 @@ from agentloop.schema import (
     parse_docstring,
     render,
     strip_invisible,
+    write_received,
 )
 from agentloop.tools.argument_reading import ArgumentReading
 from agentloop.tools.effects import UNKNOWN, Effects
@@ -258,6 +258,8 @@ class Tool(Generic[P, R]):
     def read_arguments(self, arguments: str) -> JsonObject:
         """Return the arguments that the function would receive, by parameter name, repaired and with its defaults.
 
+        Each field of an object has the name by which the function reads it. A secret is a SecretText.
+
         Args:
             arguments: The JSON text as the model wrote it.
 
@@ -267,10 +269,9 @@ class Tool(Generic[P, R]):
         values, _ = self._arguments.read(arguments)
         defaults = {each.name: each.default for each in self._signature.parameters if each.optional}
         try:
-            plain: JsonObject = to_jsonable_python({**defaults, **values}, serialize_unknown=True)
+            return write_received({**defaults, **values})
         except ValueError as error:  # nested too deeply, or bytes that are not UTF-8
             raise ArgumentsError(f"The arguments can't be checked: {error}", str(error)) from error
-        return plain
 
     def render(self, value: Any) -> str:
         """Return a result as text for the model; the middle of a text that is too long is cut out.

@@ -16,6 +16,7 @@ from typing import TextIO
 
 from agentloop.cli.terminal import LINE, cut_line, find_size, find_width
 from agentloop.policy import ApprovalRequest, Approve, Decision, Reject
+from agentloop.schema import MASK, parse_arguments
 from agentloop.showable import show_json, show_line, show_lines
 
 TERMINAL = Path("/dev/tty")  # standard input may be a file, and standard error too
@@ -164,7 +165,12 @@ def _mark(text: str, *, exact: bool = False) -> list[str]:
 
 
 def _as_json(request: ApprovalRequest) -> str:
-    return request.call.arguments if request.arguments is None else show_json(request.arguments, indent=2)
+    arguments = request.arguments
+    if arguments is None:
+        return request.call.arguments
+    if MASK in show_json(arguments):  # what a person leaves as it is must still be the secret, and not its mask
+        arguments = parse_arguments(request.call.arguments)[0]
+    return show_json(arguments, indent=2)
 
 
 def _check_edited(given: str, text: str) -> str:
