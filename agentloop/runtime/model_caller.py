@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from agentloop.endpoint.media import max_image_bytes
-from agentloop.endpoint.transport import Pace, hiding_secrets, is_retryable, read_to_end
+from agentloop.endpoint.transport import Pace, hide_secrets, hiding_secrets, is_retryable, read_to_end
 from agentloop.errors import EndpointError
 from agentloop.events import Notice, ReasoningDelta, TextDelta
 from agentloop.items import Message, Reasoning, Reply, Usage
@@ -89,7 +89,7 @@ class ModelCaller:
 
     async def _emit_notices(self) -> None:
         for notice in (*self._conversation.take_notices(), *self._window.take_notices()):
-            await self._journal.emit(notice)
+            await self._journal.emit(replace(notice, text=hide_secrets(notice.text, self._config.transport.endpoint)))
         self._config.warnings.extend(self._config.take_warnings())
         while self._config.warnings:
             await self._journal.emit(Notice("warning", self._config.warnings.pop(0)))

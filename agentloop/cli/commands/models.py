@@ -11,7 +11,7 @@ from agentloop.cli.failure import DONE, failure_as_json, report
 from agentloop.cli.target import find_row, make_endpoint
 from agentloop.cli.terminal import keep_stdout, print_json, print_table, say
 from agentloop.endpoint.catalogue import Catalogue, ModelCard, fetch_catalogue
-from agentloop.endpoint.transport import HttpTransport
+from agentloop.endpoint.transport import HttpTransport, hiding_secrets
 from agentloop.errors import AgentloopError, ConfigurationError
 from agentloop.items import JsonObject
 from agentloop.wire.profile import Endpoint, add_path
@@ -80,7 +80,8 @@ def _find_models(provider: str | None, base_url: str | None) -> Catalogue:
 def _ask_server(endpoint: Endpoint) -> Catalogue:
     HttpTransport(endpoint)  # raises if the key contains characters that a header can't hold
     key = {} if endpoint.api_key is None else {"Authorization": f"Bearer {endpoint.api_key}"}
-    return fetch_catalogue(add_path(endpoint.base_url, "/models"), {**key, **endpoint.headers})
+    with hiding_secrets(endpoint):
+        return fetch_catalogue(add_path(endpoint.base_url, "/models"), {**key, **endpoint.headers})
 
 
 def _print_models(catalogue: Catalogue, stdout: TextIO, *, as_json: bool) -> None:

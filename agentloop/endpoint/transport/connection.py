@@ -24,6 +24,7 @@ import httpx2
 import openai
 
 from agentloop.endpoint.proxies import is_local, is_proxied
+from agentloop.endpoint.transport.client_log import hiding_in_log
 from agentloop.endpoint.transport.deadline import Deadline
 from agentloop.endpoint.transport.reading import read_to_end
 from agentloop.endpoint.transport.unpacking import ACCEPTED, Unpacker
@@ -62,6 +63,7 @@ class Connection:
                 "base_url has a fragment, the part from '#' on, which can't be sent to a server",
                 hint="take it out; write a '#' that belongs to the path or the query as %23",
             )
+        self._endpoint = endpoint
         url = urlsplit(endpoint.base_url)
         self._where = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
         self._timeout_seconds = endpoint.timeout_seconds
@@ -126,7 +128,8 @@ class Connection:
                 yield chunk
 
     async def _post(self, path: str, body: bytes) -> httpx2.Response:
-        response = await self._client.exchange(_url(add_path(self._base_url, path)), body)
+        with hiding_in_log(self._endpoint):
+            response = await self._client.exchange(_url(add_path(self._base_url, path)), body)
         warning = response.headers.get(WARNING_HEADER)
         if warning:
             self._warn(warning)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Final
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.request import getproxies
 
-from agentloop.errors import EndpointError
+from agentloop.errors import ConfigurationError, EndpointError
 from agentloop.wire.profile import Endpoint
+from agentloop.wire.profile.profile import HIDDEN
 
-HIDDEN: Final = "***"
 _SHORTEST, _LONG = 2, 8
+_LOGIN = re.compile(r"(?:[\w+.-]+://)?(?P<user>[^:@/?#]*)(?::(?P<password>.*))?@", re.DOTALL)
 _MORE = r"[\w.~+/=-]*"  # what else a key may hold, after its first letters
 
 # Keys by their form, whoever's they are.
@@ -33,22 +35,40 @@ def hide_secrets(text: str, endpoint: Endpoint) -> str:
 
 @contextmanager
 def hiding_secrets(endpoint: Endpoint) -> Generator[None]:
-    """Let errors of the endpoint pass without its secrets in their message and code."""
+    """Let errors pass without the endpoint's secrets, which the errors that led to them do not hold either."""
     try:
         yield
-    except EndpointError as error:
-        error.message, error.code = hide_secrets(error.message, endpoint), hide_secrets(error.code, endpoint)
-        error.args = (error.message,)
+    except (EndpointError, ConfigurationError) as error:
+        for each in _list_causes(error):
+            each.args = tuple(hide_secrets(part, endpoint) if isinstance(part, str) else part for part in each.args)
+        error.message, error.hint = hide_secrets(error.message, endpoint), hide_secrets(error.hint, endpoint)
+        if isinstance(error, EndpointError):
+            error.code = hide_secrets(error.code, endpoint)
         raise
 
 
+def _list_causes(error: BaseException | None) -> list[BaseException]:
+    """Return an error and those that led to it."""
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and each not in found:
+            found.append(each)
+            waiting += [each.__cause__, each.__context__]
+    return found
+
+
 def _list_secrets(endpoint: Endpoint) -> Iterator[str]:
-    """Yield the key, the values of headers, and what a URL holds besides its host and plain path."""
+    """Yield the key, the values of headers, the logins of proxies, and what a URL holds but its host and plain path."""
     url = urlsplit(endpoint.base_url)
-    user, password = unquote(url.username or ""), unquote(url.password or "")
-    if user or password:
-        yield base64.b64encode(f"{user}:{password}".encode()).decode()
-    values = [endpoint.api_key or "", *endpoint.headers.values(), password, user]
+    values = [endpoint.api_key or "", *endpoint.headers.values()]
+    for address in (endpoint.base_url, endpoint.proxy or "", *getproxies().values()):
+        login = _LOGIN.match(address)
+        user, password = (unquote(login[name] or "") for name in ("user", "password")) if login else ("", "")
+        if user or password:
+            yield base64.b64encode(f"{user}:{password}".encode()).decode()
+        values += [password, user]
     for value in values:
         yield value
         yield from re.split(r"[\s;,=]+", value)
@@ -56,9 +76,16 @@ def _list_secrets(endpoint: Endpoint) -> Iterator[str]:
     yield from (part for part in url.path.split("/") if len(part) >= _LONG and re.search(r"\d", part))
 
 
+def _spell(secret: str) -> Iterator[str]:
+    """Yield a secret as it may stand in a URL, a header or JSON."""
+    yield from (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
+    if len(secret) >= _LONG:
+        yield base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode().rstrip("=")[:-1]
+
+
 @lru_cache(maxsize=64)
 def _pattern(*secrets: str) -> re.Pattern[str]:
-    spellings = {spelling for secret in secrets for spelling in (secret, quote(secret, safe=""))}
+    spellings = {spelling for secret in secrets for spelling in _spell(secret)}
     listed = sorted((each for each in spellings if len(each) >= _SHORTEST), key=len, reverse=True)
     # A short one is only found as a whole word. A long one may be cut off.
     whole = [re.escape(each) if len(each) >= _LONG else rf"(?<!\w){re.escape(each)}(?!\w)" for each in listed]

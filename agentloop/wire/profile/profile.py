@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from agentloop.errors import ConfigurationError
@@ -210,7 +210,7 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Endpoint:
     """The address of a server of models, and how to send requests to it.
 
@@ -240,7 +240,7 @@ class Endpoint:
     timeout_seconds: float = 600.0
     retries: int = 4
     give_up_after_seconds: float = 30.0
-    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     http: HttpClient = "auto"
     idle_timeout_seconds: float = 60.0
     proxy: str | None = field(default=None, repr=False)
@@ -254,7 +254,7 @@ class Endpoint:
         check_options("Endpoint", self, _ENDPOINT)
         if not _is_http(self.base_url):
             raise ConfigurationError(
-                f"base_url {self.base_url!r} is not an http or https URL",
+                f"base_url {hide_credentials(self.base_url)!r} is not an http or https URL",
                 hint='give it with its scheme and path, such as "http://127.0.0.1:8000/v1"',
             )
         if self.api_key is not None and not self.api_key.strip():
@@ -264,6 +264,25 @@ class Endpoint:
                 f"http={self.http!r} is not an HTTP client that is known", hint='give "auto", "httpx" or "aiohttp"'
             )
 
+    def __repr__(self) -> str:
+        """Show all fields that hold no secret."""
+        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        shown["base_url"] = hide_credentials(self.base_url)
+        return f"Endpoint({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def hide_credentials(url: str) -> str:
+    """Return a URL, which may be invalid, without its user, password, query and fragment."""
+    start = _START.match(url) if _is_http(url) else _ODD_START.match(url)
+    shown = url if start is None else f"{start['scheme'] or ''}{HIDDEN}@{url[start.end() :]}"
+    plain = re.split(r"[?#]", shown, maxsplit=1)[0]
+    return plain if plain == shown else f"{plain}?{HIDDEN}"
+
+
+HIDDEN: Final = "***"
+_START = re.compile(r"(?P<scheme>\w+://)[^/?#]*@")
+_ODD_START = re.compile(r"(?P<scheme>[\w+.-]+://)?.*@", re.DOTALL)  # a password may hold any character
+
 
 def add_path(base_url: str, path: str) -> str:
     """Return the URL of a path below a base URL. The base URL's query is kept, behind the path."""
@@ -272,11 +291,12 @@ def add_path(base_url: str, path: str) -> str:
 
 
 _SECRETS = {
+    "base_url": TEXT,
     "api_key": TEXT.or_none(),
+    "proxy": TEXT.or_none(),
     "headers": HEADERS,
 }
 _ENDPOINT = {
-    "base_url": TEXT,
     "profile": instance_of(Profile, "a Profile"),
     "timeout_seconds": number(above=0),
     "idle_timeout_seconds": number(above=0),
