@@ -15,7 +15,7 @@ from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
 from agentloop.schema.arguments.argument_errors import explain
 from agentloop.schema.arguments.checked_arguments import CheckedArguments
-from agentloop.schema.arguments.parsing import ArgumentsError, echo, read_json
+from agentloop.schema.arguments.parsing import ArgumentsError, check_size, echo, read_json
 from agentloop.schema.arguments.typed_arguments import TypedArguments
 from agentloop.schema.json_types import is_object
 from agentloop.schema.parameters.keywords import move_references
@@ -62,6 +62,7 @@ class OutputSchema:
             ArgumentsError: the answer has no valid value; the error's text tells the model why, and gives the schema.
         """
         try:
+            check_size(text)
             return self._read(text)
         except (ArgumentsError, RecursionError) as error:
             reason = error.reason if isinstance(error, ArgumentsError) else "it is nested too deeply"

@@ -23,8 +23,12 @@ _TOKEN = re.compile(
     | \b(?:True|False|None)\b | ,(?=\s*+[}\]])""",
     re.VERBOSE | re.DOTALL,
 )
+_TEXT = re.compile(r'"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)', re.DOTALL)
+_BRACKET = re.compile(r"[\[{\]}]")
 _SPELLING = {"True": "true", "False": "false", "None": "null", ",": ""}
 _ENCODINGS_UNDONE = 2
+MOST_CHARACTERS = 4_000_000
+DEEPEST = 100
 
 
 class WrittenFloat(float):
@@ -60,12 +64,18 @@ class ArgumentsError(Exception):
         self.reason = reason
 
 
+def uncheckable(reason: object) -> ArgumentsError:
+    """Return the error for arguments that can't be checked."""
+    return ArgumentsError(f"The arguments can't be checked: {reason}", f"it can't be checked: {reason}")
+
+
 def parse_arguments(text: str) -> tuple[JsonObject, tuple[str, ...]]:
     """Return the arguments in a model's text, and descriptions of the repairs.
 
     Raises:
-        ArgumentsError: the text has no complete JSON object.
+        ArgumentsError: the text has no complete JSON object, or is too long or nested too deeply.
     """
+    check_size(text)
     repairs: list[str] = []
     value = read_json(text, repairs)
     for _ in range(_ENCODINGS_UNDONE):
@@ -82,6 +92,26 @@ def parse_arguments(text: str) -> tuple[JsonObject, tuple[str, ...]]:
             f"it is of type {kind}",
         )
     return value, tuple(repairs)
+
+
+def check_size(text: str) -> None:
+    """Check that a text is neither too long nor nested too deeply to be read.
+
+    Raises:
+        ArgumentsError: it is.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise uncheckable(f"{len(text):,} characters are too many; the most are {MOST_CHARACTERS:,}")
+    if text.count("{") + text.count("[") > DEEPEST and _measure_depth(text) > DEEPEST:
+        raise uncheckable(f"they are nested too deeply; the most are {DEEPEST} levels")
+
+
+def _measure_depth(text: str) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_TEXT.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def parse_text(text: str) -> Any:

@@ -11,7 +11,8 @@ from pydantic_core import ValidationError
 
 from agentloop.items import JsonObject
 from agentloop.schema.arguments.argument_errors import explain, repair
-from agentloop.schema.arguments.parsing import ArgumentsError, parse_arguments
+from agentloop.schema.arguments.choices import MOST_CHOICES, ChoiceCounter
+from agentloop.schema.arguments.parsing import ArgumentsError, check_size, parse_arguments, uncheckable
 from agentloop.schema.parameters.keywords import allow_null, rewrite
 from agentloop.schema.parameters.plain import describe_plain
 from agentloop.schema.parameters.signature import Parameter, Signature
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
 
     from agentloop.schema.parameters.typed import WireForm
+
+_LONG = 20_000  # characters; pydantic reads them in about a millisecond
+_MOST_ERRORS = 1_000
+_MOST_REPAIRS = 10
 
 Explain: TypeAlias = Callable[[JsonObject, Sequence[Any]], ArgumentsError]
 
@@ -38,6 +43,7 @@ class TypedArguments:
         self._strict = strict
         self._form: WireForm | None = None
         self._validator: SchemaValidator | None = None
+        self._counter: ChoiceCounter | None = None
         properties = _describe_plain(signature.parameters) if strict else None
         if properties is None:
             self.schema, self.faults = self._describe_typed(descriptions)
@@ -73,8 +79,9 @@ class TypedArguments:
         Raises:
             ArgumentsError: the text is not a JSON object, or its values are not valid.
         """
+        check_size(text)
         try:
-            return _run_validator(self._compile(), text), ()
+            return self._run(text), ()
         except ValidationError:
             data, repairs = parse_arguments(text)
             try:
@@ -94,24 +101,54 @@ class TypedArguments:
         Raises:
             ArgumentsError: the arguments are not valid.
         """
-        validator, repairs = self._compile(), tuple[str, ...]()
+        repairs = tuple[str, ...]()
         first_error: ArgumentsError | None = None
-        # The loop ends, because a repaired value has the expected type and is not repaired again.
+        rounds = 0
         while True:
             try:
-                return _run_validator(validator, json.dumps(data)), repairs
+                return self._run(json.dumps(data)), repairs
             except ValidationError as error:
+                if error.error_count() > _MOST_ERRORS:
+                    raise first_error or uncheckable(f"they have {error.error_count():,} errors") from None
                 errors = error.errors(include_url=False, include_context=False)
             # The model is told about the errors in its own arguments, not in the repaired ones.
             first_error = first_error or explain(data, errors)
             new_repairs = repair(data, errors)
-            if not new_repairs:
+            rounds += 1
+            if not new_repairs or rounds > _MOST_REPAIRS:
                 raise first_error
             repairs += tuple(new_repairs)
 
+    def takes_long(self, text: str) -> bool:
+        """Tell whether reading a text may take longer than an event loop should wait."""
+        return len(text) > _LONG
+
+    def _run(self, text: str) -> JsonObject:
+        validator = self._validator or self._compile()
+        if self._counter is not None:
+            self._count_choices(text, self._counter)
+        return _run_validator(validator, text)
+
+    def _count_choices(self, text: str, counter: ChoiceCounter) -> None:
+        """Check that a text leaves pydantic few enough choices.
+
+        Raises:
+            ArgumentsError: there are too many.
+        """
+        try:
+            if counter.count(json.loads(text)) <= MOST_CHOICES:
+                return
+        except ValueError:
+            return  # pydantic says why it is not JSON
+        except RecursionError:
+            pass
+        raise uncheckable("they are nested too deeply for these types")
+
     def _compile(self) -> SchemaValidator:
-        if self._validator is None:
-            self._validator = (self._form or self._read_types()).compile()
+        form = self._form or self._read_types()
+        counter = ChoiceCounter(form.core)
+        self._counter = counter if counter.is_needed else None
+        self._validator = form.compile()
         return self._validator
 
 
