@@ -59,8 +59,7 @@ def _write(value: Any, level: int) -> Any:
     if isinstance(value, _SETS):  # in an order that is the same in every process, as a decision is for this text
         return sorted((_write(each, level + 1) for each in cast("Iterable[Any]", value)), key=json.dumps)
     if isinstance(value, Mapping):
-        entries: Mapping[Any, Any] = value
-        return {_write_name(name): _write(each, level + 1) for name, each in entries.items()}
+        return {_write_name(name): _write(each, level + 1) for name, each in cast("Any", value).items()}
     if (reveal := getattr(value, "get_secret_value", None)) is not None:
         return _write_secret(reveal())
     fields = _find_fields(value)
