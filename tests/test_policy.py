@@ -1014,9 +1014,10 @@ def test_a_person_sees_what_the_tool_shows():
     assert preview_of(lambda path: f"{path}?") == ("a?", [])
 
 
-def test_a_long_preview_is_cut():
-    preview, _ = preview_of(lambda path: path * 30_000)
-    assert 19_900 < len(preview) <= 20_000
+def test_a_long_preview_is_whole_and_one_without_end_is_cut():
+    assert len(preview_of(lambda path: path * 300_000)[0]) == 300_000
+    preview, _ = preview_of(lambda path: path * 3_000_000)
+    assert 999_900 < len(preview) <= 1_000_000
 
 
 def test_a_preview_that_fails_is_none():

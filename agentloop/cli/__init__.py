@@ -62,9 +62,11 @@ _packs = typer.Typer(invoke_without_command=True, rich_markup_mode=None, epilog=
 _profile = typer.Typer(
     help="Show or delete what is stored about endpoints.", no_args_is_help=True, rich_markup_mode=None
 )
+_mcp = typer.Typer(help="Review the tools of MCP servers.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(_tools, name="tools")
 app.add_typer(_packs, name="packs")
 app.add_typer(_profile, name="profile")
+app.add_typer(_mcp, name="mcp")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
@@ -280,6 +282,24 @@ def _forget(
     from agentloop.cli.commands.profile import forget_profile  # noqa: PLC0415 - as above
 
     raise typer.Exit(forget_profile(model, base_url, everything=everything))
+
+
+@_mcp.command("pin", epilog=_STATUSES)
+def _pin(
+    spec: Annotated[str, typer.Argument(metavar="PACK", help="The server, written as for --pack.")],
+    *,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="Accept tools with this fingerprint without asking.", show_default=False),
+    ] = None,
+) -> None:
+    """Show how an MCP server has changed its tools since you accepted them, and accept them if you say yes.
+
+    A call of a changed tool asks for your approval too, but --yes never approves one.
+    """
+    from agentloop.cli.commands.mcp_pin import pin_tools  # noqa: PLC0415 - as above
+
+    raise typer.Exit(pin_tools(spec, fingerprint=fingerprint))
 
 
 @app.command("trust", epilog=_STATUSES)

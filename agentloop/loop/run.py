@@ -195,6 +195,7 @@ def request_approval(run_id: str, call: ToolCall, question: Question | None) -> 
         effects=question.effects,
         received=question.received,
         preview=question.preview,
+        for_person_alone=question.for_person_alone,
     )
 
 

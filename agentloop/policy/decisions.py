@@ -121,6 +121,7 @@ class Question:
         received: The arguments that the tool will receive, as JSON, or None if they can't be read.
         preview: The tool's preview of the call, or "".
         tainted: Whether the run had read untrusted text when the question was made.
+        for_person_alone: Whether only a person may approve the call, and no pattern.
     """
 
     tool: str
@@ -129,6 +130,7 @@ class Question:
     received: str | None = None
     preview: str = ""
     tainted: bool = False
+    for_person_alone: bool = False
 
 
 def digest(text: str) -> str:

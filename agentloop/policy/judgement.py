@@ -121,10 +121,10 @@ def judge(policy: Policy, tool: Tool, arguments: str, trust: Trust, *, recovered
     reason = f"the policy asks about {asking.text}" if asking else doubts
     if not reason and not _is_allowed(rules.get("allow", ()), given):
         reason = actions or describe_new_hosts(policy, given, trust)
-    if not reason or _is_granted(given, trust, tainted=tainted):
+    if not reason or (not tool.for_person_alone and _is_granted(given, trust, tainted=tainted)):
         return _ALLOWED
     reason += ", and the run has read untrusted text" * tainted + ", and the call came as text" * recovered
-    return Judgement("ask", Question(tool.label, reason, tool.presumed_effects, given.text, tainted=trust.tainted))
+    return Judgement("ask", _make_question(given, reason, trust))
 
 
 _ALLOWED = Judgement("allow")
@@ -132,9 +132,18 @@ _ALLOWED = Judgement("allow")
 
 def question_again(tool: Tool, arguments: str, trust: Trust) -> Question:
     """Return what a person is asked about a call that was put off for them and that the rules would allow by now."""
-    received = CallArguments(tool, arguments).text
+    return _make_question(CallArguments(tool, arguments), "the run has stopped to ask about it", trust)
+
+
+def _make_question(given: CallArguments, reason: str, trust: Trust) -> Question:
+    tool = given.tool
     return Question(
-        tool.label, "the run has stopped to ask about it", tool.presumed_effects, received, tainted=trust.tainted
+        tool.label,
+        reason,
+        tool.presumed_effects,
+        given.text,
+        tainted=trust.tainted,
+        for_person_alone=tool.for_person_alone,
     )
 
 

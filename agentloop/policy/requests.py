@@ -27,6 +27,7 @@ class ApprovalRequest:
         received: The arguments that the tool will receive, as JSON, repaired, with defaults and with secrets masked;
             None if they can't be read.
         preview: The tool's preview of the call, such as a diff, or "".
+        for_person_alone: Whether only a person may approve the call, and no pattern.
     """
 
     run_id: str
@@ -36,6 +37,7 @@ class ApprovalRequest:
     effects: Effects | None = None
     received: str | None = None
     preview: str = ""
+    for_person_alone: bool = False
 
     @property
     def id(self) -> str:
@@ -61,6 +63,8 @@ class MatchingApprover:
 
     async def __call__(self, request: ApprovalRequest) -> Decision:
         """Return the decision on a call."""
+        if request.for_person_alone:
+            return Reject(f"only a person can approve {request.tool}, and nobody can be asked")
         names = (request.tool, request.call.name)
         if any(rule.names(names) and rule.matches_fully(request.arguments) for rule in self.rules):
             return Approve()

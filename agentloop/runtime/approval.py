@@ -20,7 +20,7 @@ from agentloop.tools import Tool, ToolContext
 from agentloop.tools.functions import is_async
 
 PREVIEW_SECONDS = 5
-PREVIEW_CHARACTERS = 20_000
+PREVIEW_CHARACTERS = 1_000_000  # a person can page through it
 
 
 async def get_decisions(run: Run, rules: Rules, journal: Journal, value: Any) -> tuple[Run, HumanDecided | None]:

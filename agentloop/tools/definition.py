@@ -144,6 +144,7 @@ class Tool(Generic[P, R]):
         former_names: The names that the tool had when those rules were given, if it has other names now.
         binds_to: What is passed first if the tool is an attribute of a class: as for a plain method, a classmethod or
             a staticmethod.
+        for_person_alone: Whether only a person may approve a call: no pattern and no earlier approval does.
         preview: Called with the same arguments before a person is asked; returns what the person should see, such as a
             diff.
         readings: By parameter name, how the tool reads arguments that can be written in several ways.
@@ -170,6 +171,7 @@ class Tool(Generic[P, R]):
     former_names: tuple[str, ...] = ()
     binds_to: BindsTo = "instance"
     preview: Callable[..., Any] | None = None
+    for_person_alone: bool = False
     readings: Mapping[str, ArgumentReading] = field(default_factory=dict[str, ArgumentReading], repr=False)
 
     def __post_init__(self) -> None:

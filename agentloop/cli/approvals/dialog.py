@@ -58,7 +58,7 @@ class Dialog:
         """Show a call as it would run, and return the decision; an approval needs that all of it was shown."""
         lines = [show_line(f"{request.tool} wants to run: {request.reason}"), *_show_arguments(request)]
         if request.preview:
-            lines += ["  what it would do:", *_mark(request.preview)]
+            lines += ["  what it would do:", *mark_lines(request.preview)]
         drop_typed_ahead(self._read)
         if refusal := self._show_pages(lines):
             return refusal
@@ -80,6 +80,13 @@ class Dialog:
                     return Approve(edited)
                 case _:
                     pass
+
+    def confirm(self, lines: Sequence[str], question: str) -> bool:
+        """Show lines, ask a question, and tell whether the person says yes. Any other answer is a no."""
+        drop_typed_ahead(self._read)
+        if self._show_pages(lines):
+            return False
+        return (self._ask(question) or "").strip().lower() in {"y", "yes"}
 
     def _show_pages(self, lines: Sequence[str]) -> Reject | None:
         """Show the lines, page by page at a terminal, and return a refusal if the person gives one before the end."""
@@ -148,18 +155,18 @@ def drop_typed_ahead(read: TextIO) -> None:
 def _show_arguments(request: ApprovalRequest) -> list[str]:
     arguments = request.arguments
     if arguments is None:
-        return ["  arguments that can't be read:", *_mark(request.call.arguments, exact=True)]
+        return ["  arguments that can't be read:", *mark_lines(request.call.arguments, exact=True)]
     return [line for item in arguments.items() for line in _show_argument(*item)] or ["  no arguments"]
 
 
 def _show_argument(name: str, value: object) -> list[str]:
     shown = name if name.isascii() and name.isidentifier() else show_json(name)
     if isinstance(value, str) and "\n" in value:
-        return [f"  {shown}:", *_mark(value, exact=True)]
+        return [f"  {shown}:", *mark_lines(value, exact=True)]
     return [f"  {shown}: {show_json(value)}"]
 
 
-def _mark(text: str, *, exact: bool = False) -> list[str]:
+def mark_lines(text: str, *, exact: bool = False) -> list[str]:
     """Return the shown lines of a text, each with a mark, so that none can look like a line of the dialog itself."""
     return [LINE + line for line in show_lines(text, exact=exact)]
 

@@ -5,7 +5,8 @@ or served.
 
 - `server_pack`: McpServer; `config`: its configuration.
 - `connection`: sends requests to a server; `process`: starts it as a program; `address`: connects to it by HTTP.
-- `definitions` and `schemas`: read the server's tools; `pins`: stores accepted definitions; `offer`: makes the tools.
+- `definitions` and `schemas`: read the server's tools; `pins`: stores accepted definitions; `changes`: compares them;
+  `offer`: makes the tools.
 - `results`: reads the result of a call.
 - `serving`: offers packs as an MCP server.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,20 +27,18 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The definition of a tool that a person has accepted, and the one that was shown to them last.
+    """The definition of a tool that a person has accepted.
 
     Attributes:
         said: The accepted definition as canonical text, or "" if none is accepted yet.
         since: The day on which it was accepted.
-        shown: The digest of the definition that was shown last. An approval is for this definition only.
     """
 
     said: str = ""
     since: str = ""
-    shown: str = ""
 
 
-Pins: TypeAlias = Mapping[str, Pin]
+Pins: TypeAlias = dict[str, Pin]
 
 _KEPT: dict[str, Pins] = {}  # the pins of this process if the file is switched off
 _WRITING = Lock()
@@ -69,22 +67,37 @@ def read_pins(identity: str) -> Pins | None:
     return _KEPT.get(identity) if path is None else _read(path).get(identity)
 
 
+def keep_first_pins(identity: str, pins: Pins) -> Pins:
+    """Keep the pins of a new server, and return its pins, which are others if another process was first.
+
+    Raises:
+        ConfigurationError: the file is damaged, or can't be written.
+    """
+    return _change(identity, lambda held: held or pins)
+
+
 def add_pins(identity: str, pins: Pins) -> None:
     """Add pins for some tools of a server to its other pins.
 
     Raises:
         ConfigurationError: the file is damaged, or can't be written.
     """
+    _change(identity, lambda held: {**held, **pins})
+
+
+def _change(identity: str, change: Callable[[Pins], Pins]) -> Pins:
+    """Change the pins of a server, while no other process reads or writes them to change them, and return them."""
     path = pins_path()
     with _WRITING:
         if path is None:
-            _KEPT[identity] = {**_KEPT.get(identity, {}), **pins}
-            return
+            _KEPT[identity] = change(_KEPT.get(identity, {}))
+            return _KEPT[identity]
         try:
             with hold_file(path):
                 servers = _read(path)
-                servers[identity] = {**servers.get(identity, {}), **pins}
+                servers[identity] = change(servers.get(identity, {}))
                 replace_file(path, _write(servers))
+                return servers[identity]
         except OSError as error:
             raise ConfigurationError(
                 f"the accepted tools of MCP servers can't be saved in {path}: {error.strerror}",
@@ -96,7 +109,10 @@ def _read(path: Path) -> dict[str, Pins]:
     try:
         content: JsonObject = json.loads(path.read_text("utf-8"))
         servers: Any = content["servers"] if content["version"] == VERSION else None
-        return {identity: {name: Pin(**pin) for name, pin in pins.items()} for identity, pins in servers.items()}
+        return {
+            identity: {name: Pin(pin["said"], pin["since"]) for name, pin in pins.items()}
+            for identity, pins in servers.items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

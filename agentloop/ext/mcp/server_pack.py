@@ -7,12 +7,16 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from agentloop.errors import ConfigurationError
 from agentloop.ext.mcp.config import McpConfig
 from agentloop.installation import describe_install
 from agentloop.packs import ToolPack
 from agentloop.tools import Tool
+
+if TYPE_CHECKING:
+    from agentloop.ext.mcp.changes import Review
 
 
 class McpServer(ToolPack[McpConfig]):
@@ -47,6 +51,20 @@ class McpServer(ToolPack[McpConfig]):
 
         async with connect(self.config) as connection:
             yield make_tools(self.config, connection)
+
+    async def review(self) -> Review:
+        """Start or connect to the server, and return which of its tools a person has not accepted yet.
+
+        Raises:
+            ConfigurationError: the extra is missing, or the file of accepted definitions can't be read.
+            PackError: the server can't be opened.
+        """
+        await asyncio.to_thread(_load_sdk)
+        from agentloop.ext.mcp.connection import connect
+        from agentloop.ext.mcp.offer import review_tools
+
+        async with connect(self.config) as connection:
+            return review_tools(self.config, connection)
 
 
 def _load_sdk() -> None:
