@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentloop.agent import Agent
+    from agentloop.agent import Agent, RunOptions
     from agentloop.endpoint.fetch import Fetched, Fetcher
     from agentloop.errors import (
         AgentloopError,
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
 _ROOMS = {
-    "agentloop.agent": ("Agent",),
+    "agentloop.agent": ("Agent", "RunOptions"),
     "agentloop.errors": (
         "AgentloopError",
         "AuthenticationError",
@@ -217,6 +217,7 @@ __all__ = [
     "ReplyError",
     "Retrying",
     "Run",
+    "RunOptions",
     "RunResult",
     "RunStateError",
     "ServerError",

@@ -128,11 +128,12 @@ async def test_connections_of_the_parent_are_neither_used_nor_closed():
         Agent("m", endpoint=Endpoint(server.base_url)) as agent,
     ):
         await agent.run("go")
-        of_parent = dict(agent._transport._connections)
+        transport, _ = await agent._prepared._served.connect()
+        of_parent = dict(transport._pool._connections)
         begin_anew()
         assert (await agent.run("go")).text == "hi"
         await agent.aclose()
         assert server.connections == 2
-        agent._transport._connections.update(of_parent)
+        transport._pool._connections.update(of_parent)
         await agent.run("go")
         assert server.connections == 2, "the parent's connection is still open"

@@ -122,7 +122,7 @@ def basic(credentials):
 
 async def client_of(http):
     async with transport_to("http://127.0.0.1:1/v1", http) as transport:
-        return type((await transport._connection())._client._client).__name__
+        return type((await transport._pool.connect())._client._client).__name__
 
 
 async def test_aiohttp_is_taken_where_it_is_installed():

@@ -86,7 +86,7 @@ def test_a_key_that_a_server_repeats_gets_nowhere(way, caplog):
 
 def test_a_warning_holds_no_key():
     transport = HttpTransport(endpoint("http://127.0.0.1:19/v1"))
-    transport._warn(f"the key {KEY} will expire")
+    transport._pool._warn(f"the key {KEY} will expire")
     assert transport.take_warnings() == [f"the endpoint warns: the key {HIDDEN} will expire"]
 
 

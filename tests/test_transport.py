@@ -575,7 +575,7 @@ async def test_requests_that_start_together_share_one_pool_and_can_be_cancelled_
         with pytest.raises(asyncio.CancelledError):
             await first
         assert len(await asyncio.gather(*others)) == 4
-        assert len(transport._connections) == 1
+        assert len(transport._pool._connections) == 1
 
 
 def test_each_event_loop_has_a_pool_which_closes_with_it(http):
@@ -586,13 +586,13 @@ def test_each_event_loop_has_a_pool_which_closes_with_it(http):
         async def twice() -> None:
             await send(transport)
             await send(transport)
-            clients.append((await transport._connection())._client)
+            clients.append((await transport._pool.connect())._client)
 
         asyncio.run(twice())
         asyncio.run(twice())
         assert server.connections == 2
         assert all(client.is_closed() for client in clients)
-        assert len(transport._connections) == 1, "the first loop has been forgotten"
+        assert len(transport._pool._connections) == 1, "the first loop has been forgotten"
         asyncio.run(close(transport))  # the loops of before are gone: there is nothing to do
 
 
@@ -601,7 +601,7 @@ def test_closing_reaches_the_pools_of_other_loops_and_the_next_request_opens_a_n
         transport = HttpTransport(Endpoint(server.base_url, http=http))
         asyncio.run_coroutine_threadsafe(send(transport), other).result(10)
         asyncio.run(send(transport))
-        client = transport._connections[other].result()._client
+        client = transport._pool._connections[other].result()._client
         asyncio.run(close(transport))
         assert client.is_closed()
         asyncio.run(send(transport))
@@ -612,9 +612,9 @@ async def test_a_pool_whose_opening_was_cancelled_is_opened_anew(connect):
     async with Loopback([text_body("hi")]) as server:
         transport = connect(server.base_url)
         request = asyncio.create_task(send(transport))
-        while not transport._connections:
+        while not transport._pool._connections:
             await asyncio.wait({request}, timeout=0)
-        transport._connections[asyncio.get_running_loop()].cancel()
+        transport._pool._connections[asyncio.get_running_loop()].cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
         await send(transport)
@@ -643,9 +643,9 @@ async def test_a_warning_of_the_endpoint_is_kept_once_in_a_process(http):
         first, second = (HttpTransport(Endpoint(server.base_url, http=http)) for _ in range(2))
         for transport in (first, first, second, second):
             await transport.send("/responses", BODY)
-        assert first.take_warnings() == [f"the endpoint warns: {deprecated}"]
-        assert first.take_warnings() == []
-        assert second.take_warnings() == [f"the endpoint warns: it ends in May on {http}"]
+        told = [f"the endpoint warns: {text}" for text in (deprecated, f"it ends in May on {http}")]
+        assert first.take_warnings() == told
+        assert second.take_warnings() == first.take_warnings() == [], "they share the connections, and so the warnings"
         assert [chunk async for chunk in second.stream("/responses", BODY)]
         assert second.take_warnings() == ["the endpoint warns: " + f"{http}{'x' * 1000}"[:500]]
         await first.aclose()

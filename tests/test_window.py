@@ -117,11 +117,13 @@ def test_a_run_survives_an_overflow_whatever_the_server_says_and_however_it_coun
 
 
 def test_a_window_that_the_server_names_is_learned_and_later_runs_keep_to_it():
-    model = Model(steps=10, characters=2000, window=4000, words=LLAMACPP)
-    _, _, agent = run(model)
-    assert len(model.refused) == 1
-    later = Model(steps=10, characters=2000, window=4000, words=LLAMACPP)
-    agent._transport._script = later
+    first, later = (Model(steps=10, characters=2000, window=4000, words=LLAMACPP) for _ in range(2))
+    models = [first]
+    endpoint = ScriptedEndpoint(lambda body: models[-1](body))  # noqa: PLW0108 - the last one at the time of the request
+    agent = Agent("m", endpoint=endpoint, tools=[read])
+    agent.run_sync("go")
+    assert len(first.refused) == 1
+    models.append(later)
     assert agent.run_sync("go").text == "done"
     assert later.refused == []
 

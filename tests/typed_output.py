@@ -6,7 +6,7 @@ from typing import Any, assert_type
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from agentloop import Agent, Run, RunResult
+from agentloop import Agent, Limits, Run, RunOptions, RunResult
 
 
 class Invoice(BaseModel):
@@ -50,3 +50,16 @@ def widely(agent: Agent[object]) -> object:
 
 plainly(Agent("m"))
 widely(Agent("m", output=Invoice))
+
+
+async def varied(run: Run) -> None:
+    agent = Agent("m", output=Invoice)
+    brief: RunOptions = {"instructions": "Be brief.", "limits": Limits(turns=2)}
+    assert_type(agent.replace(model="n"), Agent[Invoice])
+    assert_type(agent.replace(output=Rate, instructions=None), Agent[Rate])
+    assert_type(agent.replace(output={"type": "object"}), Agent[Any])
+    assert_type(await agent.run("go", instructions="Be brief."), RunResult[Invoice])
+    assert_type(await agent.run("go", output=Rate, tools=[]), RunResult[Rate])
+    assert_type(agent.run_sync("go", output=int), RunResult[int])
+    assert_type(await agent.resume(run, limits=Limits(turns=9)), RunResult[Invoice])
+    agent.stream("go", **brief)

@@ -1,5 +1,6 @@
 """Contains everything that uses the network or the file system for a run.
 
+- `served_model`: where a model is served, and the connections to it.
 - `transport/`: sends bytes to the endpoint and receives its replies; the rate limit, and retries.
 - `fetch/`: fetches URLs, from public addresses only.
 - `redirects`: has redirects judged by the rules of the call that makes the request.

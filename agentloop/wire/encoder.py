@@ -129,7 +129,7 @@ class RequestEncoder:
 
     def _encode_tools(self, tools: Sequence[Tool], profile: Profile) -> bytes:
         name, kept = name_dialect(profile), self._target.encoded_tools
-        which = len(tools) if len(tools) != 1 else tools[0].name
+        which = None if tools is self._target.tools else tuple(tool.name for tool in tools)
         key = (name, profile.strict_tools, profile.schema_keywords, which)
         if key not in kept:
             kept[key] = DIALECTS[name].encode_tools(tools, profile)

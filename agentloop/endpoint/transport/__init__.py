@@ -1,6 +1,7 @@
 """Sends bytes to an endpoint and returns its bytes. `wire/` interprets the bytes.
 
 - `http_transport`: the Transport protocol, and HttpTransport, which sends a request once.
+- `pool`: the connections that transports to the same address share.
 - `connection`: the only module that uses the openai SDK.
 - `limiter`: Pace, which keeps to the endpoint's rate limit.
 - `retry`: RetryPolicy, which decides whether a failed request is sent again.

@@ -5,22 +5,16 @@ A request is sent once and nothing is decoded. Retries, rate limits and recordin
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from agentloop.endpoint.transport.secrets import hide_secrets
-from agentloop.errors import AgentloopError, ConfigurationError
-from agentloop.forking import begin_anew_after_fork
+from agentloop.endpoint.transport.pool import share_pool
+from agentloop.errors import ConfigurationError
 from agentloop.wire.profile import Endpoint
 
 if TYPE_CHECKING:
     from agentloop.endpoint.transport.connection import Connection
-
-
-LONGEST_WARNING = 500
-_WARNED: set[tuple[str, str]] = set()  # by base URL
 
 
 @runtime_checkable
@@ -67,7 +61,7 @@ class WarningSource(Protocol):
 
 
 class HttpTransport:
-    """A transport over HTTP, with a pool of connections for each event loop that uses it.
+    """A transport over HTTP. Transports to the same address, with the same key and settings, share their connections.
 
     Raises:
         ConfigurationError: the key or a header holds a character that no HTTP header may have.
@@ -81,15 +75,7 @@ class HttpTransport:
                     hint="often it is the line break at the end of a file: strip() it",
                 )
         self._endpoint = endpoint
-        self._connections: dict[asyncio.AbstractEventLoop, asyncio.Task[Connection]] = {}
-        self._inherited: list[object] = []
-        self._warnings: list[str] = []
-        begin_anew_after_fork(self)
-
-    def begin_anew(self) -> None:
-        """Forget the connections of a parent process, which go on there, and open new ones at the next request."""
-        self._inherited.append(self._connections)  # as garbage they would be closed
-        self._connections = {}
+        self._pool = share_pool(endpoint)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -110,52 +96,12 @@ class HttpTransport:
 
     def take_warnings(self) -> list[str]:
         """Return the warnings since the last call, each only once per process."""
-        warnings, self._warnings = self._warnings, []
-        return warnings
-
-    def _warn(self, text: str) -> None:
-        text = hide_secrets(text, self._endpoint)[:LONGEST_WARNING]
-        if (self._endpoint.base_url, text) not in _WARNED:
-            _WARNED.add((self._endpoint.base_url, text))
-            self._warnings.append(f"the endpoint warns: {text}")
+        return self._pool.take_warnings()
 
     async def aclose(self) -> None:
-        """Close the connections of all event loops that are still running."""
-        while self._connections:
-            loop, opening = self._connections.popitem()
-            if loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close(opening), loop))
+        """Close the connections of all event loops that are still running, unless another transport uses them too."""
+        await self._pool.leave(self)
 
     async def _connection(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        opening = self._connections.get(loop)
-        if opening is None or opening.cancelled():
-            self._forget_ended_loops()
-            opening = self._connections[loop] = loop.create_task(_open(self._endpoint, self._warn))
-        # Several requests may wait for this task, so a cancelled request must not cancel it.
-        return await asyncio.shield(opening)
-
-    def _forget_ended_loops(self) -> None:
-        # A loop closes its connections when it ends. Other threads may add connections meanwhile, hence the copy.
-        for loop in tuple(self._connections):
-            if loop.is_closed():
-                self._connections.pop(loop, None)
-
-
-async def _open(endpoint: Endpoint, warn: Callable[[str], None]) -> Connection:
-    # Importing the SDK and loading the certificates takes about a second of CPU. In a thread that second is shared
-    # with the event loop, so that timers, tools and other runs go on; import locks make this safe.
-    connection = await asyncio.to_thread(_connect, endpoint, warn)
-    await connection.open()
-    return connection
-
-
-def _connect(endpoint: Endpoint, warn: Callable[[str], None]) -> Connection:
-    from agentloop.endpoint.transport.connection import Connection  # noqa: PLC0415 - 0.9 s of CPU, due on the first request only
-
-    return Connection(endpoint, warn)
-
-
-async def _close(opening: asyncio.Task[Connection]) -> None:
-    with suppress(AgentloopError):  # a connection that could not be opened has nothing to close
-        await (await opening).aclose()
+        self._pool.users.add(self)
+        return await self._pool.connect()

@@ -1,0 +1,13 @@
+"""What to run, and with what. `runtime/` runs it.
+
+- `agent`: Agent, with the ways to run it.
+- `prepared_agent`: the checked options of an agent, and what its runs share.
+- `options`: the names and kinds of the options.
+- `input`: makes items of what a user says.
+"""
+
+from agentloop.agent.agent import Agent
+from agentloop.agent.input import Input
+from agentloop.agent.options import AgentOptions, RunOptions
+
+__all__ = ["Agent", "AgentOptions", "Input", "RunOptions"]
