@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 from agentloop import Effects, ToolError, tool
@@ -20,6 +21,17 @@ _WRITABLE = 0o222
 _MOST_FOUND = 1_000
 _MOST_PLACES = 10
 _NUMBERED = re.compile(r"\s*\d+\t")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The file that a preview was about: its path below the root without links, or None if the call would fail."""
+
+    names: Names | None
+    exists: bool = True
+
+
+_FAILING = _Shown(None)
 
 
 class Writing(Reading):
@@ -37,6 +49,7 @@ class Writing(Reading):
     ) -> None:
         super().__init__(root, max_bytes, ignore=ignore, trusted=trusted, seconds=seconds, clock=clock)
         self._lock = threading.Lock()
+        self._shown: dict[str, _Shown] = {}  # by the path in a call: the file that its preview was about
 
     @tool(effects=_CHANGES, timeout=30, parallel=False)
     def write(self, path: str, content: str) -> str:
@@ -51,11 +64,13 @@ class Writing(Reading):
             try:
                 with folder.open_file(path) as opened:
                     self._check_seen(path, opened)
+                    self._check_shown(path, opened.names)
                     self._save(folder, opened.names, data, opened.status)
                     return f"wrote {len(data)} bytes to {path}"
             except MissingFileError as missing:
                 names = missing.names
             _refuse_link(path, names)
+            self._check_shown(path, names, exists=False)
             folder.make_folders(names[:-1])
             self._save(folder, names, data, None)
             return f"wrote {len(data)} bytes to the new file {path}"
@@ -71,12 +86,14 @@ class Writing(Reading):
         """
         with self.root.enter(path) as folder, self._lock, folder.open_file(path) as opened:
             edited, line = _edit(path, self._check_seen(path, opened), old, new)
+            self._check_shown(path, opened.names)
             self._save(folder, opened.names, self._encode(edited), opened.status, whole=False)
         return f"edited {path} at line {line}"
 
     def preview_write(self, path: str, content: str) -> str:
         """Return what a write would change."""
         new = FileText(content)
+        self._shown[path] = _FAILING
         try:
             self._encode(new)
             return make_diff(path, self._load_old(path), new)
@@ -85,11 +102,13 @@ class Writing(Reading):
 
     def preview_edit(self, path: str, old: str, new: str) -> str:
         """Return what an edit would change."""
+        self._shown[path] = _FAILING
         try:
             with self.root.enter(path) as folder, folder.open_file(path) as opened:
                 _, text = self.load(path, opened)
             edited, _ = _edit(path, text, old, new)
             self._encode(edited)
+            self._shown[path] = _Shown(opened.names)
             return make_diff(path, text, edited)
         except ToolError as error:
             return f"this call will fail: {escape(error.message)}"
@@ -98,10 +117,23 @@ class Writing(Reading):
         """Return the text that a write would replace. It is empty if the write would make a new file."""
         try:
             with self.root.enter(path) as folder, folder.open_file(path) as opened:
-                return self.load(path, opened)[1]
+                text = self.load(path, opened)[1]
+                self._shown[path] = _Shown(opened.names)
+                return text
         except MissingFileError as missing:
             _refuse_link(path, missing.names)
+            self._shown[path] = _Shown(missing.names, exists=False)
             return FileText("")
+
+    def _check_shown(self, path: str, names: Names, *, exists: bool = True) -> None:
+        """Check that a path leads to the file that its last preview was about, if it had one.
+
+        A link that has appeared since then would lead to another file. `_check_seen` compares the content.
+        """
+        shown = self._shown.get(path)
+        if shown is not None and (shown.names != names or (shown.exists and not exists)):
+            del self._shown[path]
+            raise ToolError(f"{path} is not the file that a person was shown: call again, so that they can see it")
 
     def _check_seen(self, path: str, opened: Opened) -> FileText:
         """Return the text of a file, if this run has read it and it has not changed since then."""
