@@ -253,6 +253,7 @@ TELLING = {
     "an extension": "SELECT load_extension('x')",
     "a tokenizer's address": "SELECT fts3_tokenizer('simple')",
     "a file": "SELECT readfile('/etc/passwd')",
+    "a merge, whose time is not linear": "SELECT json_patch('{}', '{}')",
     "writing a file": "SELECT writefile('/tmp/x', 'y')",
 }
 
@@ -499,6 +500,9 @@ class PretendDialect(SQLiteDialect_pysqlite):
     name = "pretend"
     supports_statement_cache = False
 
+    def do_begin(self, dbapi_connection):  # Python's driver begins a transaction only where it sees that one writes
+        dbapi_connection.execute("BEGIN")
+
 
 class ElsewhereDialect(PretendDialect):
     def create_connect_args(self, url):
@@ -556,8 +560,55 @@ async def test_a_schema_of_a_trusted_database_is_capped(pretend):
 
 async def test_whatever_happens_in_a_trusted_database_is_rolled_back(pretend, database):
     assert "that is not a query" in await refused(pretend, "DELETE FROM orders", trusted=True)
-    await ask(pretend, "DELETE FROM orders RETURNING id", trusted=True)
+    assert "that is not a query" in await refused(pretend, "COMMIT", trusted=True)
+    await ask(pretend, "WITH x AS (SELECT 1) DELETE FROM orders RETURNING id", trusted=True)
     assert rows(await ask(database, "SELECT count(*) FROM orders")) == [[3]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1; COMMIT; DELETE FROM orders",
+        "COMMIT;DELETE FROM orders",
+        "SELECT ';'; COMMIT",
+        "SELECT 'a\\'; COMMIT; --'",
+        "SELECT $$;$$",
+        ";SELECT 1",
+    ],
+)
+async def test_a_server_gets_one_statement(pretend, sql):
+    assert "write one statement" in await refused(pretend, sql, trusted=True)
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1;", "\nwith x(a) as (select 3) select a from x;;", "VALUES (4)"])
+async def test_a_semicolon_at_the_end_separates_nothing(pretend, sql):
+    assert len(rows(await ask(pretend, sql, trusted=True))) == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET TRANSACTION READ WRITE",
+        "CALL clear()",
+        "DO 1",
+        "/*!50000 COMMIT */",
+        "COPY orders TO PROGRAM 'sh'",
+        "selection",
+    ],
+)
+async def test_a_server_gets_nothing_but_queries(pretend, sql):
+    assert "that is not a query" in await refused(pretend, sql, trusted=True)
+
+
+async def test_a_server_that_needs_no_semicolons_gets_no_word_that_ends_the_transaction(database, monkeypatch):
+    class BatchDialect(PretendDialect):
+        name = "mssql"
+        supports_statement_cache = False
+
+    monkeypatch.setattr(registry, "load", lambda name: BatchDialect)
+    sql = "SELECT 1 Commit DELETE FROM orders"
+    assert "that is not a query" in await refused(f"pretend:///{database}", sql, trusted=True)
+    assert rows(await ask(f"pretend:///{database}", "SELECT count(*) FROM orders", trusted=True)) == [[3]]
 
 
 async def test_an_error_of_a_server_has_no_login(pretend, database):

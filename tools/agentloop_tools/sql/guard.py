@@ -38,7 +38,7 @@ _NAMES = """
 -> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil ceiling char coalesce concat concat_ws cos
 cosh count cume_dist current_date current_time current_timestamp date datetime degrees dense_rank exp
 first_value floor glob group_concat hex highlight if ifnull iif instr json json_array json_array_length
-json_each json_extract json_object json_patch json_quote json_tree json_type json_valid julianday lag
+json_each json_extract json_object json_quote json_tree json_type json_valid julianday lag
 last_value lead length like ln log log10 log2 lower ltrim match max min mod nth_value ntile nullif
 octet_length percent_rank pi pow power quote radians random rank replace round row_number rtrim sign sin sinh
 snippet soundex sqrt strftime string_agg substr substring subtype sum tan tanh time timediff total trim trunc

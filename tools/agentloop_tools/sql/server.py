@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -16,6 +17,10 @@ _PROLOGUES = {
     "mysql": ("SET SESSION MAX_EXECUTION_TIME = {milliseconds}", "START TRANSACTION READ ONLY"),
     "mariadb": ("SET SESSION MAX_STATEMENT_TIME = {seconds}", "START TRANSACTION READ ONLY"),
 }
+_READS = re.compile(r"[\s(]*(?:select|with|values|table|show|explain|describe|desc)\b", re.IGNORECASE)
+# Dialects in which a statement may follow another one without a semicolon, and words that would end the transaction.
+_BATCHES = frozenset({"mssql", "sybase"})
+_ENDS = re.compile(r"\b(?:commit|rollback)\b", re.IGNORECASE)
 
 
 class Server:
@@ -60,11 +65,18 @@ class Server:
 
     def query(self, sql: str, parameters: list[Value], caps: Caps, deadline: Deadline) -> str:
         """Run a query and return its rows."""
+        statement = sql.strip().rstrip("; \n\t")
+        # How texts are quoted differs from server to server, so a semicolon counts wherever it stands.
+        if ";" in statement:
+            raise ToolError("write one statement, and give a text with a semicolon as a parameter")
+        ends = self._engine.dialect.name in _BATCHES and _ENDS.search(statement)
+        if ends or not _READS.match(statement):
+            raise ToolError("that is not a query: write one SELECT")
 
         def read(connection: Any) -> str:
-            statement, values = self._bind(sql, parameters)
+            text, values = self._bind(statement, parameters)
             options = connection.execution_options(stream_results=True, max_row_buffer=caps.rows)
-            with options.execute(statement, values) as result:
+            with options.execute(text, values) as result:
                 if not result.returns_rows:
                     raise ToolError("that is not a query: write one SELECT")
                 columns = list(result.keys())
