@@ -348,6 +348,54 @@ async def test_a_secret_is_not_shown_within_a_text_in_base64(before, pack):
     assert len(last) < 20
 
 
+INNER = "ann:staple-battery/77"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        base64.b64encode(INNER.encode()).decode(),
+        base64.urlsafe_b64encode(INNER.encode()).decode().rstrip("="),
+        INNER.encode().hex(),
+        quote(INNER, safe=""),
+        INNER,
+    ],
+)
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        quote,
+        lambda text: text.encode().hex().upper(),
+        lambda text: text.encode().hex(":"),
+        lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+        lambda text: base64.b64encode(f"x{text}y".encode()).decode(),
+        lambda text: "\n".join(base64.b64encode(text.encode()).decode()),
+        json.dumps,
+    ],
+)
+def test_what_a_secret_decodes_to_is_a_secret_too_in_any_encoding(secret, spell):
+    secrets = Secrets(["Basic {LOGIN}"], {"LOGIN": secret})
+    for shown in (secret, INNER, INNER.partition(":")[2]):
+        said = secrets.redact(f"you are <{spell(shown)}> of 7")
+        assert "[LOGIN]" in said
+        assert "battery" not in said
+        assert spell(INNER.partition(":")[2]) not in said
+        assert said.startswith("you are <")
+
+
+def test_a_secret_that_decodes_to_a_text_of_another_script_is_found_in_urls():
+    login = base64.b64encode("ann:schl\u00fcssel\u00df".encode()).decode()
+    secrets = Secrets(["{LOGIN}"], {"LOGIN": login})
+    for spelled in ("schl%C3%BCssel%c3%9f", r"schl\u00fcssel\u00df", "schl\u00fcssel\u00df", "schl&#252;ssel&#xdf;"):
+        assert secrets.redact(spelled) == "[LOGIN]"
+
+
+def test_a_short_part_of_a_decoded_secret_is_left():
+    secrets = Secrets(["{LOGIN}"], {"LOGIN": base64.b64encode(b"ann:secret7").decode()})
+    assert secrets.redact("ann has secret7 and ann:secret7") == "ann has [LOGIN] and [LOGIN]"
+
+
 async def test_a_name_in_a_secret_is_part_of_it():
     secrets = Secrets(["{A} {B}"], {"A": "first{B}", "B": "second"})
     assert secrets.fill("{A} {B} {C}") == "first{B} second {C}"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from urllib.parse import unquote
 
 from agentloop import ConfigurationError
 from agentloop_tools.http.config import NAMES, names_in
 
 _LEAST_CHARACTERS = 6
+_BASE64 = {"+": "[+-]", "/": "[/_]"}
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 class Secrets:
@@ -34,9 +38,11 @@ class Secrets:
                     f"the environment variable {name} is not a valid secret: it must be one line of ASCII, at least "
                     f"{_LEAST_CHARACTERS} characters long"
                 )
-        longest_first = sorted(self._values.items(), key=lambda item: -len(item[1]))
+        readings = [(name, reading) for name, value in self._values.items() for reading in _read(value)]
         self._patterns = [
-            (re.compile(_match_encodings(value), re.IGNORECASE), f"[{name}]") for name, value in longest_first
+            (pattern, f"[{name}]")
+            for name, reading in sorted(readings, key=lambda item: -len(item[1]))
+            for pattern in _match_encodings(reading)
         ]
 
     def __repr__(self) -> str:
@@ -47,15 +53,46 @@ class Secrets:
         return NAMES.sub(lambda found: self._values.get(found[1], found[0]), template)
 
     def redact(self, text: str) -> str:
-        """Return a text with the names of secrets in their place, also where a secret is escaped or in base64."""
+        """Return a text with the names of secrets in their place.
+
+        A secret is found as it is, escaped for JSON, URLs or HTML, in base64 and in hexadecimal. So is what it decodes
+        to: the password in the token of `Basic`. Any other form of it is not found, such as a hash, a part of it, or a
+        compressed or encrypted text.
+        """
         for pattern, name in self._patterns:
             text = pattern.sub(name, text)
         return text
 
 
-def _match_encodings(value: str) -> str:
-    """Return a pattern that matches a secret as it may be written in JSON, URLs, HTML and base64."""
-    return "|".join(("".join(map(_match_character, value)), *(_match_base64(value.encode(), n) for n in range(3))))
+def _read(value: str) -> set[str]:
+    """Return a secret and the texts that it decodes to, with the parts between colons that are long enough."""
+    decoded = {value, unquote(value)}
+    for decode in (_decode_base64, bytes.fromhex):
+        with suppress(ValueError):  # it is not written so, or does not decode to text
+            decoded.add(decode(value).decode())
+    texts = {part for text in decoded if text.isprintable() for part in (text, *text.split(":"))}
+    return {text for text in texts if len(text) >= _LEAST_CHARACTERS}
+
+
+def _decode_base64(value: str) -> bytes:
+    plain = value.rstrip("=").translate(_URL_SAFE)
+    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
+def _match_encodings(value: str) -> Iterator[re.Pattern[str]]:
+    """Yield patterns that match a secret as it may be written in JSON, URLs, HTML, base64 and hexadecimal.
+
+    They are not joined into one, which would take several times as long.
+    """
+    data = value.encode()
+    yield re.compile("".join(map(_match_character, value)), re.IGNORECASE)
+    yield from (re.compile(_match_base64(data, before)) for before in range(3))
+    yield re.compile(_match_hex(data), re.IGNORECASE)
+
+
+def _match_hex(value: bytes) -> str:
+    """Return a pattern of the value in hexadecimal, with or without something between the bytes."""
+    return r"(?:[ :,-]?(?:0x|\\x)?)".join(f"{byte:02x}" for byte in value)
 
 
 def _match_base64(value: bytes, before: int) -> str:
@@ -65,11 +102,13 @@ def _match_base64(value: bytes, before: int) -> str:
     """
     first, end = -(-8 * before // 6), 8 * (before + len(value)) // 6
     encoded = base64.b64encode(bytes(before) + value).decode()[first:end]
-    return re.escape(encoded).replace(r"\+", "[+-]").replace("/", "[/_]")
+    # Long base64 may be folded, and a line end may be escaped.
+    return r"(?:\s|\\r|\\n){0,4}".join(_BASE64.get(character, character) for character in encoded)
 
 
 def _match_character(character: str) -> str:
     code = ord(character)
     plus = r"|\+" if character == " " else ""
     named = {"&": "|&amp;", "<": "|&lt;", ">": "|&gt;", '"': "|&quot;"}.get(character, "")
-    return rf"(?:\\?{re.escape(character)}|\\u00{code:02x}|%{code:02x}|&#0*{code};|&#x0*{code:x};{plus}{named})"
+    percent = "".join(f"%{byte:02x}" for byte in character.encode())
+    return rf"(?:\\?{re.escape(character)}|\\u{code:04x}|{percent}|&#0*{code};|&#x0*{code:x};{plus}{named})"
