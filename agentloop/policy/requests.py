@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
 from agentloop.items import JsonObject, ToolCall
 from agentloop.policy.decisions import Approve, Decision, Reject, digest
-from agentloop.policy.patterns import CallPattern, parse_patterns
+from agentloop.policy.patterns import CallPattern, Readings, parse_patterns
 from agentloop.schema import canonical
-from agentloop.tools import Effects
+from agentloop.tools import ArgumentReading, Effects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class ApprovalRequest:
             None if they can't be read.
         preview: The tool's preview of the call, such as a diff, or "".
         for_person_alone: Whether only a person may approve the call, and no pattern.
+        readings: How the tool reads arguments that can be written in several ways, for an approver that goes by rules.
     """
 
     run_id: str
@@ -38,6 +39,7 @@ class ApprovalRequest:
     received: str | None = None
     preview: str = ""
     for_person_alone: bool = False
+    readings: Readings = field(default_factory=dict[str, ArgumentReading], repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -66,7 +68,7 @@ class MatchingApprover:
         if request.for_person_alone:
             return Reject(f"only a person can approve {request.tool}, and nobody can be asked")
         names = (request.tool, request.call.name)
-        if any(rule.names(names) and rule.matches_fully(request.arguments) for rule in self.rules):
+        if any(rule.names(names) and rule.matches_fully(request.arguments, request.readings) for rule in self.rules):
             return Approve()
         return Reject(f"nobody can be asked to approve {request.tool}; --yes {request.tool!r} would allow it")
 

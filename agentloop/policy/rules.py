@@ -18,6 +18,7 @@ Found: TypeAlias = Mapping[Verdict, tuple[CallPattern, ...]]
 
 _VERDICTS: tuple[Verdict, ...] = ("deny", "ask", "allow")
 _NONE: Found = {}
+_MOST_FOUND = 1_000
 _KINDS = {"taint": FLAG, "approver": FUNCTION.or_none(), "on_tool_error": one_of("model", "raise")}
 
 
@@ -82,11 +83,15 @@ class Policy:
 
     def find_rules(self, names: tuple[str, ...]) -> Found:
         """Return the rules that apply to a tool with these names, by verdict; empty if there are none."""
+        if not any(self._rules.values()):
+            return _NONE
         found = self._found.get(names)
         if found is None:  # cached, so that the search happens once per tool and not with every call
             applying: Found = {
                 verdict: tuple(rule for rule in self._rules[verdict] if rule.names(names)) for verdict in _VERDICTS
             }
+            if len(self._found) >= _MOST_FOUND:  # a policy may be shared by agents, whose tools may come and go
+                self._found.clear()
             found = self._found[names] = applying if any(applying.values()) else _NONE
         return found
 

@@ -46,7 +46,7 @@ async def get_decisions(run: Run, rules: Rules, journal: Journal, value: Any) ->
         await journal.emit(ApprovalAsked(request))
     if approver is None:
         return run, None
-    return run, HumanDecided({requests[0].id: await _ask(requests[0], approver, journal)})
+    return run, HumanDecided({requests[0].id: await _ask(requests[0], approver, rules, journal)})
 
 
 async def renew_decisions(
@@ -94,12 +94,14 @@ async def ask_nested(run: Run, pending: Pending, rules: Rules, journal: Journal,
     [shown] = await _preview(run, [pending], rules, journal, value)
     request = request_approval(run.run_id, pending.call, shown.question)
     await journal.emit(ApprovalAsked(request))
-    decision = await _ask(request, approver, journal)
+    decision = await _ask(request, approver, rules, journal)
     check_decision(request.id, decision)
     return decision
 
 
-async def _ask(request: ApprovalRequest, approver: Approver, journal: Journal) -> Decision:
+async def _ask(request: ApprovalRequest, approver: Approver, rules: Rules, journal: Journal) -> Decision:
+    tool = rules.tools[request.call.name]
+    request = replace(request, readings=tool.readings)
     step = Step(f"approval:{request.call.call_id}", partial(_call_approver, approver), (request,), "once")
     decision: Decision | StepFailed = (await journal.steps([step]))[0]
     if isinstance(decision, StepFailed):

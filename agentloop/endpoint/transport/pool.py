@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST_WARNING = 500
 _WARNED: set[tuple[str, str]] = set()  # by base URL
+_MOST_WARNED = 1_000
 
 
 class Pool:
@@ -67,6 +68,8 @@ class Pool:
     def _warn(self, text: str) -> None:
         text = hide_secrets(text, self._endpoint)[:LONGEST_WARNING]
         if (self._endpoint.base_url, text) not in _WARNED:
+            if len(_WARNED) >= _MOST_WARNED:  # a server may send another text each time
+                _WARNED.clear()
             _WARNED.add((self._endpoint.base_url, text))
             self._warnings.append(f"the endpoint warns: {text}")
 
