@@ -40,12 +40,13 @@ from agentloop.loop.run import (
 from agentloop.packs import open_packs
 from agentloop.policy import judge_host
 from agentloop.runtime.approval import get_decisions, renew_decisions
-from agentloop.runtime.invoke import time_limit
+from agentloop.runtime.invoke import read_ahead, time_limit
 from agentloop.runtime.journal import CancellationGuard, Journal, MemoryJournal, Observer, Step, StepFailed
 from agentloop.runtime.model_caller import ModelCaller
 from agentloop.runtime.observe import open_log
 from agentloop.runtime.run_config import RunConfig, add_tools, check_tool_choice
 from agentloop.runtime.tool_runner import ToolRunner
+from agentloop.tools.readings import forget_readings, keep_readings
 
 
 async def drive(
@@ -73,7 +74,7 @@ async def drive(
     journal = MemoryJournal([each for each in (open_log(run.run_id), observer) if each is not None])
     warn = partial(_warn, journal)
     try:
-        with CancellationGuard() as guard:
+        with CancellationGuard() as guard, keep_readings():
             async with open_packs(config.packs, warn) if config.packs else nullcontext(()) as tools:
                 guard.check()
                 config = add_tools(config, tools) if tools else config
@@ -126,6 +127,10 @@ class Driver:
                     self._run = pause(self._run)
                     break
                 before = self._run
+                if isinstance(outcome, ModelReplied):
+                    forget_readings()
+                    calls = (item for item in outcome.reply.items if isinstance(item, ToolCall))
+                    await read_ahead(calls, self._config.rules)
                 self._run, command = advance(before, outcome, self._config.rules)
                 await self._emit_decisions(before)
                 if self._failure is not None:
@@ -232,6 +237,7 @@ async def _begin(
         run, command = advance(run, outcome, config.rules)
     else:
         stored = run
+        await read_ahead((pending.call for pending in stored.pending), config.rules)
         run, command = resume(stored, config.rules)
         if isinstance(outcome, HumanDecided):
             run, decided = await renew_decisions(stored, run, outcome.decisions, config.rules, journal, context)

@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,13 +20,17 @@ from typing import Any, TypeVar, cast
 from agentloop.endpoint.media import MAX_IMAGE_BYTES, load_images
 from agentloop.errors import ConfigurationError, ToolError
 from agentloop.items import ToolCall, ToolResult
+from agentloop.loop.guard import Rules, find_name
 from agentloop.runtime.threads import DaemonThreads, Outcome
 from agentloop.schema import ArgumentsError, WrittenResult, collect, is_plain, show_invisible, write_result
 from agentloop.tools import BoundCall, Tool, ToolContext, describe_error, find_leaves, is_told
+from agentloop.tools.readings import Arguments, Reading, is_read, note_reading
 
 THREADS = DaemonThreads(32)
 # People may take hours, and nobody waits for their threads.
 PEOPLE = DaemonThreads(1_000)
+READERS = DaemonThreads(4)
+_READING_SECONDS = 10
 
 T = TypeVar("T")
 
@@ -122,6 +126,7 @@ async def invoke(
         max_image_bytes: The size of the largest image that a result may hold.
         on_wait: Called with a text if the call has to wait for a thread.
     """
+    await read_call(tool, call.arguments)
     try:
         bound = tool.bind(call.arguments, context)
     except ArgumentsError as error:
@@ -140,6 +145,38 @@ async def invoke(
         if any(map(_ends_the_program, find_leaves(error))):
             raise
         return Invoked(_failed(call, tool.render(_describe_error(tool, error))), bound.repairs, error)
+
+
+async def read_ahead(calls: Iterable[ToolCall], rules: Rules) -> None:
+    """Read the arguments of calls in a thread before they are needed, as far as reading them may take long."""
+    for call in calls:
+        tool = rules.tools.get(find_name(call.name, rules))
+        if tool is not None:
+            await read_call(tool, call.arguments)
+
+
+async def read_call(tool: Tool, text: str) -> None:
+    """Read the arguments of a call in a thread, if that may take long and has not been done.
+
+    A thread that takes too long is left behind; what it does is bounded.
+    """
+    arguments = tool.arguments
+    if not arguments.takes_long(text) or is_read(arguments, text):
+        return
+    try:
+        async with asyncio.timeout(_READING_SECONDS):
+            outcome = await call_in_thread(partial(_read, arguments, text), READERS, "reader")
+    except TimeoutError:
+        reason = f"that takes longer than {_READING_SECONDS} s"
+        outcome = ArgumentsError(f"The arguments can't be checked: {reason}", reason)
+    note_reading(arguments, text, outcome)
+
+
+def _read(arguments: Arguments, text: str) -> Reading | ArgumentsError:
+    try:
+        return arguments.read(text)
+    except ArgumentsError as error:
+        return error
 
 
 async def _call(
@@ -279,8 +316,8 @@ def _unpack(outcome: Outcome) -> Any:
     return result
 
 
-async def call_in_thread(work: Callable[[], Any]) -> Any:
-    """Call a function that may wait for a person in a daemon thread, and return its result.
+async def call_in_thread(work: Callable[[], Any], threads: DaemonThreads = PEOPLE, name: str = "approver") -> Any:
+    """Call a function that may take long, such as one that waits for a person, in a daemon thread; return its result.
 
     A function that is still running when this is cancelled keeps its thread, and its result is discarded.
     """
@@ -291,11 +328,11 @@ async def call_in_thread(work: Callable[[], Any]) -> Any:
         with suppress(RuntimeError):  # as above
             loop.call_soon_threadsafe(_set_result, returned, outcome)
 
-    submitted = PEOPLE.submit(work, "approver", deliver)
+    submitted = threads.submit(work, name, deliver)
     try:
         result, error = await returned
     finally:
-        PEOPLE.abandon(submitted)
+        threads.abandon(submitted)
     if error is not None:
         raise error
     return result

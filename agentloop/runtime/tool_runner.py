@@ -22,7 +22,7 @@ from agentloop.loop.guard import decide_nested, judge_nested, note_results
 from agentloop.loop.run import Pending, Run
 from agentloop.policy import Decision, Trust, judge_redirect
 from agentloop.runtime.approval import ask_nested
-from agentloop.runtime.invoke import Invoked, invoke
+from agentloop.runtime.invoke import Invoked, invoke, read_ahead
 from agentloop.runtime.journal import Journal, Step
 from agentloop.runtime.run_config import RunConfig
 from agentloop.tools import Tool, ToolContext, describe_error, following_taint, is_told
@@ -191,6 +191,7 @@ class ToolRunner:
     async def _plan(self, call: ToolCall) -> Pending:
         """Decide whether a nested call runs. A person is asked about one call at a time."""
         rules = self._config.rules
+        await read_ahead([call], rules)
         async with self._asking:
             self._run, pending = judge_nested(self._run, call, rules)
             if pending.plan != "ask":

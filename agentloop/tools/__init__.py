@@ -3,6 +3,7 @@
 - `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
 - `functions`: what there is to know about any callable.
 - `effects`: Effects, which a tool declares; `argument_reading`: ArgumentReading, which rules use.
+- `readings`: what was read of a call's arguments, for those who need it later.
 - `taint`: whether a run has read untrusted text, and whether a result is untrusted.
 - `failure`: describes what a function has raised.
 - `naming`: finds the tool that a model means if the name is slightly wrong.

@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import WRAPPER_ASSIGNMENTS
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, cast
 
 from typing_extensions import ParamSpec, TypeVar
 
@@ -35,6 +35,7 @@ from agentloop.schema import (
 from agentloop.tools.argument_reading import ArgumentReading
 from agentloop.tools.effects import UNKNOWN, Effects
 from agentloop.tools.functions import describe_origin, is_async, read_code
+from agentloop.tools.readings import Arguments, look_at, take
 
 if TYPE_CHECKING:
     from agentloop.policy import Policy
@@ -98,15 +99,6 @@ class BoundCall:
     repairs: tuple[str, ...] = ()
 
 
-class _Arguments(Protocol):
-    schema: JsonObject
-    faults: tuple[str, ...]
-
-    def read(self, text: str) -> tuple[JsonObject, tuple[str, ...]]:
-        """Return the values by parameter name, and descriptions of the repairs."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Quota:
     """A number of calls per run that several tools share: all tools with an equal quota.
@@ -157,7 +149,7 @@ class Tool(Generic[P, R]):
     origin: str
     is_async: bool
     unbound: bool
-    _arguments: _Arguments = field(repr=False)
+    _arguments: Arguments = field(repr=False)
     _signature: Signature = field(repr=False)
     timeout: float | None = None
     parallel: bool = True
@@ -185,6 +177,11 @@ class Tool(Generic[P, R]):
     def parameters(self) -> JsonObject:
         """The JSON schema of the arguments."""
         return self._arguments.schema
+
+    @property
+    def arguments(self) -> Arguments:
+        """The arguments as they are read."""
+        return self._arguments
 
     @property
     def label(self) -> str:
@@ -253,7 +250,7 @@ class Tool(Generic[P, R]):
         Raises:
             ArgumentsError: the arguments can't be read or are not valid; the error's text tells the model why.
         """
-        values, repairs = self._arguments.read(arguments)
+        values, repairs = take(self._arguments, arguments)
         args, kwargs = order_arguments(self._signature, values)
         return BoundCall((context, *args) if self._signature.injected else args, kwargs, repairs)
 
@@ -268,7 +265,7 @@ class Tool(Generic[P, R]):
         Raises:
             ArgumentsError: the arguments can't be read or are not valid.
         """
-        values, _ = self._arguments.read(arguments)
+        values, _ = look_at(self._arguments, arguments)
         defaults = {each.name: each.default for each in self._signature.parameters if each.optional}
         try:
             return write_received({**defaults, **values})

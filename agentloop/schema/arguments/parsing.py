@@ -29,6 +29,7 @@ _SPELLING = {"True": "true", "False": "false", "None": "null", ",": ""}
 _ENCODINGS_UNDONE = 2
 MOST_CHARACTERS = 4_000_000
 DEEPEST = 100
+_LONGEST_CANONICAL = 100_000
 
 
 class WrittenFloat(float):
@@ -124,7 +125,12 @@ def parse_text(text: str) -> Any:
 
 
 def canonical(arguments: str) -> str:
-    """Return the canonical form of all argument texts with the same meaning; a text that can't be read is stripped."""
+    """Return the canonical form of all argument texts with the same meaning.
+
+    A text that can't be read, or is so long that reading it would take milliseconds, is only stripped.
+    """
+    if len(arguments) > _LONGEST_CANONICAL:
+        return arguments.strip()
     try:
         return _CANONICAL.encode(parse_arguments(arguments)[0])
     except (ArgumentsError, RecursionError):
