@@ -4,7 +4,8 @@ The pack and its configuration are imported at once. Modules that import the SDK
 or served.
 
 - `server_pack`: McpServer; `config`: its configuration.
-- `connection`: sends requests to a server; `process`: starts it as a program; `address`: connects to it by HTTP.
+- `connection`: sends requests to a server; `address`: connects to it by HTTP.
+- `process`: starts it as a program; `keeper`: the program that starts it there, and ends what it has started.
 - `definitions` and `schemas`: read the server's tools; `pins`: stores accepted definitions; `changes`: compares them;
   `offer`: makes the tools.
 - `results`: reads the result of a call.

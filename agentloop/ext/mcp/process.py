@@ -6,8 +6,12 @@ It works on POSIX systems. The SDK interprets the messages.
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import os
 import signal
+import socket
+import sys
 from asyncio.subprocess import Process, SubprocessStreamProtocol
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -29,7 +33,7 @@ MARK = "AGENTLOOP_MCP_SERVER"
 """An environment variable that a server's children inherit. It finds those that have left the server's process group.
 
 It also holds the marks of all parent servers, so that a server ends the children of the servers that it has started
-too. A program that leaves the group and clears its environment as well is not found.
+too. On Linux, `keeper` ends those as well that leave the group and clear their environment.
 """
 
 _INHERITED = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
@@ -42,6 +46,10 @@ _TERMINATE_SECONDS = 1.0  # after SIGTERM
 _DRAIN_SECONDS = 1.0  # after SIGKILL, to read the rest of its output
 _REAP_SECONDS = 2.0  # and then for the system to report its end
 _ROUNDS = 3
+_KEEPS = sys.platform == "linux"
+_KEEPER = str(Path(__file__).with_name("keeper.py"))
+_KEEPER_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}  # what the server gets is up to the configuration
+_ANSWER = 10  # bytes: the number of an error, or 0
 
 
 class Complaints:
@@ -66,7 +74,7 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         OSError: the server can't be started.
     """
     mark = uuid4().hex
-    process, transport = await _start(config, mark)
+    process, transport, line = await _start(config, mark)
     received, incoming = anyio.create_memory_object_stream[Incoming](0)
     outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](_QUEUED)
     carriers: list[asyncio.Task[Any]] = [
@@ -79,6 +87,7 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
         await _ask_to_end(process, end)
     finally:
         # There is no await before this, so that a cancellation can't prevent it.
+        line.close()  # the keeper ends the server, and everything that it has started
         _kill(process, mark)
         for stream in (received, incoming, outgoing, to_send):
             stream.close()
@@ -92,20 +101,44 @@ async def run_process(config: McpConfig, complaints: Complaints) -> AsyncGenerat
             await asyncio.wait({asyncio.create_task(process.wait())}, timeout=_REAP_SECONDS)
 
 
-async def _start(config: McpConfig, mark: str) -> tuple[Process, asyncio.SubprocessTransport]:
-    """Start a server as `asyncio.create_subprocess_exec` does, and return its transport too, which has to be closed."""
+async def _start(config: McpConfig, mark: str) -> tuple[Process, asyncio.SubprocessTransport, socket.socket]:
+    """Start a server, on Linux as a child of a keeper, which is the process then, and ends when the socket is closed.
+
+    This does what `asyncio.create_subprocess_exec` does, but returns the transport too, which has to be closed.
+    """
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.subprocess_exec(
-        lambda: SubprocessStreamProtocol(limit=config.max_message, loop=loop),
-        *config.command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=config.cwd or None,
-        env=_make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()},
-        start_new_session=True,
-    )
-    return Process(transport, protocol, loop), transport
+    environment = _make_environment(config) | {MARK: f"{os.environ.get(MARK, '')} {mark}".strip()}
+    line, far_end = socket.socketpair()
+    with far_end:
+        keeper = (sys.executable, "-I", _KEEPER, str(far_end.fileno()))
+        transport, protocol = await loop.subprocess_exec(
+            lambda: SubprocessStreamProtocol(limit=config.max_message, loop=loop),
+            *(keeper if _KEEPS else config.command),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=None if _KEEPS else config.cwd or None,
+            env=_KEEPER_ENVIRONMENT if _KEEPS else environment,
+            pass_fds=[far_end.fileno()] if _KEEPS else (),
+            start_new_session=True,
+        )
+    if _KEEPS:
+        try:
+            await _tell_keeper(line, [config.command, config.cwd, environment])
+        except BaseException:
+            line.close()
+            transport.close()
+            raise
+    return Process(transport, protocol, loop), transport, line
+
+
+async def _tell_keeper(line: socket.socket, spec: list[Any]) -> None:
+    loop = asyncio.get_running_loop()
+    line.setblocking(False)  # noqa: FBT003 - the standard library's own parameter
+    await loop.sock_sendall(line, json.dumps(spec).encode() + b"\n")
+    number = int(await loop.sock_recv(line, _ANSWER) or errno.ECHILD)
+    if number:
+        raise OSError(number, os.strerror(number))
 
 
 def _make_environment(config: McpConfig) -> dict[str, str]:
