@@ -1,4 +1,4 @@
-"""Defines every error that agentloop raises, and nothing else.
+"""Defines every error that agentloop raises, and reads the type and the text of any exception.
 
 * AgentloopError
   x UserError                   a mistake in the calling code, raised before any request
@@ -29,7 +29,7 @@ Each error says what happened, carries details (`run`, `status`, ...) and says w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,3 +177,30 @@ class ToolFailedError(AgentloopError):
 
 class ToolError(AgentloopError):
     """Raise this in a tool: the model gets the text unchanged, and the run continues."""
+
+
+# --- any exception ---
+
+LONGEST_TEXT = 20_000
+_TYPE_NAME = vars(type)["__name__"]
+
+
+def name_type(error: BaseException) -> str:
+    """Return the name of an exception's class as Python keeps it: a metaclass may have another, or raise."""
+    name: str = _TYPE_NAME.__get__(type(error))
+    return name
+
+
+def read_text(error: BaseException) -> str:
+    """Return the text of an exception, or "" if it has none that can be read."""
+    try:
+        text: Any = error.message if isinstance(error, ToolError) else str(error)
+    except BaseException:  # noqa: BLE001 - as it may raise anything; Ctrl-C would be lost only in this very moment
+        return ""
+    return text[:LONGEST_TEXT] if isinstance(text, str) else ""
+
+
+def describe(error: BaseException) -> str:
+    """Return the type and the text of an exception."""
+    text = read_text(error)
+    return f"{name_type(error)}: {text}" if text else name_type(error)

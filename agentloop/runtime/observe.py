@@ -15,6 +15,7 @@ from dataclasses import asdict
 from traceback import extract_tb
 from typing import Any
 
+from agentloop.errors import name_type
 from agentloop.events import Event, Finished, Notice, Retrying, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from agentloop.showable import show_lines
 
@@ -89,7 +90,7 @@ def _show_entry(_logger: Any, _method: str, text: Any) -> str:
 def _locate(error: BaseException) -> str:
     """Return the type of an error and the lines that raised it, without its text."""
     places = (f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(extract_tb(error.__traceback__)))
-    return " < ".join((type(error).__name__, *places))
+    return " < ".join((name_type(error), *places))
 
 
 def _has_reader() -> bool:

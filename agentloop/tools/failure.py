@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, cast
 
-from agentloop.errors import ToolError
+from agentloop.errors import ToolError, describe, read_text
 
 MOST_LEAVES = 10
-LONGEST_TEXT = 20_000
 
 
 def describe_error(error: BaseException) -> str:
@@ -41,17 +40,5 @@ def is_told(error: BaseException) -> bool:
     return all(isinstance(leaf, ToolError) for leaf in find_leaves(error))
 
 
-def read_text(error: BaseException) -> str:
-    """Return the text of an exception, or "" if it has none that can be read."""
-    try:
-        text: Any = error.message if isinstance(error, ToolError) else str(error)
-    except BaseException:  # noqa: BLE001 - as it may raise anything; Ctrl-C would be lost only in this very moment
-        return ""
-    return text[:LONGEST_TEXT] if isinstance(text, str) else ""
-
-
 def _describe(error: BaseException) -> str:
-    text = read_text(error)
-    if text and isinstance(error, ToolError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return (read_text(error) if isinstance(error, ToolError) else "") or describe(error)

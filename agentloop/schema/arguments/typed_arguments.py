@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic_core import ValidationError
 
+from agentloop.errors import describe
 from agentloop.items import JsonObject
 from agentloop.schema.arguments.argument_errors import explain, repair
 from agentloop.schema.arguments.choices import MOST_CHOICES, ChoiceCounter
@@ -159,7 +160,7 @@ def _run_validator(validator: SchemaValidator, text: str) -> JsonObject:
         raise
     # A class of the user may raise anything in its constructor.
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = describe(error)
         raise ArgumentsError(f"The arguments do not fit the tool, so it did not run: {reason}", reason) from error
     return values
 

@@ -6,10 +6,12 @@ import inspect
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType, MethodType
 from typing import Annotated, Any, Self, cast, get_args, get_origin, get_type_hints
+
+from agentloop.errors import name_type, read_text
 
 _EMPTY = inspect.Parameter.empty
 _OWN_PACKAGE = __name__.partition(".")[0]
@@ -24,7 +26,7 @@ class Parameter:
         annotation: The type, or Any if there is no annotation.
         default: The default value; used only if `optional` is True.
         optional: Whether the parameter has a default.
-        by_position: Whether the parameter is positional-only.
+        by_position: Whether the parameter is passed by position.
         description: The text in `Annotated[..., "text"]`, or "".
     """
 
@@ -68,6 +70,8 @@ def read_signature(function: Callable[..., Any], is_context: Callable[[Any], boo
     faults: list[str] = []
     found = _parameters(function, errors)
     unbound = bool(found) and _is_method(function) and found[0].annotation is _EMPTY
+    if unbound and _dispatches(function):
+        errors.append("it is a singledispatchmethod, whose instance can't be told: call it in a function of its own")
     found = found[unbound:]
     hints = _read_hints(function, found, errors) if found else {}
     injected = bool(found) and is_context(hints.get(found[0].name))
@@ -83,14 +87,21 @@ def read_signature(function: Callable[..., Any], is_context: Callable[[Any], boo
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             continue
         parameters.append(_build(parameter, annotation))
+    if parameters and _dispatches(function):
+        parameters[0] = replace(parameters[0], by_position=True)
     return Signature(tuple(parameters), injected, unbound, is_open, tuple(faults), tuple(errors))
+
+
+def _dispatches(function: Any) -> bool:
+    """Return whether a function chooses another by the type of its first argument (`functools.singledispatch`)."""
+    return hasattr(function, "register") and hasattr(function, "__wrapped__")
 
 
 def describe_error(error: BaseException) -> str:
     """Return the first line of what went wrong while a type was read."""
-    text = str(error).partition("\n")[0].rstrip(".")
+    text = read_text(error).partition("\n")[0].rstrip(".")
     known = isinstance(error, NameError | TypeError) or type(error).__module__.startswith("pydantic")
-    return text if known and text else f"{type(error).__name__}: {text}".removesuffix(": ")
+    return text if known and text else f"{name_type(error)}: {text}".removesuffix(": ")
 
 
 def _build(parameter: inspect.Parameter, annotation: Any) -> Parameter:
