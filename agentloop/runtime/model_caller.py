@@ -14,9 +14,9 @@ from functools import partial
 
 from agentloop.endpoint.media import max_image_bytes
 from agentloop.endpoint.transport import Pace, hide_secrets, hiding_secrets, is_retryable, read_to_end
-from agentloop.errors import EndpointError
+from agentloop.errors import EndpointError, ReplyError
 from agentloop.events import Notice, ReasoningDelta, TextDelta
-from agentloop.items import Message, Reasoning, Reply, Usage
+from agentloop.items import Message, Reasoning, Reply, ToolCall, Usage
 from agentloop.loop.run import CallModel, Run
 from agentloop.runtime.journal import CancellationGuard, Journal
 from agentloop.runtime.run_config import RunConfig
@@ -25,6 +25,7 @@ from agentloop.runtime.window import ContextWindow
 from agentloop.wire.conversation import Conversation
 
 DELTAS_IN_A_ROW = 50
+MOST_CALLS = 1_000  # of one reply
 
 
 class ModelCaller:
@@ -65,6 +66,7 @@ class ModelCaller:
             try:
                 reply = await self._config.retry.call(ask, self._journal.emit, self._may_retry)
                 reply = self._conversation.accept(reply)
+                _check_calls(reply)
             except EndpointError as error:
                 self._window.explain(error)
                 if not self._shown and self._window.shrink(run, error):
@@ -177,6 +179,21 @@ class ModelCaller:
     def _may_retry(self, error: EndpointError) -> bool:
         # What a user has seen is not taken back.
         return not self._shown and is_retryable(error) and not self._conversation.may_adapt(error)
+
+
+def _check_calls(reply: Reply) -> None:
+    """Raise an error for a reply with more calls than a model makes: each would be answered, and sent back.
+
+    Raises:
+        ReplyError: it has.
+    """
+    calls = sum(isinstance(item, ToolCall) for item in reply.items)
+    if calls > MOST_CALLS:
+        raise ReplyError(
+            f"the endpoint's reply has {calls:,} tool calls, more than any reply of a model",
+            hint="check that the server can be trusted, or ask the model for less",
+            status=200,
+        )
 
 
 def _find_rest(reply: Reply, shown: str) -> str:

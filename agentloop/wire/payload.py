@@ -9,6 +9,7 @@ from pydantic_core import from_json, to_json
 
 from agentloop.items import JsonObject
 
+MOST_VALUES = 2_000_000
 _BOM = b"\xef\xbb\xbf"  # a byte order mark
 
 
@@ -30,12 +31,23 @@ def load(data: bytes) -> Any:
     Servers that cut their text between tokens send these when a token ends inside a character.
 
     Raises:
-        ValueError: the data is not JSON, or it is nested hundreds of levels deep.
+        ValueError: the data is not JSON, it is nested hundreds of levels deep, or it has too many values.
     """
+    check_values(data)
     try:
         return from_json(data, cache_strings="keys")
     except ValueError:
         return _load_broken(data)
+
+
+def check_values(data: bytes) -> None:
+    """Check that JSON text has not so many values that they would fill the memory: a byte of it may take forty.
+
+    Raises:
+        ValueError: it has.
+    """
+    if len(data) > MOST_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES:,} values")
 
 
 def load_loose(data: bytes) -> Any:

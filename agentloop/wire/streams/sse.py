@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
+from agentloop.errors import ReplyError
+
+MOST_BYTES = 32 * 1024 * 1024  # of one event; the last one of a reply may repeat all of it
 ServerEvent: TypeAlias = tuple[bytes, bytes]
 """An event's name, b"" if it has none, and its data."""
 
@@ -18,10 +21,15 @@ class EventSplitter:
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._after_return = False
 
     def feed(self, data: bytes) -> list[ServerEvent]:
-        """Take the next bytes and return the events that they complete."""
+        """Take the next bytes and return the events that they complete.
+
+        Raises:
+            ReplyError: an event is longer than any event of a model.
+        """
         if data and (self._after_return or b"\r" in data):
             data = self._with_plain_newlines(data)
         held = self._held
@@ -37,10 +45,17 @@ class EventSplitter:
             # Bytes are joined only when an event is complete. Otherwise a huge event in many pieces would take
             # quadratic time.
             if b"\n\n" not in data and not (data[0] == _NEWLINE and held[-2][-1] == _NEWLINE):
+                self._held_bytes += len(data)
+                if self._held_bytes > MOST_BYTES:
+                    raise ReplyError(
+                        "an event of the endpoint's reply is longer than any event of a model",
+                        hint="check that base_url is the address of the API, and that the server can be trusted",
+                        status=200,
+                    )
                 return []
             data = b"".join(held)
         *blocks, rest = data.split(b"\n\n")
-        self._held = [rest] if rest else []
+        self._held, self._held_bytes = [rest] if rest else [], len(rest)
         events: list[ServerEvent] = []
         for block in blocks:
             usual = _USUAL.fullmatch(block)

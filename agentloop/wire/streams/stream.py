@@ -15,6 +15,7 @@ from agentloop.errors import EndpointError, ReplyError, StreamCutError
 from agentloop.events import ReasoningDelta, TextDelta
 from agentloop.items import Reply
 from agentloop.wire.characters import CharacterJoiner
+from agentloop.wire.payload import MOST_VALUES, check_values
 from agentloop.wire.profile.error_body import read_error_body
 from agentloop.wire.profile.failures import read_failure
 from agentloop.wire.streams.ending import BYTE_ORDER_MARK, Ending, WholeBody, is_stream, without_done
@@ -60,6 +61,13 @@ def is_silent(data: bytes) -> bool:
     return len(data) <= _LONGEST_SILENT and data.strip().upper() in _SILENT
 
 
+def _check_values(data: bytes) -> None:
+    try:
+        check_values(data)
+    except ValueError as error:
+        raise ReplyError(f"an event of the endpoint's reply has {error}", status=200) from None
+
+
 def read_event(name: bytes, data: bytes, characters: CharacterJoiner) -> object:
     """Return the JSON value of an event's data; None for an event that only keeps the connection open.
 
@@ -67,6 +75,8 @@ def read_event(name: bytes, data: bytes, characters: CharacterJoiner) -> object:
         EndpointError: an event named `error` holds plain text instead of JSON.
         StreamCutError: the data is not JSON.
     """
+    if len(data) > MOST_VALUES:
+        _check_values(data)
     try:
         return from_json(data, cache_strings="keys")
     except ValueError:
