@@ -379,6 +379,14 @@ def test_an_odd_url_of_a_plain_function_is_read_as_browsers_do(url):
     assert not denies(visit, "visit(url=*://shop.example/open/*)", url=url)
 
 
+def test_a_url_is_unquoted_a_bounded_number_of_times():
+    layers = "%" + "25" * 7 + "73taff/7"
+    assert not denies(visit, "visit(url=*://shop.example/staff/*)", url=f"http://shop.example/{layers}")
+    assert denies(
+        visit, "visit(url=*://shop.example/staff/*)", url=f"http://shop.example/{layers.replace('2525', '25')}"
+    )
+
+
 def test_an_argument_that_is_left_out_is_read_by_its_default():
     below = reading(lambda given: ["cellar" if given["place"] == "here" else given["place"]])
     assert denies(below, "look(place=cellar)")

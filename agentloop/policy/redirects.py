@@ -35,17 +35,13 @@ def judge_redirect(policy: Policy, tool: Tool, arguments: str, trust: Trust, fir
         return judge_host((*known_hosts(policy, tool), *trust.hosts), first, target)
     changed = json.dumps({**given.values, name: target})
     judgement = judge(policy, tool, changed, trust)
-    match judgement.verdict:
-        case "allow":
-            return ""
-        case "deny":
-            return judgement.refusal
-        case "ask":
-            asked = _reason(judge(policy, tool, arguments, trust)) == _reason(judgement)
-            new = describe_new_hosts(policy, CallArguments(tool, changed), trust)
-            if asked and not new:
-                return ""
-            return f"{new or _reason(judgement)}; call {tool.name} with that {name}, so that it can be approved"
+    if judgement.verdict != "ask":
+        return judgement.refusal
+    asked = _reason(judge(policy, tool, arguments, trust)) == _reason(judgement)
+    new = describe_new_hosts(policy, CallArguments(tool, changed), trust)
+    if asked and not new:
+        return ""
+    return f"{new or _reason(judgement)}; call {tool.name} with that {name}, so that it can be approved"
 
 
 def judge_host(known: Iterable[str], first: str, target: str) -> str:
