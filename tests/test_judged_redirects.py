@@ -137,6 +137,24 @@ async def test_a_tool_without_an_argument_for_hosts_is_judged_by_the_hosts_that_
     assert (said == "page") == followed
 
 
+@pytest.mark.parametrize(("rule", "followed"), [("visit(url=*://new.test*)", False), ("visit(url=*://old*)", True)])
+async def test_a_plain_functions_argument_that_is_the_url_is_its_address(seen, rule, followed):
+    @tool
+    async def visit(url: str, note: str = "") -> str:
+        """Visit."""
+        fetcher = Fetcher(max_bytes=1_000, resolve=here, allow=lambda address: True)
+        return (await fetcher.get(url)).content.decode()
+
+    async with Loopback(moving) as server:
+        url = f"HTTP://good.test:{port_of(server)}{to('new.test/x')}"
+        script = [call("visit", {"url": url, "note": "hm"}), "done"]
+        agent = Agent("m", endpoint=ScriptedEndpoint(script), tools=[visit], policy=Policy(deny=(rule,)))
+        result = await agent.run("go")
+    said = next(item.content for item in result.items if isinstance(item, ToolResult))
+    assert (said == "page") == followed
+    assert len(seen) == 1 + followed
+
+
 async def test_a_request_within_an_api_may_not_be_led_to_a_denied_path(seen):
     async with Loopback(moving) as server:
         pack = Http(HttpConfig(base_url=server.base_url.removesuffix("/v1")))

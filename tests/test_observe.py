@@ -146,7 +146,19 @@ def test_waits_notices_and_repairs_are_logged_and_text_is_not(bare):
     )
     assert [entry["event"] for entry in entries] == ["retrying", "learned", "tool_started", "tool_finished"]
     assert entries[0]["wait_seconds"] == 0.512
-    assert entries[3]["repairs"] == ("a fence was taken off",)
+    assert entries[1]["text"] == "something"
+    assert entries[3]["repairs"] == 1
+
+
+def test_what_a_notice_or_a_repair_quotes_is_content(bare):
+    events = [
+        Notice("not_run", "ward-7b was refused"),
+        Notice("repaired", "removed 'ward-7b'"),
+        ToolFinished(ToolCall("c", "add", "{}"), ToolResult("c", "3"), 0.1, ("removed 'ward-7b' around the JSON",)),
+    ]
+    assert "ward-7b" not in str(entries_of(*events))
+    bare.setenv("AGENTLOOP_LOG_CONTENT", "1")
+    assert str(entries_of(*events)).count("ward-7b") == 3
 
 
 def test_a_quiet_run_does_not_import_structlog():

@@ -86,6 +86,9 @@ def test_the_users_own_file_needs_no_trust(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(own)
     known = resolve_profile(HERE, "m")
     assert (known.profile.route, known.warnings) == ("chat", ())
+    (tmp_path / "again").symlink_to(tmp_path / "mine")
+    monkeypatch.setattr("platformdirs.user_config_path", lambda name: tmp_path / "again" / name)
+    assert resolve_profile(HERE, "m").warnings == ()
 
 
 @pytest.mark.parametrize("content", ["[profile", None])

@@ -54,7 +54,8 @@ def find_configs() -> list[ConfigFile]:
     own = platformdirs.user_config_path("agentloop") / _NAME
     files = [ConfigFile(own, trusted=True)]
     with suppress(FileNotFoundError):  # the working directory may be gone
-        if (here := Path.cwd() / _NAME) != own:
+        here = Path.cwd() / _NAME
+        if _key(here) != _key(own):
             files.append(ConfigFile(here, trusted=False))
     return files
 

@@ -33,17 +33,22 @@ class Judgement:
 
 
 class CallArguments:
-    """The arguments of a call as its tool will receive them; they are read when they are first needed."""
+    """The arguments of a call as its tool will receive them; they are read when they are first needed.
+
+    Attributes:
+        tool: The tool.
+        raw: The JSON text as the model wrote it.
+    """
 
     def __init__(self, tool: Tool, text: str) -> None:
         self.tool = tool
-        self._text = text
+        self.raw = text
 
     @cached_property
     def values(self) -> JsonObject | None:
         """The arguments by parameter name, as JSON values, or None if they can't be read."""
         try:
-            return self.tool.read_arguments(self._text)
+            return self.tool.read_arguments(self.raw)
         except ArgumentsError:
             return None
 
@@ -77,7 +82,7 @@ class CallArguments:
 
     @cached_property
     def _digest(self) -> str:
-        return digest(canonical(self._text if self.values is None else json.dumps(self.values)))
+        return digest(canonical(self.raw if self.values is None else json.dumps(self.values)))
 
 
 def is_denied(policy: Policy, tool: Tool) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import chain
 
+from agentloop.items import JsonObject
 from agentloop.policy.decisions import Trust
 from agentloop.policy.hosts import matches_host, read_host
 from agentloop.policy.judgement import CallArguments, Judgement, describe_new_hosts, judge, known_hosts
+from agentloop.policy.normalize import normalize_text
 from agentloop.policy.rules import Policy
 from agentloop.tools import Tool
 
@@ -15,8 +18,9 @@ from agentloop.tools import Tool
 def judge_redirect(policy: Policy, tool: Tool, arguments: str, trust: Trust, first: str, target: str) -> str:
     """Return in words why a request of a call may not follow a redirect, or "" if it may.
 
-    If an argument holds the address, the redirect is judged as a call with the target as its address. What a person was
-    asked about this call need not be asked again, but another host or another rule must be.
+    If an argument holds the address, the redirect is judged as a call with the target as its address. Without a
+    declaration, it is the argument that is equal to the first URL. What a person was asked about this call need not be
+    asked again, but another host or another rule must be.
 
     Args:
         policy: The agent's policy.
@@ -26,18 +30,24 @@ def judge_redirect(policy: Policy, tool: Tool, arguments: str, trust: Trust, fir
         first: The URL of the request.
         target: The URL that it is redirected to.
     """
-    name = _find_address(tool)
     given = CallArguments(tool, arguments)
-    if not name or given.values is None:
-        effects = tool.presumed_effects
-        if effects is None or not effects.network or not effects.hosts:
-            return ""
-        return judge_host((*known_hosts(policy, tool), *trust.hosts), first, target)
-    changed = json.dumps({**given.values, name: target})
+    values, effects = given.values or {}, tool.presumed_effects
+    if effects is not None and effects.network and effects.hosts and not (effects.host_argument and values):
+        objection = judge_host((*known_hosts(policy, tool), *trust.hosts), first, target)
+        if objection:
+            return objection
+    name = _find_address(tool, values, first)
+    return _judge_target(policy, given, trust, name, target) if name in values else ""
+
+
+def _judge_target(policy: Policy, given: CallArguments, trust: Trust, name: str, target: str) -> str:
+    """Judge the call with the target as the argument of this name."""
+    tool = given.tool
+    changed = json.dumps({**(given.values or {}), name: target})
     judgement = judge(policy, tool, changed, trust)
     if judgement.verdict != "ask":
         return judgement.refusal
-    asked = _reason(judge(policy, tool, arguments, trust)) == _reason(judgement)
+    asked = _reason(judge(policy, tool, given.raw, trust)) == _reason(judgement)
     new = describe_new_hosts(policy, CallArguments(tool, changed), trust)
     if asked and not new:
         return ""
@@ -56,8 +66,16 @@ def _reason(judgement: Judgement) -> str:
     return judgement.question.reason if judgement.question else ""
 
 
-def _find_address(tool: Tool) -> str:
+def _find_address(tool: Tool, arguments: JsonObject, first: str) -> str:
     """Return the name of the argument that holds the address of the tool's requests, or ""."""
-    addresses = (name for name, reading in tool.readings.items() if reading.is_address)
     effects = tool.presumed_effects
-    return next(addresses, effects.host_argument if effects else "")
+    if effects is not None and effects.host_argument:
+        return effects.host_argument
+    said = (name for name, reading in tool.readings.items() if reading.is_address)
+    plain = _plain(first)
+    equal = (name for name, value in arguments.items() if isinstance(value, str) and _plain(value) == plain)
+    return next(chain(said, equal), "")
+
+
+def _plain(url: str) -> str:
+    return normalize_text(url).rstrip("/")

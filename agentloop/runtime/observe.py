@@ -1,8 +1,8 @@
 """The log: an observer of a run's events that writes them with structlog.
 
 By default nothing is logged. Logging is on if AGENTLOOP_LOG names a level, or if the application has configured
-structlog or `logging`. Keys are never logged. Arguments and results are logged only if AGENTLOOP_LOG_CONTENT is set. An
-error's text is a part of the result, so without that variable only its type and place are logged.
+structlog or `logging`. Keys are never logged. Arguments and results are logged only if AGENTLOOP_LOG_CONTENT is set.
+So is what quotes them: some notices, and the text of a tool's error, of which otherwise the type and place are logged.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from typing import Any
 from agentloop.errors import name_type
 from agentloop.events import Event, Finished, Notice, Retrying, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from agentloop.showable import show_lines
+
+_QUOTING = frozenset({"not_run", "repaired", "recovered"})
+"""The topics of notices that may quote arguments, answers or what a person has said."""
 
 _STDLIB = logging.getLogger("agentloop")
 _STDLIB.addHandler(logging.NullHandler())
@@ -58,7 +61,7 @@ def _entry(event: Event, *, with_content: bool) -> tuple[int, str, dict[str, Any
                 {"reason": reason, "wait_seconds": round(seconds, 3), "attempt": attempt},
             )
         case Notice(topic=topic, text=text):
-            return logging.WARNING, topic, {"text": text}
+            return logging.WARNING, topic, {"text": text} if with_content or topic not in _QUOTING else {}
         case Finished(result=result):
             fields = {"stop_reason": result.stop_reason, "stop_note": result.stop_note}
             return logging.INFO, "run_finished", {**fields, "seconds": round(result.tally.seconds, 3)}
@@ -74,7 +77,7 @@ def _tool_entry(event: ToolFinished, *, with_content: bool) -> tuple[int, str, d
         "seconds": round(event.seconds, 3),
     }
     if event.repairs:
-        fields["repairs"] = event.repairs
+        fields["repairs"] = event.repairs if with_content else len(event.repairs)
     if event.error is not None:
         fields |= {"exc_info": event.error} if with_content else {"error": _locate(event.error)}
     if with_content:
