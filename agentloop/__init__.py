@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from agentloop.tools import (
         ArgumentReading,
         Effects,
+        RunContext,
         Tool,
         ToolContext,
         ToolRegistry,
@@ -159,6 +160,7 @@ _ROOMS = {
     "agentloop.tools": (
         "ArgumentReading",
         "Effects",
+        "RunContext",
         "Tool",
         "ToolContext",
         "ToolRegistry",
@@ -217,6 +219,7 @@ __all__ = [
     "ReplyError",
     "Retrying",
     "Run",
+    "RunContext",
     "RunOptions",
     "RunResult",
     "RunStateError",

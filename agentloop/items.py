@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -115,12 +116,13 @@ class Message:
 
     Attributes:
         role: `user`, `assistant` or `system`.
-        content: The texts and images, in order; a plain string becomes one text.
+        content: The texts and images, in order. `Message("user", "look at this", image)` takes them one by one, and
+            plain strings become texts.
         phase: OpenAI's mark on assistant messages (`commentary` or `final_answer`); it is sent back unchanged.
         state: What only the server understands.
 
     Raises:
-        ConfigurationError: the role does not exist, or the content is neither text nor a tuple of Text and Image.
+        ConfigurationError: the role does not exist, or the content is neither text nor an image.
     """
 
     role: Role
@@ -132,14 +134,13 @@ class Message:
     def __init__(
         self,
         role: Role,
-        content: str | tuple[Part, ...],
-        *,
+        content: str | Part | Sequence[str | Part],
+        *more: str | Part,
         phase: str | None = None,
         state: ServerState | None = None,
         kind: Literal["message"] = "message",
     ) -> None:
-        parts = (Text(content),) if isinstance(content, str) else content
-        _check_message(role, parts)
+        parts = _read_parts(role, content, more)
         object.__setattr__(self, "role", role)
         object.__setattr__(self, "content", parts)
         object.__setattr__(self, "phase", phase)
@@ -152,17 +153,17 @@ class Message:
         return "".join(part.text for part in self.content if isinstance(part, Text))
 
 
-def _check_message(role: object, parts: object) -> None:
+def _read_parts(role: object, content: object, more: tuple[object, ...]) -> tuple[Part, ...]:
     if role not in _ROLES:
         raise ConfigurationError(f"a message can't have the role {role!r}", hint=f"use one of: {', '.join(_ROLES)}")
-    known = isinstance(parts, tuple) and all(
-        isinstance(part, (Text, Image)) for part in cast("tuple[object, ...]", parts)
-    )
-    if not known:
+    first = cast("Iterable[object]", content) if isinstance(content, (tuple, list)) else (content,)
+    parts = tuple(Text(part) if isinstance(part, str) else part for part in (*first, *more))
+    if not all(isinstance(part, (Text, Image)) for part in parts):
         raise ConfigurationError(
-            "the content of a message is neither text nor a tuple of Text and Image",
-            hint='write Message("user", "...") or Message("user", (Text("..."), Image.from_path("a.png")))',
+            "the content of a message is neither text nor an image",
+            hint='write Message("user", "...") or Message("user", "...", Image.from_path("a.png"))',
         )
+    return cast("tuple[Part, ...]", parts)
 
 
 @dataclass(frozen=True, slots=True)

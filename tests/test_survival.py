@@ -1099,18 +1099,15 @@ def test_half_a_character_from_a_model_or_a_tool_goes_out_as_one_that_servers_ca
 # --- the user's own mistakes ---
 
 PAUSES = {"policy": Policy(ask=("add",))}
-SAID = "give items such as Message"
+SAID = "give texts, images, items such as Message"
 
 
 @every_way
 @pytest.mark.parametrize(
     ("said", "history", "message"),
     [
-        ({"role": "user", "content": "hi"}, (), "input holds a str"),
-        ([{"role": "user", "content": "hi"}], (), "input holds a dict"),
         (None, (), "input holds a NoneType"),
         (5, (), "input holds a int"),
-        ("hi", [{"role": "user", "content": "hi"}], "history holds a dict"),
         ("hi", RunResult(Run(run_id="r")), "history holds a RunResult"),
         ("hi", None, "history holds a NoneType"),
     ],
@@ -1136,9 +1133,9 @@ def test_what_is_no_conversation_raises_before_any_request(way, said, history, m
         (lambda: Policy(ask="delete_*"), "one string in place of a collection of patterns"),
         (lambda: Policy(deny="delete_*"), "one string in place of a collection of patterns"),
         (lambda: Message("developer", "hi"), "the role 'developer'"),
-        (lambda: Message("user", ["hi"]), "neither text nor a tuple"),
-        (lambda: Message("user", ("hi",)), "neither text nor a tuple"),
-        (lambda: Message("user", None), "neither text nor a tuple"),
+        (lambda: Message("user", [b"hi"]), "neither text nor an image"),
+        (lambda: Message("user", "hi", 3), "neither text nor an image"),
+        (lambda: Message("user", None), "neither text nor an image"),
     ],
 )
 def test_a_value_of_the_wrong_kind_raises_at_once_with_what_to_write(make, message):

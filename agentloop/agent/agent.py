@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from copy import copy
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from agentloop.agent.input import Input, begin_run
-from agentloop.agent.options import AgentOptions, RunOptions
+from agentloop.agent.options import AgentOptions, Instructions, RunOptions
 from agentloop.agent.prepared_agent import PreparedAgent
 from agentloop.endpoint.served_model import ServedModels
 from agentloop.endpoint.transport import Transport
 from agentloop.errors import RunStateError
 from agentloop.events import Event
-from agentloop.items import Item
 from agentloop.limits import Limits
 from agentloop.loop.run import HumanDecided, Output_co, Run, RunResult
 from agentloop.packs import ToolSource
@@ -33,7 +32,8 @@ class Agent(Generic[Output_co]):
         model: `provider:name`, such as `ovh:gpt-oss-20b` or `local:smollm2`; with an endpoint, the name as the server
             knows it.
         endpoint: Where the model is served, when it is not in the built-in table.
-        instructions: The system text.
+        instructions: The system text, or a function of the RunContext that returns it. It may be async, and is called
+            once in each run.
         tools: Functions, Tools, registries and packs; a pack as an object, or as text: `"files:root=."`.
         output: What `result.output` is to be: a pydantic model, dataclass, TypedDict, union, list, plain type, or a
             JSON schema as a dict. For a union or a Literal, say it to type checkers: `agent: Agent[int | str] = ...`.
@@ -55,7 +55,7 @@ class Agent(Generic[Output_co]):
         model: str,
         *,
         endpoint: Endpoint | Transport | None = None,
-        instructions: str | None = None,
+        instructions: Instructions = None,
         tools: Iterable[ToolSource] = (),
         output: None = None,
         limits: Limits = Limits(),
@@ -68,7 +68,7 @@ class Agent(Generic[Output_co]):
         model: str,
         *,
         endpoint: Endpoint | Transport | None = None,
-        instructions: str | None = None,
+        instructions: Instructions = None,
         tools: Iterable[ToolSource] = (),
         output: type[Output_co],
         limits: Limits = Limits(),
@@ -81,7 +81,7 @@ class Agent(Generic[Output_co]):
         model: str,
         *,
         endpoint: Endpoint | Transport | None = None,
-        instructions: str | None = None,
+        instructions: Instructions = None,
         tools: Iterable[ToolSource] = (),
         output: object,
         limits: Limits = Limits(),
@@ -93,7 +93,7 @@ class Agent(Generic[Output_co]):
         model: str,
         *,
         endpoint: Endpoint | Transport | None = None,
-        instructions: str | None = None,
+        instructions: Instructions = None,
         tools: Iterable[ToolSource] = (),
         output: object = None,
         limits: Limits = Limits(),
@@ -143,7 +143,7 @@ class Agent(Generic[Output_co]):
         self,
         input: Input,
         *,
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[AgentOptions],
     ) -> RunResult[Output_co]: ...
@@ -153,7 +153,7 @@ class Agent(Generic[Output_co]):
         input: Input,
         *,
         output: type[T],
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[AgentOptions],
     ) -> RunResult[T]: ...
@@ -163,7 +163,7 @@ class Agent(Generic[Output_co]):
         input: Input,
         *,
         output: object,
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[AgentOptions],
     ) -> RunResult[Any]: ...
@@ -171,14 +171,14 @@ class Agent(Generic[Output_co]):
         self,
         input: Input,  # noqa: A002 - the field's own word for it
         *,
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[RunOptions],
     ) -> RunResult[Any]:
         """Run to the end and return the result.
 
         Args:
-            input: A question, a message, or items.
+            input: A text, images, items, messages as OpenAI's APIs have them, or several of these in a sequence.
             history: What went before, such as the `items` of an earlier result, or a part of them. A result without its
                 call is left out, a call without its result is answered, and a notice says so.
             context: Your own object, which tools see as `value` on their ToolContext.
@@ -199,7 +199,7 @@ class Agent(Generic[Output_co]):
         self,
         input: Input,
         *,
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[AgentOptions],
     ) -> RunResult[Output_co]: ...
@@ -209,7 +209,7 @@ class Agent(Generic[Output_co]):
         input: Input,
         *,
         output: type[T],
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[AgentOptions],
     ) -> RunResult[T]: ...
@@ -219,7 +219,7 @@ class Agent(Generic[Output_co]):
         input: Input,
         *,
         output: object,
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[AgentOptions],
     ) -> RunResult[Any]: ...
@@ -227,7 +227,7 @@ class Agent(Generic[Output_co]):
         self,
         input: Input,  # noqa: A002 - the field's own word for it
         *,
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[RunOptions],
     ) -> RunResult[Any]:
@@ -239,7 +239,7 @@ class Agent(Generic[Output_co]):
         self,
         input: Input,  # noqa: A002 - as above
         *,
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[RunOptions],
     ) -> AsyncGenerator[Event, None]:
@@ -254,7 +254,7 @@ class Agent(Generic[Output_co]):
         self,
         input: Input,  # noqa: A002 - as above
         *,
-        history: Sequence[Item] = (),
+        history: Input = (),
         context: Any = None,
         **options: Unpack[RunOptions],
     ) -> Generator[Event, None, None]:

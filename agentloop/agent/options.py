@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import NoneType
-from typing import TypedDict
+from typing import Any, TypeAlias, TypedDict, cast
 
 from agentloop.endpoint.transport import Transport
 from agentloop.errors import ConfigurationError
 from agentloop.limits import Limits
 from agentloop.packs import ToolSource
 from agentloop.policy import Policy
-from agentloop.tools import near_names
+from agentloop.tools import RunContext, near_names
 from agentloop.wire.profile import Endpoint, ModelSettings
+
+Instructions: TypeAlias = str | Callable[[RunContext[Any]], str | Awaitable[str | None] | None] | None
+"""The system text, or a function that returns it; it is called once in each run."""
 
 
 class AgentOptions(TypedDict, total=False):
@@ -21,7 +24,7 @@ class AgentOptions(TypedDict, total=False):
     Attributes:
         model: `provider:name`, or with an endpoint the name as the server knows it.
         endpoint: Where the model is served, if the table of providers does not know it.
-        instructions: The system text.
+        instructions: The system text, or a function that returns it from the RunContext.
         tools: Functions, Tools, registries and packs, in place of the agent's.
         limits: How much the run may do.
         settings: The parameters of the requests.
@@ -30,7 +33,7 @@ class AgentOptions(TypedDict, total=False):
 
     model: str
     endpoint: Endpoint | Transport | None
-    instructions: str | None
+    instructions: Instructions
     tools: Iterable[ToolSource]
     limits: Limits
     settings: ModelSettings
@@ -52,7 +55,7 @@ class RunOptions(AgentOptions, total=False):
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "model": ((str,), '"ovh:gpt-oss-20b"'),
     "endpoint": ((Endpoint, Transport, NoneType), 'Endpoint("http://127.0.0.1:8000/v1")'),
-    "instructions": ((str, NoneType), '"Be brief."'),
+    "instructions": ((str, NoneType, cast("type", Callable)), '"Be brief."'),
     "tools": ((Iterable,), "[my_function]"),
     "output": ((object,), "MyModel"),
     "limits": ((Limits,), "Limits(tool_calls=10)"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from agentloop.agent.options import check_run_options
+from agentloop.agent.options import Instructions, check_run_options
 from agentloop.endpoint.profile_store import ResolvedProfile, recall, remember
 from agentloop.endpoint.served_model import ServedModels
 from agentloop.endpoint.transport import RetryPolicy, Transport
@@ -89,11 +89,12 @@ class PreparedAgent:
     def _make_config(self, transport: Transport, known: ResolvedProfile) -> RunConfig:
         endpoint = transport.endpoint
         settings: ModelSettings = self._options["settings"]
+        instructions: Instructions = self._options["instructions"]
         offered = offer_tools(self._rules)
         target = ModelTarget(
             base_url=known.place,
             model=self._served.name,
-            instructions=self._options["instructions"],
+            instructions=None if callable(instructions) else instructions,
             tools=offered,
             settings=replace(settings, extra_body={**endpoint.extra_body, **settings.extra_body}),
             profile=known.base,
@@ -102,6 +103,7 @@ class PreparedAgent:
         )
         self._config = RunConfig(
             target=target,
+            instruct=instructions if callable(instructions) else None,
             rules=adapt_rules(self._rules, settings, known.profile, offered),
             packs=self._packs,
             profile=known.profile,

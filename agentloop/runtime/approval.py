@@ -7,14 +7,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from agentloop.events import ApprovalAsked, Notice
 from agentloop.loop.guard import Rules
 from agentloop.loop.run import HumanDecided, Pending, Run, request_approval
 from agentloop.policy import ApprovalRequest, Approver, Decision, Question, Reject, check_decision
-from agentloop.runtime.invoke import call_in_thread, invoke
+from agentloop.runtime.invoke import call_function, invoke
 from agentloop.runtime.journal import Journal, Step, StepFailed
 from agentloop.tools import Tool, ToolContext
 from agentloop.tools.functions import is_async
@@ -112,8 +111,7 @@ async def _ask(request: ApprovalRequest, approver: Approver, rules: Rules, journ
 async def _call_approver(approver: Approver, request: ApprovalRequest) -> Decision:
     try:
         # One that is not async may wait for a person, for example in input(), so it gets a thread.
-        said: Any = approver(request) if is_async(approver) else await call_in_thread(partial(approver, request))
-        decision: Decision = await said if isawaitable(said) else said
+        decision: Decision = await call_function(approver, request)
     except (KeyboardInterrupt, SystemExit) as interrupt:
         if threading.current_thread() is threading.main_thread():
             raise

@@ -6,7 +6,6 @@ Every effect goes through the Journal. The driver decides nothing: `loop` says w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,14 @@ from typing import Any, Literal, assert_never
 
 from agentloop.endpoint.media import inline_images
 from agentloop.endpoint.redirects import judging_redirects
-from agentloop.errors import EmptyReplyError, OutputError, RunStateError, ToolFailedError
+from agentloop.errors import (
+    AgentloopError,
+    ConfigurationError,
+    EmptyReplyError,
+    OutputError,
+    RunStateError,
+    ToolFailedError,
+)
 from agentloop.events import Finished, Notice, TurnFinished, TurnStarted
 from agentloop.items import Reasoning, ToolCall, ToolResult
 from agentloop.loop.advance import advance, conclude, pause, resume
@@ -40,12 +46,14 @@ from agentloop.loop.run import (
 from agentloop.packs import open_packs
 from agentloop.policy import judge_host
 from agentloop.runtime.approval import get_decisions, renew_decisions
-from agentloop.runtime.invoke import read_ahead, time_limit
+from agentloop.runtime.invoke import call_function, read_ahead, time_limit
 from agentloop.runtime.journal import CancellationGuard, Journal, MemoryJournal, Observer, Step, StepFailed
 from agentloop.runtime.model_caller import ModelCaller
 from agentloop.runtime.observe import open_log
 from agentloop.runtime.run_config import RunConfig, add_tools, check_tool_choice
 from agentloop.runtime.tool_runner import ToolRunner
+from agentloop.tools import RunContext, describe_error
+from agentloop.tools.functions import describe_origin
 from agentloop.tools.readings import forget_readings, keep_readings
 
 
@@ -78,8 +86,8 @@ async def drive(
             async with open_packs(config.packs, warn) if config.packs else nullcontext(()) as tools:
                 guard.check()
                 config = add_tools(config, tools) if tools else config
-                await _check_config(config, warn)
-                await _check_outcome(run, outcome, config.rules, journal)
+                await _check(config, run, outcome, journal)
+                config = await _instruct(config, run, context, guard)
                 run, command = await _begin(run, outcome, config, journal, context)
                 result = await Driver(config, journal, run, context=context, stream=stream).drive(command)
                 run = result.run
@@ -247,15 +255,29 @@ async def _begin(
     return (run if items is run.items else replace(run, items=items)), command
 
 
-async def _check_config(config: RunConfig, warn: Callable[[str], Awaitable[None]]) -> None:
+async def _instruct(config: RunConfig, run: Run, value: Any, guard: CancellationGuard) -> RunConfig:
+    """Return the config with the instructions for this run, if a function of the user's returns them."""
+    if config.instruct is None:
+        return config
+    what = f"the function for the instructions, {describe_origin(config.instruct)},"
+    try:
+        text: object = await call_function(config.instruct, RunContext(run.run_id, run.tally, value))
+    except AgentloopError:
+        raise
+    except Exception as error:  # it is a function of the user's, and may raise anything
+        raise ConfigurationError(f"{what} raised {describe_error(error)}", run=run) from error
+    guard.check()
+    if text is not None and not isinstance(text, str):
+        raise ConfigurationError(f"{what} returned a {type(text).__name__}", hint="return a text or None", run=run)
+    return replace(config, target=replace(config.target, instructions=text))
+
+
+async def _check(config: RunConfig, run: Run, outcome: Outcome | None, journal: Journal) -> None:
     check_tool_choice(config.target.settings, config.rules)
     for text in check_names(config.rules) if config.packs else ():
-        await warn(text)
-
-
-async def _check_outcome(run: Run, outcome: Outcome | None, rules: Rules, journal: Journal) -> None:
+        await _warn(journal, text)
     if not isinstance(outcome, UserSaid):
-        _check_tools(run, rules)
+        _check_tools(run, config.rules)
         return
     for repair in repair_history((*run.items, *outcome.items), len(run.items)).repairs:
         await journal.emit(Notice("repaired", repair))

@@ -24,6 +24,7 @@ from agentloop.loop.guard import Rules, find_name
 from agentloop.runtime.threads import DaemonThreads, Outcome
 from agentloop.schema import ArgumentsError, WrittenResult, collect, is_plain, show_invisible, write_result
 from agentloop.tools import BoundCall, Tool, ToolContext, describe_error, find_leaves, is_told
+from agentloop.tools.functions import is_async
 from agentloop.tools.readings import Arguments, Reading, is_read, note_reading
 
 THREADS = DaemonThreads(32)
@@ -314,6 +315,12 @@ def _unpack(outcome: Outcome) -> Any:
     if error is not None:  # Ctrl-C never raises in this thread, so a KeyboardInterrupt was raised by the tool itself
         raise RuntimeError(describe_error(error)) from error
     return result
+
+
+async def call_function(function: Callable[..., Any], *args: object) -> Any:
+    """Call a function of the user's, in a thread unless it is async, and return what it comes to."""
+    said = function(*args) if is_async(function) else await call_in_thread(partial(function, *args))
+    return await said if inspect.isawaitable(said) else said
 
 
 async def call_in_thread(work: Callable[[], Any], threads: DaemonThreads = PEOPLE, name: str = "approver") -> Any:

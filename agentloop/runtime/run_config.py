@@ -10,7 +10,7 @@ from agentloop.endpoint.transport import RetryPolicy, Transport
 from agentloop.errors import ConfigurationError
 from agentloop.loop.guard import Rules, check_arguments, is_offered
 from agentloop.packs import ToolPack
-from agentloop.tools import Tool, collect_tools
+from agentloop.tools import RunContext, Tool, collect_tools
 from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.profile import ModelSettings, Profile
 from agentloop.wire.profile.lessons import Lesson
@@ -22,6 +22,7 @@ class RunConfig:
 
     Attributes:
         target: The model with its instructions, tools and settings.
+        instruct: Returns the instructions of a run, in place of those of the target.
         rules: Limits, tools and policy.
         packs: The packs that are open during the run.
         profile: What the endpoint can do, with everything that was learned before the agent was made.
@@ -33,6 +34,7 @@ class RunConfig:
     """
 
     target: ModelTarget
+    instruct: Callable[[RunContext[Any]], object] | None
     rules: Rules
     packs: Sequence[ToolPack[Any]]
     profile: Profile

@@ -1,6 +1,6 @@
 """Defines tools: functions that a model can call.
 
-- `definition`: Tool and ToolContext; `decorator`: `@tool`; `registry`: ToolRegistry.
+- `definition`: Tool and ToolContext; `run_context`: RunContext; `decorator`: `@tool`; `registry`: ToolRegistry.
 - `functions`: what there is to know about any callable.
 - `effects`: Effects, which a tool declares; `argument_reading`: ArgumentReading, which rules use.
 - `readings`: what was read of a call's arguments, for those who need it later.
@@ -16,6 +16,7 @@ from agentloop.tools.effects import UNKNOWN, Effects
 from agentloop.tools.failure import describe_error, find_leaves, is_told
 from agentloop.tools.naming import near_names, resolve_name
 from agentloop.tools.registry import ToolRegistry, collect_tools
+from agentloop.tools.run_context import RunContext
 from agentloop.tools.taint import following_taint, mark_untrusted, run_is_tainted
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CallTool",
     "Effects",
     "Quota",
+    "RunContext",
     "Tool",
     "ToolContext",
     "ToolRegistry",
