@@ -24,6 +24,7 @@ _MOST_ENTRIES = 10
 # The names of fields, as `squeeze` writes them. Words stand under these names, themselves or deeper:
 _WORDS = (
     *("error", "message", "msg", "detail", "errormessage", "errormsg", "errmsg", "errordescription", "statusmsg"),
+    *("statusmessage", "errorreason", "failurereason"),
     *("title", "errors", "details", "description", "baseresp", "choices", "metadata", "raw", "reasons"),
     *("cause", "causes", "innererror", "upstreamerror", "originalerror", "exception"),
     *("err", "fault", "faultstring"),
@@ -32,9 +33,10 @@ _WORDS = (
 _ALONE = frozenset(
     {
         *("message", "detail", "msg", "error", "errors", "errormsg", "errormessage", "errmsg", "err", "fault"),
-        "exception",
+        *("exception", "errorreason", "failurereason"),
     }
 )
+_REASON = "reason"  # words or a code: Google's is one word
 _CODES = ("statuscode", "errcode", "errorcode", "code")  # the last one outweighs the others
 _KINDS = ("errortype", "type")
 _OTHER_CODES = ("status", "reason")  # Google
@@ -44,6 +46,7 @@ _WAITS = re.compile(
 _HOLD_WAITS = ("headers", "metadata", "parameters", "data", "extra")
 _FINE = (0, 200, "0", "200")  # codes that gateways send with every reply
 _NOTHING = frozenset({"", "null", "{}", "[]", '""'})
+_FAILED = ("error", "failed", "failure")
 _BAD_REQUEST = 400
 _SAYS_ERROR = re.compile(r"error|fail|exception|invalid|denied|exceeded|limit|missing|forbidden", re.IGNORECASE)
 _HTML_TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,300})", re.IGNORECASE)
@@ -164,6 +167,8 @@ class _Reading:
             self._take_waits(mapping(by_name.get(name)))
         where = _location(by_name)
         named = [by_name[name] for name in _WORDS if name in by_name]
+        if _is_prose(by_name.get(_REASON)):
+            named.append(by_name[_REASON])
         # What stands here is further out than what is nested in it.
         for value in sorted(named, key=_is_nested):
             self.take(value, depth + 1, where)
@@ -227,6 +232,10 @@ class _Reading:
         self._words.append(_clean(text))
 
 
+def _is_prose(value: object) -> bool:
+    return isinstance(value, str) and " " in value.strip()
+
+
 def _is_nested(value: object) -> bool:
     return isinstance(value, (dict, list))
 
@@ -237,7 +246,9 @@ def _is_page(text: str) -> bool:
 
 
 def _has_words_alone(payload: JsonObject) -> bool:
-    if "error" in (payload.get("type"), payload.get("object")):
+    # Other events may have the status of a step, such as a search.
+    names = ("type", "object") if payload.get("type") else ("object", "status")
+    if any(payload.get(name) in _FAILED for name in names):
         return True
     code = payload.get("code")
     if code in _FINE:
@@ -249,6 +260,7 @@ def _has_words_alone(payload: JsonObject) -> bool:
         for name in payload
         if squeeze(name) in _ALONE
     )
+    has_words = has_words or _is_prose(payload.get(_REASON))
     # Gateways report their progress in events with a type and a message.
     return has_words and (not payload.get("type") or _SAYS_ERROR.search(str(payload["type"])) is not None)
 

@@ -82,7 +82,7 @@ def read_response(response: JsonObject, body: bytes) -> Reply:
 
 def find_reason(response: JsonObject) -> JsonObject:
     """Return the fields in which a response that failed says why."""
-    names = ("error", "code", "message", "detail", "msg", "incomplete_details")
+    names = ("error", "code", "message", "detail", "msg", "reason", "incomplete_details")
     return {name: response[name] for name in names if response.get(name)}
 
 

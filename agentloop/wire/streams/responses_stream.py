@@ -2,7 +2,7 @@
 
 Only the last event is required. Servers omit `added` and `done` events, item ids, indexes and event names, change an
 item's id from event to event (GitHub Copilot), send arguments only when they are complete (LM Studio) or only in the
-last event (LiteLLM), or send the last event with an empty `output`.
+last event (LiteLLM), or send the last event with an empty `output`. Gateways send the chunks of a chat in its place.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from agentloop.wire.characters import CharacterJoiner
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile.error_body import first_object, is_failure
 from agentloop.wire.profile.failures import read_failure
+from agentloop.wire.streams.chat_stream import ChatAccumulator
 from agentloop.wire.streams.ending import ENDED_SECONDS
 from agentloop.wire.streams.finish import judge
 from agentloop.wire.streams.pieces import TextPieces, join_arguments
@@ -64,6 +65,7 @@ class ResponsesAccumulator:
         self._by_id: dict[str, _Slot] = {}
         self._shown: list[str] = []
         self._reply: Reply | None = None
+        self._chat: ChatAccumulator | None = None  # reads the chunks of a chat, if these come
         self._characters = CharacterJoiner()
 
     def take(self, name: bytes, data: bytes, shown: list[Delta]) -> None:
@@ -72,6 +74,9 @@ class ResponsesAccumulator:
         Raises:
             EndpointError: the event reports that the response failed, or it is not JSON.
         """
+        if self._chat is not None:
+            self._chat.take(name, data, shown)
+            return
         route = self._ROUTES.get(name)
         if self._reply is not None or (route is None and _is_idle(name, data.strip())):
             return
@@ -84,12 +89,17 @@ class ResponsesAccumulator:
             route(self, event, shown)
         elif event.get("object") == "response" and event.get("output"):  # the whole body, as the data of one event
             self._take_end({"response": event}, shown)
+        elif event.get("choices"):
+            self._chat = ChatAccumulator()
+            self._chat.take(name, data, shown)
         elif is_failure(event):
             raise read_failure(event)
 
     @property
     def grace_seconds(self) -> float | None:
         """How long to wait for more events; None before the terminal event."""
+        if self._chat is not None:
+            return self._chat.grace_seconds
         return None if self._reply is None else ENDED_SECONDS
 
     def reply(self) -> Reply:
@@ -97,7 +107,10 @@ class ResponsesAccumulator:
 
         Raises:
             StreamCutError: no terminal event has come.
+            EndpointError: the chunks of a chat say that the model failed.
         """
+        if self._chat is not None:
+            return self._chat.reply()
         if self._reply is None:
             raise stream_cut()
         return self._reply
