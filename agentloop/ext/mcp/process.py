@@ -193,7 +193,8 @@ async def _ask_to_end(process: Process, end: asyncio.Future[int]) -> None:
 
 
 def _kill(process: Process, mark: str) -> None:
-    _signal(process.pid, signal.SIGKILL)
+    if not _KEEPS:  # a keeper would end with its group, and leave what it has adopted; it ends the server itself
+        _signal(process.pid, signal.SIGKILL)
     for _ in range(_ROUNDS):  # a process that is forked during one round is found in the next
         for pid in _find_marked(mark):
             with suppress(ProcessLookupError):
