@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -18,6 +19,8 @@ from agentloop_tools.files import Files, FilesConfig
 from agentloop_tools.http import Http, HttpConfig
 from agentloop_tools.http.api_root import ApiRoot
 from agentloop_tools.network.url_forms import read_path, read_url, read_url_pattern, tidy
+from agentloop_tools.shell import Shell, ShellConfig
+from agentloop_tools.sql import Sql, SqlConfig
 from agentloop_tools.web import Web, WebConfig
 from loopback import Loopback, json_reply
 
@@ -321,6 +324,32 @@ def test_what_would_be_opened_is_what_the_rule_sees(folder, parts):
     denied = asyncio.run(check())
     inside = os.path.relpath(os.path.realpath(folder / path), top).startswith("keys/")
     assert denied in {None, inside}
+
+
+# --- other packs ---
+
+
+@pytest.mark.parametrize("folder", ["keys", "./keys", "link", "docs/../keys/", "KEYS", "none", "/etc"])
+async def test_the_folder_of_a_command_is_denied_by_every_name(root, folder):
+    async with Shell(ShellConfig(root=root, unsafe_host=True)).open() as tools:
+        [run] = [replace(each, dotted="shell.run", pack="shell") for each in tools]
+    given = {"argv": ["ls"], "folder": folder}
+    assert denies(run, "shell.run(folder=keys)", **given)
+    assert denies(run, "shell.run(folder=./keys*)", **given)
+    assert not denies(run, "shell.run(folder=keys)", argv=["ls"], folder="docs")
+    assert not denies(run, "shell.run(folder=keys)", argv=["ls"])
+
+
+async def test_a_table_is_denied_in_any_case(tmp_path):
+    path = tmp_path / "data.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE secrets (a)")
+    connection.close()
+    async with Sql(SqlConfig(database=str(path))).open() as tools:
+        schema, query = (replace(each, dotted=f"sql.{each.name}", pack="sql") for each in tools)
+    assert denies(schema, "sql.schema(table=secrets)", table="SECRETS")
+    assert not denies(schema, "sql.schema(table=secrets)", table="orders")
+    assert query.readings == {}
 
 
 # --- tools of others ---

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from agentloop import (
+    ArgumentReading,
     ConfigurationError,
     Effects,
     PackConfig,
@@ -105,14 +106,16 @@ class Shell(ToolPack[ShellConfig]):
         most = (config.disk_mb or 10 * config.file_size_mb) * 2**20
         writable = str(root) if config.write or config.unsafe_host else ""
         disk = await to_thread(start_watch, writable, most)
+        opened = _OpenShell(config, root, sandbox, disk)
         yield [
             replace(
                 each,
                 description=f"{each.description}\n\n{_describe(config, sandbox[0])}",
                 effects=_read_effects(config),
                 timeout=config.seconds + _GRACE_SECONDS,
+                readings={"folder": ArgumentReading(opened.read_folder, lambda pattern: pattern.removeprefix("./"))},
             )
-            for each in bound_tools(_OpenShell(config, root, sandbox, disk))
+            for each in bound_tools(opened)
         ]
 
 
@@ -146,6 +149,10 @@ class _OpenShell:
         if self._marks.trusted is None and self._marks.are_within():
             mark_untrusted()  # it may have read any file
         return said
+
+    def read_folder(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Return the folder of a call, below the working folder and without links, for rules."""
+        return [os.path.relpath(self._find_folder(arguments["folder"]), self._root)]
 
     def _find_folder(self, folder: str) -> str:
         try:

@@ -13,7 +13,17 @@ from typing import Annotated, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from agentloop import ConfigurationError, Effects, PackConfig, Tool, ToolError, ToolPack, bound_tools, tool
+from agentloop import (
+    ArgumentReading,
+    ConfigurationError,
+    Effects,
+    PackConfig,
+    Tool,
+    ToolError,
+    ToolPack,
+    bound_tools,
+    tool,
+)
 from agentloop_tools.sql.answer import Caps, Deadline, Value
 from agentloop_tools.sql.sqlite import SqliteFile
 from agentloop_tools.storage.marks import Marks
@@ -95,8 +105,16 @@ class Sql(ToolPack[SqlConfig]):
         effects = replace(_READS, network=True, hosts=(database.host,)) if database.host else _READS
         effects = replace(effects, open_world=config.trusted_rows is False)
         seconds = config.seconds + 2 * _GRACE_SECONDS
+        # A rule about a table holds for its name in any case, as for the database.
+        readings = {"table": ArgumentReading(lambda given: [given["table"]])}
         yield [
-            replace(each, effects=effects, timeout=seconds, max_output=config.bytes + 500)
+            replace(
+                each,
+                effects=effects,
+                timeout=seconds,
+                max_output=config.bytes + 500,
+                readings=readings if each.name == "schema" else {},
+            )
             for each in bound_tools(opened)
         ]
 
