@@ -17,10 +17,12 @@ from agentloop.wire.streams.calls import StreamedCalls
 from agentloop.wire.streams.chat_reply import read_completion
 from agentloop.wire.streams.ending import ENDED_SECONDS, FINISHED_SECONDS
 from agentloop.wire.streams.pieces import TextPieces
-from agentloop.wire.streams.reply import HOLDERS_OF_USAGE, find_usage, join_usage, read_calls, read_message
+from agentloop.wire.streams.reply import find_usage, join_usage, read_calls, read_message
 from agentloop.wire.streams.state import join_pieces, pick_message_fields
 from agentloop.wire.streams.stream import Delta, is_silent, read_event, stream_cut
 
+_USUAL = frozenset({"id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "provider"})
+"""The fields of nearly all chunks. None of them holds a failure or the usage."""
 _NOT_YET = ("null", "None", "none")  # the `finish_reason` of DashScope before the end
 
 # The deltas of reasoning, text and refusal.
@@ -121,15 +123,14 @@ class ChatAccumulator:
             return
         event = read_event(name, data, self._characters)
         chunk = first_object(event)
-        if name == b"error" or is_failure(chunk):
-            raise read_failure(chunk or event)
-        chunk_id = string(chunk.get("id"))
-        self._id = self._id or chunk_id
-        if not HOLDERS_OF_USAGE.isdisjoint(chunk):
-            self._usage = join_usage(self._usage, find_usage(chunk))
-        if self._finished and chunk_id != self._id:
+        choices = mappings(chunk.get("choices"))
+        if not choices or name or not chunk.keys() <= _USUAL:
+            self._take_rest(name, chunk or event)
+        if not self._id:
+            self._id = string(chunk.get("id"))
+        if self._finished and string(chunk.get("id")) != self._id:
             return  # some servers repeat the stream
-        for choice in mappings(chunk.get("choices")):
+        for choice in choices:
             if "usage" in choice:  # Moonshot
                 self._usage = join_usage(self._usage, find_usage(choice))
             self._take_choice(choice, shown)
@@ -152,6 +153,13 @@ class ChatAccumulator:
             raise stream_cut()
         choices = [choice.raw(speaks=choice is self._speaker) for choice in self._choices.values()]
         return read_completion({"id": self._id, "choices": choices, "usage": self._usage})
+
+    def _take_rest(self, name: bytes, event: object) -> None:
+        """Take what an event holds besides choices: a failure, or the usage."""
+        chunk = mapping(event)
+        if name == b"error" or is_failure(chunk):
+            raise read_failure(event)
+        self._usage = join_usage(self._usage, find_usage(chunk))
 
     def _take_choice(self, choice: JsonObject, shown: list[Delta]) -> None:
         index = choice.get("index")

@@ -25,8 +25,6 @@ _COUNTS = (*_INPUT, *_OUTPUT, *_TOTAL)
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details")
 _NAMES = ("usage", "usageMetadata")
 _PLACES = ("x_groq", "choices", "response")  # what holds the usage of Groq, of Moonshot, and of an event
-HOLDERS_OF_USAGE = frozenset({*_NAMES, *_PLACES} - {"choices"})
-"""The fields of a chunk in which its usage may be, besides its choices."""
 _NUMBER = re.compile(r"\s*\d+(\.\d*)?\s*")
 _LONGEST_INDEX = 9  # digits
 _MOST = 10**15  # no request takes so many
