@@ -9,6 +9,7 @@ all modules, that takes 80 ms.
 import asyncio
 import gc
 import os
+import sys
 import threading
 from time import monotonic, sleep
 
@@ -25,13 +26,14 @@ LASTING: set[int] = set()
 @pytest.fixture(autouse=True)
 def nothing_is_left_open(request):
     """Must be the first of a test's fixtures to be set up, so that it is the last to be torn down."""
-    threads, processes = set(threading.enumerate()), set(psutil.pids())
+    threads, processes, path = set(threading.enumerate()), set(psutil.pids()), [*sys.path]
     yield
     request.node.funcargs.clear()
     gc.collect()
     gc.freeze()
     left = [*find_left_threads(threads), *find_left_processes(processes)]
     assert left == [], "the test left these behind"
+    assert sys.path == path, "the test changed where modules are found"
 
 
 @pytest.fixture(autouse=True)

@@ -263,7 +263,8 @@ def third(a: int) -> str: ...
 '''
 
 
-def test_tools_check_reports_every_function_of_a_file(tmp_path, capfd):
+def test_tools_check_reports_every_function_of_a_file(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
     from agentloop.cli.commands.tools_check import check_tools  # noqa: PLC0415 - the only test that needs it
 
     file = tmp_path / "three.py"

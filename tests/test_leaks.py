@@ -50,6 +50,7 @@ async def test_leak():
 def test_leak():
     KEPT.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
 """,
+    "a folder of modules": "def test_leak():\n    sys.path.append('/nowhere')",
     "what a fixture holds": "def test_leak(cycle):\n    assert cycle.thing",
 }
 AFTER = "\ndef test_after():\n    gc.unfreeze()\n    gc.collect()\n"
