@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 with tempfile.TemporaryDirectory() as index:
     files = Files(FilesConfig(root=FOLDER)).only("read")  # a small model works better with few tools
     search = SearchFiles(SearchFilesConfig(root=FOLDER, index=Path(index, "index.db"))).only("search")
-    packs = [pack.limited(max_output=1_000) for pack in (search, files)]  # and with short results
+    packs = [pack.limited(max_output=500) for pack in (search, files)]  # and with short results
     agent = Agent("local:smollm2", tools=packs)
     for question in ("Where is get_vat_rate?", "Read the file 01_vat.py."):
         print("question ", question)

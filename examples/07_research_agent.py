@@ -73,3 +73,4 @@ if __name__ == "__main__":
             tools = [Web(allowed, backend=web), notes]
             show(Agent("scripted", endpoint=ScriptedEndpoint(script), tools=tools), question)
             web.server.shutdown()
+            web.server.server_close()
