@@ -7,12 +7,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, is_hypothesis_test, settings
+from hypothesis import HealthCheck, settings
 
-from agentloop.ext import local
-from agentloop.wire.profile.lessons import LESSONS
-
-pytest_plugins = ["leaks"]
+pytest_plugins = ["leaks", "measuring"]
 
 # A shell starts a job in the background with Ctrl-C ignored, and so would be every program that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,19 +32,6 @@ settings.load_profile("test")
 TESTS = count(1)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """Let property tests cover nothing: a branch has a test that somebody wrote for it, and they take half the time."""
-    if not is_hypothesis_test(getattr(item, "obj", None)):
-        return (yield)
-    measure = sys.gettrace()
-    sys.settrace(None)
-    try:
-        return (yield)
-    finally:
-        sys.settrace(measure)
-
-
 @pytest.fixture(scope="session")
 def caches(tmp_path_factory):
     return tmp_path_factory.mktemp("caches")
@@ -56,16 +40,12 @@ def caches(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def nothing_learned_before(nothing_is_left_open, caches, monkeypatch):
     """Ports are used again, so what was learned about one test's server is not true of another's."""
+    from agentloop.wire.profile.lessons import LESSONS  # noqa: PLC0415 - only now what measures coverage has started
+
     LESSONS.clear()
     monkeypatch.setenv("AGENTLOOP_CACHE", str(caches / str(next(TESTS)) / "learned.json"))
     monkeypatch.setenv("AGENTLOOP_CONFIG", "")
     monkeypatch.setenv("AGENTLOOP_STATE", str(caches / str(next(TESTS))))
-
-
-@pytest.fixture
-def uncovered():
-    """The environment for a program whose coverage is not asked for: to measure it takes as long as to run it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 
 
 @pytest.fixture
@@ -89,5 +69,9 @@ def new_model(one_core):
     """Let the embedded model begin anew.
 
     What its server remembers of earlier prompts changes the last digits of what it computes, and sometimes an answer.
+    It is started here, because a thread that is there already may have more than one core.
     """
+    from agentloop.ext import local  # noqa: PLC0415 - as above
+
     local.stop()
+    local.start("smollm2")

@@ -24,6 +24,7 @@ from time import monotonic
 from typing import IO
 
 from leaks import LASTING
+from measuring import PROGRAMS
 
 PATIENCE_SECONDS = 60
 NUDGE_SECONDS = 0.1
@@ -32,7 +33,8 @@ _PARENT = """
 import json, os, signal, socket, sys
 import agentloop.cli.commands.tools_call, agentloop.cli.commands.chat, agentloop.cli.commands.run
 import agentloop.endpoint.transport.connection, agentloop.endpoint.transport.deadline, agentloop.packs.config
-import anyio._backends._asyncio, openai.resources.responses
+import agentloop.cli.commands.probe, agentloop.ext.aiohttp
+import anyio._backends._asyncio, concurrent.futures.thread, httpcore2, openai.resources.responses, platformdirs
 from agentloop.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGURG, lambda *_: None)  # a nudge, see Process.nudge
@@ -77,6 +79,7 @@ def _parent() -> tuple[subprocess.Popen[bytes], socket.socket]:
             stdout=subprocess.PIPE,
             bufsize=0,
             pass_fds=[theirs.fileno()],
+            env={**os.environ, **PROGRAMS},
         )
     LASTING.add(process.pid)
     atexit.register(process.communicate)  # closes its input, which ends it

@@ -24,6 +24,8 @@ from packs_to_check import (
     Undead,
 )
 
+pytestmark = pytest.mark.usefixtures("measured_programs")
+
 HERE = Path(__file__).parent
 PATIENCE_SECONDS = 60
 
@@ -170,7 +172,7 @@ def test_a_thread_that_stays_is_a_fault_of_the_tool_that_started_it():
 
 @pytest.mark.skipif(os.name != "posix", reason="a process that has to be killed is killed with its group")
 def test_a_process_that_does_not_end_is_ended():
-    for seconds in (5, 15, 75):  # until the machine is fast enough to get as far as the tool
+    for seconds in (3, 10, 75):  # until the machine is fast enough to get as far as the tool
         found = faults(Undead(), {"stay": {}}, seconds=seconds)
         assert found.pop() == (
             f"the process did not end within {seconds} s: make sure that imports, tools and threads end"
@@ -232,8 +234,8 @@ def test_a_pack_that_can_not_be_imported_is_told(tmp_path):
 
 def test_an_import_that_never_ends_is_ended(tmp_path):
     (tmp_path / "endless.py").write_text("import threading\nthreading.Event().wait()")
-    assert faults(f"{tmp_path / 'endless.py'}:X", seconds=2) == [
-        "the process did not end within 2 s: make sure that imports, tools and threads end"
+    assert faults(f"{tmp_path / 'endless.py'}:X", seconds=1) == [
+        "the process did not end within 1 s: make sure that imports, tools and threads end"
     ]
 
 

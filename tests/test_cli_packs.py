@@ -378,7 +378,7 @@ def test_effects_in_words():
 # --- one's own ---
 
 
-def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monkeypatch, request, uncovered):
+def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     status, out, err = invoke("packs", "new", "word-counts")
     folder = tmp_path / "agentloop-word-counts"
@@ -389,7 +389,7 @@ def test_a_new_package_passes_its_own_test_and_the_checks(invoke, tmp_path, monk
     commands = (["mypy"], ["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"])
     # What mypy finds out about agentloop itself is kept for the next time; that takes longer than all the rest.
     known = request.config.cache.mkdir("new_package") if hasattr(request.config, "cache") else tmp_path / "cache"
-    environment = {**uncovered, "MYPY_CACHE_DIR": str(known)}
+    environment = {**os.environ, "MYPY_CACHE_DIR": str(known)}
     with ThreadPoolExecutor() as pool:
         for done in pool.map(lambda command: run_module(command, folder, environment), commands):
             assert done.returncode == 0, done.stdout + done.stderr
@@ -524,14 +524,11 @@ finally:
     late = {{name for name in new if name in {{"asyncio", "ssl"}} or name not in sys.stdlib_module_names}}
     sys.stderr.write(" ".join(late))
 """
-    # Measuring coverage in the child would load more.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, timeout=PATIENCE_SECONDS, env=environment, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=PATIENCE_SECONDS, check=True)
     assert set(done.stderr.decode().split()) <= loaded
 
 
+@pytest.mark.usefixtures("measured_programs")
 def test_where_not_even_a_complaint_can_be_written_the_status_tells():
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "agentloop", "packs"]

@@ -439,6 +439,7 @@ def run_program(program, http):
     return server
 
 
+@pytest.mark.usefixtures("measured_programs")
 def test_a_program_ends_without_a_word_about_what_it_left_open(http):
     assert len(run_program(EVERY_WAY, http).requests) == 7
 

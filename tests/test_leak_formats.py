@@ -200,6 +200,7 @@ def test_a_call_is_recovered_and_nothing_of_it_is_shown(text):
 
 
 @pytest.mark.parametrize("text", texts(MARKED))
+@pytest.mark.unmeasured
 def test_two_calls_are_recovered_in_their_order(text):
     first, second = read(f"{text}\n{text.replace('635', '7')}")
     assert same(first)
@@ -208,6 +209,7 @@ def test_two_calls_are_recovered_in_their_order(text):
 
 @pytest.mark.parametrize("before", ["Yes.", "Yes. ", "Yes!\t", "Now:\n", "Well:\n  ", "\u597d\u3002"])
 @pytest.mark.parametrize("text", texts(MARKED))
+@pytest.mark.unmeasured
 def test_a_call_may_come_after_a_sentence(before, text):
     said, call = read(before + text)
     assert said == Message("assistant", before)
@@ -215,6 +217,7 @@ def test_a_call_may_come_after_a_sentence(before, text):
 
 
 @pytest.mark.parametrize("text", texts(TOKENS))
+@pytest.mark.unmeasured
 def test_a_token_may_come_directly_after_a_word(text):
     said, call = read(f"I add it{text}")
     assert said == Message("assistant", "I add it")
@@ -231,6 +234,7 @@ def test_a_tag_directly_after_a_word_is_text(text):
     ["One writes {} for it.", "One writes {}", "It is `{}`", 'It says "{}"', "See ({})", "{} is a call.", "{}."],
 )
 @pytest.mark.parametrize("text", texts(MARKED))
+@pytest.mark.unmeasured
 def test_a_call_that_is_mentioned_is_text(mention, text):
     said = mention.format(text)
     assert read(said) == [Message("assistant", said)]
@@ -256,6 +260,7 @@ def test_a_tag_before_other_text_is_a_mention(text):
 
 
 @pytest.mark.parametrize("text", texts(MARKED | ALONE))
+@pytest.mark.unmeasured
 def test_a_call_that_was_cut_off_is_never_another_call(text):
     for end in range(len(text)):
         recovered, _ = recover(Reply((Message("assistant", text[:end]),)), TOOLS)
@@ -266,6 +271,7 @@ def test_a_call_that_was_cut_off_is_never_another_call(text):
 
 
 @pytest.mark.parametrize("text", texts(MARKED | ALONE))
+@pytest.mark.unmeasured
 def test_nothing_is_recovered_from_a_reply_that_was_cut_off(text):
     assert read(text, stop="truncated") == [Message("assistant", text)]
     assert read(text, stop="refused") == [Message("assistant", text)]
@@ -743,6 +749,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("size", [17, 1_000_000])
 @pytest.mark.parametrize("text", texts(HOSTILE))
+@pytest.mark.unmeasured
 def test_a_text_of_twice_the_length_takes_about_twice_the_steps(text, size, monkeypatch):
     tools, read = {**TOOLS, **ANY}, 0
     read_calls = leak_filter.read_calls

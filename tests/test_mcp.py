@@ -1061,6 +1061,7 @@ class Shelf(ToolPack):
 """
 
 
+@pytest.mark.usefixtures("measured_programs")
 async def test_packs_served_by_one_process_are_a_pack_in_another(tmp_path):
     path = tmp_path / "shelf.py"
     path.write_text(SHELF)
@@ -1096,7 +1097,7 @@ GREETING = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {
 
 
 @pytest.fixture
-def serving(tmp_path):
+def serving(tmp_path, measured_programs):
     """A process that serves the shelf, greeted."""
     path = tmp_path / "shelf.py"
     path.write_text(SHELF)

@@ -13,6 +13,8 @@ from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.calculate import Calculate
 from agentloop_tools.calculate.units import _load_registry
 
+pytestmark = pytest.mark.unmeasured
+
 PACK = Calculate()
 
 

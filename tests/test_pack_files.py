@@ -34,6 +34,8 @@ from agentloop_tools.files.walk import Walk
 from agentloop_tools.files.wildcard import Wildcard
 from agentloop_tools.files.writing import Writing
 
+pytestmark = pytest.mark.unmeasured
+
 OUTSIDE = "what lies outside"
 LARGEST = 1_000_000
 PATIENCE_SECONDS = 60  # for what would never end

@@ -17,6 +17,8 @@ from agentloop_tools.notes import Notes
 from agentloop_tools.notes.secrets import REMOVED, remove_secrets
 from agentloop_tools.storage.store import Store
 
+pytestmark = pytest.mark.unmeasured
+
 PATIENCE_SECONDS = 60  # for what would never end
 SECRETS = [
     "sk-proj-abcdefghijklmnop1234567890",

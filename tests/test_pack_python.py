@@ -31,6 +31,8 @@ from agentloop_tools.python import Python, PythonConfig
 from agentloop_tools.python import pack as pack_module
 from agentloop_tools.python.values import cut, read_arguments, read_result, show
 
+pytestmark = pytest.mark.unmeasured
+
 pytest.importorskip("pydantic_monty", reason="the extra `python` is not installed")
 
 MOST = 40_000

@@ -23,6 +23,8 @@ from agentloop_tools.shell import Shell, backends
 from agentloop_tools.shell import pack as pack_module
 from agentloop_tools.shell.backends import find_sandbox
 
+pytestmark = pytest.mark.unmeasured
+
 PATIENCE_SECONDS = 90  # for what would never end
 PYTHON = "/usr/bin/python3"
 needs_python = pytest.mark.skipif(not Path(PYTHON).exists(), reason=f"{PYTHON} is what looks around in the sandbox")

@@ -20,6 +20,8 @@ from agentloop import Agent, ConfigurationError, ToolError, describe_install
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.sql import Sql, SqlConfig
 
+pytestmark = pytest.mark.unmeasured
+
 PATIENCE_SECONDS = 60  # for what would never end
 FOREVER = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 

@@ -11,6 +11,8 @@ from agentloop import Agent, ConfigurationError, Effects, ToolError, describe_in
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.time import Time, TimeConfig, _zone_names
 
+pytestmark = pytest.mark.unmeasured
+
 BERLIN = Time(TimeConfig(zone="Europe/Berlin"), clock=lambda: datetime(2026, 11, 22, 12, 0, 0, 123, tzinfo=UTC))
 
 

@@ -96,6 +96,7 @@ def test_a_recorded_stream_shows_what_it_says_at_its_end_and_nothing_else(path):
 
 
 @streams()
+@pytest.mark.unmeasured
 def test_where_a_recorded_stream_is_cut_makes_no_difference(path):
     stream = path.read_bytes()
     whole = decode(path, stream)
@@ -106,6 +107,7 @@ def test_where_a_recorded_stream_is_cut_makes_no_difference(path):
 
 @streams()
 @pytest.mark.parametrize("newline", [b"\r\n", b"\r"])
+@pytest.mark.unmeasured
 def test_how_the_lines_of_a_recorded_stream_end_makes_no_difference(path, newline):
     stream = path.read_bytes()
     assert decode(path, stream.replace(b"\n", newline)) == decode(path, stream)

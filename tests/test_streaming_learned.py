@@ -283,6 +283,7 @@ def test_when_a_stream_is_asked_for(value, expected):
     "unit", ["not ", "stream ", "not support ", "only ", "must a ", "n", "non-stream ", "isn't use "]
 )
 @pytest.mark.parametrize("pattern", [REFUSES_STREAM, REQUIRES_STREAM])
+@pytest.mark.unmeasured
 def test_long_words_take_steps_in_proportion(unit, pattern):
     """A pattern whose steps grow with the square would not end here within any test's time."""
     text = unit * (200_000 // len(unit))

@@ -426,6 +426,7 @@ def test_nothing_is_called_beside_a_call_that_the_server_read(write):
 
 
 @pytest.mark.parametrize("write", formats())
+@pytest.mark.unmeasured
 def test_a_call_that_was_cut_off_is_never_another_call(write):
     text = write("write_file", '{"path": "a.txt", "text": "one \\" two"}')
     [whole] = read(text)

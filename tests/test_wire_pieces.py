@@ -301,6 +301,7 @@ def test_the_same_object_several_times_is_one_object_and_different_ones_stay_as_
     assert read_call({"name": "add", "arguments": written}).arguments == kept
 
 
+@pytest.mark.unmeasured
 def test_many_objects_and_many_pieces_are_read_in_linear_time():
     assert keep_one_object('{"a":1}' * 200_000) == '{"a":1}'
     assert keep_one_object("{} {} " * 100_000 + '{"a":1}') == '{"a":1}'
