@@ -151,15 +151,16 @@ def test_pieces_are_small_whatever_they_unpack_to():
     assert max(map(len, pieces)) <= 256 * 1024
 
 
-@pytest.mark.parametrize("inner", [gzip.compress(bytes(30_000_000)), gzip.compress(b"") * 500_000], ids=["out", "in"])
+@pytest.mark.parametrize("inner", [gzip.compress(bytes(30_000_000)), gzip.compress(b"") * 100_000], ids=["out", "in"])
 def test_each_decompression_has_the_limit(inner):
     with pytest.raises(ReplyError):
-        read(Unpacker("gzip, gzip", 5_000_000), gzip.compress(inner))
+        read(Unpacker("gzip, gzip", 1_000_000), gzip.compress(inner))
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 300, 70_000, 256 * 1024, 256 * 1024 + 1, 600_000])
 @pytest.mark.parametrize("coding", [*PACKERS, "gzip, deflate", ""])
 @pytest.mark.parametrize("step", [1, 7, 1000, 1_000_000])
+@pytest.mark.unmeasured
 def test_what_was_packed_comes_out_however_it_is_cut(size, coding, step):
     data = hashlib.shake_256(b"any").digest(min(size, 2000)) * (size // 2000 + 1)
     data = b"{" + data[:size]

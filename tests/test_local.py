@@ -87,24 +87,34 @@ PLACES = [get_capital, get_time, get_weather]
 
 
 @pytest.mark.parametrize(
-    ("question", "tools", "name", "arguments", "expected"),
+    ("tools", "questions"),
     [
-        ("What is the VAT rate in Germany?", NUMBERS, "get_vat_rate", {"country": "Germany"}, "19%"),
-        ("What is the weather like in Oslo right now?", NUMBERS, "get_weather", {"city": "Oslo"}, "-4 degrees"),
-        ("What is the capital of Peru?", PLACES, "get_capital", {"country": "Peru"}, "Lima"),
-        ("What is the time in Berlin?", PLACES, "get_time", {"city": "Berlin"}, "14:05"),
+        (
+            NUMBERS,
+            [
+                ("What is the VAT rate in Germany?", "get_vat_rate", {"country": "Germany"}, "19%"),
+                ("What is the weather like in Oslo right now?", "get_weather", {"city": "Oslo"}, "-4 degrees"),
+            ],
+        ),
+        (
+            PLACES,
+            [
+                ("What is the capital of Peru?", "get_capital", {"country": "Peru"}, "Lima"),
+                ("What is the time in Berlin?", "get_time", {"city": "Berlin"}, "14:05"),
+            ],
+        ),
     ],
+    ids=["numbers", "places"],
 )
 @pytest.mark.usefixtures("new_model")
-async def test_a_small_model_chooses_among_three_tools_and_answers_from_the_result(
-    question, tools, name, arguments, expected
-):
+async def test_a_small_model_chooses_among_three_tools_and_answers_from_the_result(tools, questions):
     async with Agent("local:smollm2", tools=tools, settings=ModelSettings(temperature=0)) as agent:
-        result = await agent.run(question)
-    calls = [item for item in result.items if isinstance(item, ToolCall)]
-    assert [(call.name, json.loads(call.arguments)) for call in calls] == [(name, arguments)]
-    assert expected in result.text
-    assert result.stop_reason == "answered"
+        for question, name, arguments, expected in questions:
+            result = await agent.run(question)
+            calls = [item for item in result.items if isinstance(item, ToolCall)]
+            assert [(call.name, json.loads(call.arguments)) for call in calls] == [(name, arguments)], question
+            assert expected in result.text
+            assert result.stop_reason == "answered"
 
 
 async def test_runs_that_begin_at_once_share_the_server_and_its_connections():

@@ -2,12 +2,6 @@
 
 import asyncio
 import json
-import os
-import pty
-import signal
-import subprocess
-import sys
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -21,6 +15,7 @@ from agentloop.endpoint.profile_store import remember, resolve_profile
 from agentloop.endpoint.transport import HttpTransport, Transport
 from agentloop.endpoint.transport.limiter import Pace
 from agentloop.wire.profile.lessons import Lesson, apply_lessons
+from forking import piped
 from loopback import (
     CUT,
     Gate,
@@ -37,6 +32,7 @@ from loopback import (
     sse_reply,
     text_body,
 )
+from person import at_terminal
 from playing import POPULATION, WEATHER, play, usual
 
 PATIENCE_SECONDS = 60
@@ -698,36 +694,23 @@ def test_a_model_of_no_known_provider_is_told_with_the_ways_out(invoke):
 
 def test_ctrl_c_ends_a_probe():
     gate = Gate()
-    with Loopback.in_thread([sse_reply([gate])]) as server:
-        command = [sys.executable, "-m", "agentloop", "probe", "--base-url", server.base_url, "--model", "m"]
-        process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with (
+        Loopback.in_thread([sse_reply([gate])]) as server,
+        piped(["probe", "--base-url", server.base_url, "--model", "m"]) as process,
+    ):
         gate.reached.result(PATIENCE_SECONDS)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, out) == (130, "")
+        status, out, err = process.interrupt()
+    assert (status, out) == (130, "")
     assert err == "probe: 0 of 20 requests; route_responses\nerror: interrupted\n"
 
 
 def test_on_a_terminal_a_bar_shows_the_progress():
-    ours, theirs = pty.openpty()
-    with Loopback.in_thread(play()) as server, closing(os.fdopen(ours, "rb", 0)):
-        command = [sys.executable, "-m", "agentloop", "probe", "--base-url", server.base_url, "--model", "m"]
-        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
-        process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
-        os.close(theirs)
-        shown = b""
-        while piece := read(ours):
-            shown += piece
-        assert process.wait(PATIENCE_SECONDS) == 0
-    assert b"/20" in shown
-    assert b"route_responses" in shown
-
-
-def read(terminal):
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # how Linux says that nobody has it open any more
-        return b""
+    with Loopback.in_thread(play()) as server:
+        command = ["probe", "--base-url", server.base_url, "--model", "m"]
+        with at_terminal(command, TERM="xterm-256color", COLUMNS="120") as person:
+            person.leaves_with(0)
+    assert "/20" in person.shown
+    assert "route_responses" in person.shown
 
 
 @pytest.mark.usefixtures("new_model")
