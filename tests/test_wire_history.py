@@ -24,9 +24,10 @@ from agentloop.testing import ScriptedEndpoint, call
 from agentloop.wire.conversation import Conversation
 from agentloop.wire.model_target import ModelTarget
 from loopback import call_body, error_reply, text_body
-from ways import both_wires
+from ways import PROFILES, both_wires
 
 DOT = Image("data:image/gif;base64,R0lGODdh")
+PROMPTED = {"tool_calling": "prompted", "history_needs_tools": True}
 USER = Message("user", "How deep is it?")
 CALL, RESULT = ToolCall("c1", "measure", '{"place": "lake"}'), ToolResult("c1", "40 m")
 
@@ -92,6 +93,40 @@ def test_a_model_that_is_confused_by_tools_forms_its_answer_without_them(needs_t
     output = {"name": "depth", "schema": {"type": "object"}, "strict": False}
     conversation = Conversation(target(output=output, structured_apart=True, history_needs_tools=needs_tools))
     assert ("tools" in write(conversation, USER, tools=False, output=True)) == needs_tools
+
+
+@both_wires
+def test_an_agent_without_tools_goes_on_with_a_history_of_calls_where_the_server_wants_tools_with_it(way):
+    refusal = error_reply(400, "The toolConfig field must be defined when using toolUse and toolResult blocks.")
+
+    def answer(request):
+        return text_body("40 m.") if request.json.get("tools") else refusal
+
+    with way.serving(answer) as (agent, server):
+        history = (USER, CALL, RESULT, Message("assistant", "40 m."))
+        assert way.ask(agent, "Say it again.", history=history).text == "40 m."
+        assert way.ask(agent, "And again.", history=history).text == "40 m."
+    assert [request.json.get("tool_choice") for request in server.requests] == [None, "none", "none"]
+    assert "no_tool" in str(server.requests[-1].json["tools"])
+
+
+@both_wires
+def test_a_call_of_the_stand_in_for_tools_does_not_run(way):
+    profile = replace(PROFILES[way.dialect], history_needs_tools=True)
+    script = [call_body(("no_tool", {})), text_body("40 m.")]
+    with way.serving(script, endpoint={"profile": profile}) as (agent, server):
+        result = way.ask(agent, "Say it again.", history=(USER, CALL, RESULT))
+    assert result.text == "40 m."
+    assert "There is no tool named" in str(server.requests[1].json)
+
+
+@pytest.mark.parametrize(
+    ("profile", "items"),
+    [({}, (USER, CALL, RESULT)), ({"history_needs_tools": True}, (USER,)), (PROMPTED, (USER, CALL, RESULT))],
+)
+def test_no_stand_in_for_tools_is_sent_where_none_is_wanted(profile, items):
+    request = write(Conversation(target(tools=(), **profile)), *items, tools=True)
+    assert "no_tool" not in str(request)
 
 
 def test_a_call_in_the_text_of_the_last_turn_is_text():

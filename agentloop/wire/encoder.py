@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agentloop.items import Item, JsonObject, Message, Text, ToolCall, ToolResult
-from agentloop.tools import Tool
+from agentloop.tools import Tool, tool
 from agentloop.wire.formats.call_ids import CallIds, unwrap_parallel
 from agentloop.wire.formats.dialect import Dialect, ModelRequest
 from agentloop.wire.formats.selection import DIALECTS, name_dialect
@@ -21,6 +21,12 @@ from agentloop.wire.profile.refusals import Sent
 from agentloop.wire.roles import alternate_roles, last_speaker
 
 _WORDS = frozenset({"auto", "none", "required", None})
+
+
+@tool
+def no_tool() -> None:
+    """There are no tools any more: never call this."""
+    # It is sent where a history of calls must come with tools, and there are none. No call of it runs.
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class RequestEncoder:
         dialect = DIALECTS[name_dialect(profile)]
         self._encode_new(parts.items, profile, dialect)
         request = self._make_request(parts, profile)
-        offered = request.tools if parts.tools else ()
+        offered = request.tools if parts.tools and self._target.tools else ()
         if offered is not self._tools:
             self._tools, self.offered = offered, {tool.name: tool for tool in offered}
         return dialect.encode(request, self._fragments, self._encode_tools(request.tools, profile))
@@ -105,11 +111,15 @@ class RequestEncoder:
             settings = replace(settings, tool_choice="none")
         elif parts.free_choice and settings.tool_choice is not None:
             settings = replace(settings, tool_choice=None)
+        tools = self._choose(settings.tool_choice, profile, formed=parts.output)
+        needs_tools = profile.history_needs_tools and profile.tool_calling == "native"
+        if needs_tools and not tools and any(isinstance(item, ToolCall) for item in parts.items):
+            tools, settings = (no_tool,), replace(settings, tool_choice="none")
         return ModelRequest(
             model=target.model,
             instructions=None if profile.system == "user" else "\n\n".join(self._system) or None,
             items=parts.items,
-            tools=self._choose(settings.tool_choice, profile, formed=parts.output),
+            tools=tools,
             settings=settings,
             profile=profile,
             stream=parts.stream,

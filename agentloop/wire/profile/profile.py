@@ -46,7 +46,8 @@ class Profile:
         tool_choice: Values of `tool_choice` that the server obeys. The other values are enforced locally. With `none`
             among them, the last turn at a limit keeps its `tools`, so that the server finds its beginning in its cache.
         history_needs_tools: A history that holds calls must come with `tools` (Bedrock, Anthropic): the last turn has
-            them also where `tool_choice: "none"` is not obeyed. A call in its reply does not run.
+            them also where `tool_choice: "none"` is not obeyed, and an agent without tools sends a stand-in. A call in
+            the reply does not run.
         structured_output: The best working way to ask for JSON that follows a schema: `text_format` as in the
             Responses API, a top-level `response_format` (llama.cpp; the only field on chat), `json_object` without
             a schema, or text in the `prompt`. The schema is enforced locally in any case.
