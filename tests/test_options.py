@@ -136,3 +136,11 @@ async def test_a_pattern_that_matches_no_tool_is_said(tools):
     agent = Agent("any", endpoint=ScriptedEndpoint(["hi"]), tools=tools, policy=policy)
     notices = [event.text async for event in agent.stream("go") if isinstance(event, Notice)]
     assert notices == ["Policy: deny: 'shell.*' matches no tool of this agent"]
+
+
+async def test_a_pattern_that_came_with_a_pack_and_matches_none_of_its_tools_is_said():
+    policy = Policy(deny=("w?pe", "burn_*(path=/*)"), approver=approve_matching("anything*"))
+    packs = [Disk().with_policy(policy), Disk().prefixed("other")]
+    agent = Agent("any", endpoint=ScriptedEndpoint(["hi"]), tools=packs)
+    notices = [event.text async for event in agent.stream("go") if isinstance(event, Notice)]
+    assert notices == ["Policy: deny: 'burn_*(path=/*)', which came with the pack 'disk', matches none of its tools"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NoReturn
@@ -52,11 +52,26 @@ def check_names(rules: Rules) -> list[str]:
             if not rule.is_pattern:
                 _raise_unknown(f"{where}: {rule.text!r}", rule.text.partition("(")[0], tools)
             unused.append(f"{where}: {rule.text!r} matches no tool of this agent")
+    unused += _find_unused(tools)
     names = {name for tool in tools for name in names_of(tool, rules.policy)}
     for name in rules.limits.per_tool:
         if name not in names:
             _raise_unknown(f"Limits: per_tool: {name!r}", name, tools)
     return unused
+
+
+def _find_unused(tools: Iterable[Tool]) -> Iterator[str]:
+    """Yield in words which rules that came with a pack match none of its tools."""
+    is_used: dict[tuple[str, str, str], bool] = {}
+    for tool in tools:
+        if (policy := tool.policy) is None:
+            continue
+        for where, rule in policy.all_rules:
+            key = tool.pack, where, rule.text
+            is_used[key] = is_used.get(key, False) or rule.names(names_of(tool, policy))
+    for (pack, where, text), used in is_used.items():
+        if not used and where != "approver":  # which has no effect there
+            yield f"{where}: {text!r}, which came with the pack {pack!r}, matches none of its tools"
 
 
 def _raise_unknown(what: str, name: str, tools: Collection[Tool]) -> NoReturn:
