@@ -16,7 +16,7 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types mypy pyright floors unit covered wheel fuzz stress format bench lock clean
+.PHONY: help demo test check lint types mypy pyright floors unit attack covered wheel fuzz stress format bench lock audit sbom clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ floors: .venv/dev ## import-linter: who may import whom
 unit: .venv/dev ## the tests alone, without coverage
 	$(PYTEST)
 
+attack: .venv/dev ## the tests that hold the promises of SECURITY.md, and the fuzzers with fixed inputs
+	$(PYTEST) -m attack
+
 covered: .venv/dev
 	$(COVERED)
 
@@ -73,10 +76,30 @@ bench: .venv/dev ## ratios to a loop written by hand, against the promises in do
 	$(BIN)/python tests/benchmarks/bench.py
 
 lock: .venv/uv ## renew the locks in requirements/
-	for name in uv run dev oldpip; do \
+	for name in uv run dev oldpip audit; do \
 	  $(UV) compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
 	    --python-version 3.11 --no-emit-package $(NAME) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
+
+# The old versions of pip in oldpip.txt have known weaknesses, and only a test runs them.
+audit: .venv/audit/ready ## ask the index for known weaknesses of what the locks name
+	@for name in uv run dev audit; do \
+	  echo "requirements/$$name.txt:" && \
+	  .venv/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$name.txt || exit 1; \
+	done
+
+sbom: .venv/audit/ready ## write requirements/sbom.cdx.json, which the wheel holds: what it needs, as the locks have it
+	sed -n 's/^\([^ ]*==[^\]*\) \\$$/\1/p' requirements/dev.txt >.venv/audit/constraints.txt
+	$(UV) compile --quiet --universal --no-header --no-annotate --python-version 3.11 --no-emit-package $(NAME) \
+	  --extra packs --extra aiohttp --constraint .venv/audit/constraints.txt pyproject.toml -o .venv/audit/needed.txt
+	PYTHONWARNINGS=ignore .venv/audit/bin/cyclonedx-py requirements .venv/audit/needed.txt --pyproject pyproject.toml \
+	  --mc-type library --output-reproducible --of JSON -o requirements/sbom.cdx.json
+
+.venv/audit/ready: .venv/uv requirements/audit.txt
+	@echo "Making .venv/audit, for pip-audit and cyclonedx-bom (40 MB)"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/audit
+	@$(UV) install --quiet --python .venv/audit/bin/python --require-hashes -r requirements/audit.txt
+	@touch $@
 
 clean: ## remove what was installed and built
 	rm -rf .venv

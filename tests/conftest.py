@@ -1,13 +1,14 @@
 """What every test begins with."""
 
 import os
+import re
 import signal
 import sys
 from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 pytest_plugins = ["leaks", "measuring"]
 
@@ -30,6 +31,18 @@ settings.register_profile(
 settings.load_profile("test")
 
 TESTS = count(1)
+
+
+PROMISED = set(re.findall(r"`(test_\w+)::(test_\w+)`", (Path(__file__).parents[1] / "SECURITY.md").read_text("utf-8")))
+"""The tests that hold what SECURITY.md promises, as pairs of a file and a test."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what `make attack` runs: the tests that SECURITY.md names, and the property tests, which are its fuzzers."""
+    for item in items:
+        named = (item.path.stem, getattr(item, "originalname", item.name)) in PROMISED
+        if named or is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("attack")
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ for line in sys.stdin:
 
 pytestmark = [
     pytest.mark.attack,
+    pytest.mark.usefixtures("measured_programs"),  # the keeper is one
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a process what its descendants have left"),
 ]
 
