@@ -10,9 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentloop import Agent, AgentloopError, ConfigurationError, Endpoint, ModelSettings, Profile, tool
+from agentloop import (
+    Agent,
+    AgentloopError,
+    ConfigurationError,
+    Endpoint,
+    ModelSettings,
+    Profile,
+    UnreachableError,
+    tool,
+)
 from agentloop.cli.commands.models import _ask_server
 from agentloop.endpoint.profile_store import find_place, lessons_path
+from agentloop.endpoint.transport import hiding_secrets
 from agentloop.wire.profile.lessons import LESSONS
 from loopback import Loopback, Reply, json_reply, sse_reply, text_body
 
@@ -77,6 +87,13 @@ ANSWERS = {
     ),
     "an odd finish": lambda said: json_reply(
         {"id": said, "choices": [{"message": {"role": "assistant", "content": None}, "finish_reason": said}]}
+    ),
+    "a noted finish": lambda said: json_reply(
+        {
+            "choices": [
+                {"message": {"role": "assistant", "content": "Hi."}, "finish_reason": f"as {CANARIES['api_key']}"}
+            ]
+        }
     ),
     "another shape": lambda said: json_reply({"detail": [{"loc": [said], "msg": said, "type": said}]}, 422),
     "a moved address": lambda said: Reply(status=307, headers={"location": f"http://x/{said}"}),
@@ -145,6 +162,31 @@ def test_no_canary_gets_out_with_all_of_them(caplog, answer, http):
     caplog.set_level(logging.DEBUG)
     said = play(CANARIES, answer, "responses", http, stream=http == "httpx", caplog=caplog)
     assert found_in(said, CANARIES) == set()
+
+
+def test_a_notice_shows_no_canary(caplog):
+    said = play({"api_key"}, "a noted finish", "chat", "httpx", stream=True, caplog=caplog)
+    assert "not known: 'as ***'" in said
+    assert found_in(said, {"api_key"}) == set()
+
+
+def fail(secret):
+    """Raise an error that other errors have led to, all with a secret."""
+    error = UnreachableError("the connection failed", hint=f"look at {secret}")
+    error.__cause__ = ValueError(7, f"bad address {secret}")
+    error.__cause__.__context__ = OSError(2, f"no route to {secret}")
+    error.__cause__.__context__.__context__ = OSError("no number")
+    error.__cause__.__context__.__context__.__cause__ = error.__cause__
+    raise error
+
+
+def test_an_error_that_led_to_another_shows_no_canary():
+    place = endpoint("host", {"password", "user"}, "chat", "httpx")
+    with pytest.raises(AgentloopError) as caught, hiding_secrets(place):
+        fail(CANARIES["password"])
+    told = "".join([*traceback.format_exception(caught.value), caught.value.hint])
+    assert "no route to ***" in told
+    assert CANARIES["password"] not in told
 
 
 @pytest.mark.parametrize(

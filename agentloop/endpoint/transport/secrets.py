@@ -41,6 +41,8 @@ def hiding_secrets(endpoint: Endpoint) -> Generator[None]:
     except (EndpointError, ConfigurationError) as error:
         for each in _list_causes(error):
             each.args = tuple(hide_secrets(part, endpoint) if isinstance(part, str) else part for part in each.args)
+            if isinstance(each, OSError) and isinstance(each.strerror, str):  # it is shown in place of the arguments
+                each.strerror = hide_secrets(each.strerror, endpoint)
         error.message, error.hint = hide_secrets(error.message, endpoint), hide_secrets(error.hint, endpoint)
         if isinstance(error, EndpointError):
             error.code = hide_secrets(error.code, endpoint)
