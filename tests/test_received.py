@@ -249,6 +249,20 @@ async def test_arguments_that_are_nested_too_deeply_are_not_read():
     assert request.arguments is None
 
 
+class Ring:
+    def __init__(self) -> None:
+        self.next = self
+
+
+async def test_an_object_that_holds_itself_is_not_read():
+    def hold_ring(ring: Annotated[Any, BeforeValidator(lambda _: Ring())]) -> str:
+        """Hold."""
+        return "held"
+
+    [request], told = await ask(hold_ring, {"ring": 1})
+    assert (request.arguments, told) == (None, "held")
+
+
 PROGRAM = """
 import asyncio
 from agentloop import Agent, Effects, tool
