@@ -34,6 +34,7 @@ class ServedModel:
         self._transport: Transport | None = None
         self._known: ResolvedProfile | None = None
         self._warnings: list[str] = []
+        self._warns: WarningSource | None = None
         if endpoint is None:
             self._provider, self.name = find_provider(model)
             self._row = model.partition(":")[0]
@@ -48,15 +49,14 @@ class ServedModel:
         if self._known is None:
             self._known = resolve_profile(transport.endpoint, self.name, self._row)
             self._warnings.extend(self._known.warnings)
+            source: object = transport
+            self._warns = source if isinstance(source, WarningSource) else None
         return transport, self._known
 
     def take_warnings(self) -> list[str]:
         """Return the faults in the stored profile, and the endpoint's warnings, that have not been returned yet."""
         warnings, self._warnings = self._warnings, []
-        source: object = self._transport
-        if isinstance(source, WarningSource):
-            warnings += source.take_warnings()
-        return warnings
+        return warnings if self._warns is None else warnings + self._warns.take_warnings()
 
     async def aclose(self) -> None:
         """Free the connections; the next request opens new ones."""

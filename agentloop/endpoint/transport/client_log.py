@@ -6,6 +6,7 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 
 from agentloop.endpoint.transport.secrets import hide_secrets
 from agentloop.wire.profile import Endpoint
@@ -22,11 +23,16 @@ def _hide(record: logging.LogRecord) -> bool:
     return True
 
 
+@cache
+def _add_filters() -> None:
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_hide)
+
+
 @contextmanager
 def hiding_in_log(endpoint: Endpoint) -> Generator[None]:
     """Hide the secrets of an endpoint in what the client logs about a request of this task."""
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_hide)  # a filter is added only once, however often this is called
+    _add_filters()
     token = _ENDPOINT.set(endpoint)
     try:
         yield
