@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from agentloop_tools.files.beneath import NO_FOLLOW, READ
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 100_000
 _MOST_LINES = 1_000
-LONGEST_PATH = 1_000
-# Each run of stars is a loop inside the others. For one name, three of them take milliseconds and six take years.
-_MOST_STARS = 3
-_STARS = re.compile(r"\*+")
+LONGEST_PATH = 500
+# Each star is a loop inside the others. For one path, three of them take up to 100 ms and six take years.
+_MOST_LOOPS = 3
+_MOST_SLOW = 20  # patterns of one file with so many loops
 # Python warns that a future version may read these sets differently.
 _ODD_SET = re.compile(r"\[.*(?:\[|--|&&|~~|\|\|)")
 
@@ -57,7 +57,7 @@ class IgnoreRules:
 
 
 def _read(lines: Sequence[str]) -> GitIgnoreSpec:
-    return make_spec(line for line in lines[:_MOST_LINES] if can_be_read(line))
+    return make_spec(choose_patterns(lines[:_MOST_LINES]))
 
 
 def make_spec(patterns: Iterable[str]) -> GitIgnoreSpec:
@@ -68,9 +68,23 @@ def make_spec(patterns: Iterable[str]) -> GitIgnoreSpec:
     return GitIgnoreSpec.from_lines(patterns, backend="simple")
 
 
+def choose_patterns(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines that are valid patterns and together fast enough."""
+    slow = 0
+    for line in filter(can_be_read, lines):
+        slow += _count_loops(line) == _MOST_LOOPS
+        if slow <= _MOST_SLOW or _count_loops(line) < _MOST_LOOPS:
+            yield line
+
+
+def _count_loops(pattern: str) -> int:
+    """Return the number of loops in the expression for a pattern: two stars make one only where they stand alone."""
+    return sum(1 if part == "**" else part.count("*") for part in pattern.strip().split("/"))
+
+
 def can_be_read(pattern: str) -> bool:
     """Return whether a pattern is valid and fast enough."""
-    if _ODD_SET.search(pattern) or len(_STARS.findall(pattern)) > _MOST_STARS:
+    if _ODD_SET.search(pattern) or _count_loops(pattern) > _MOST_LOOPS:
         return False
     try:
         make_spec([pattern])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentloop_tools.files.ignore import LONGEST_PATH, can_be_read, make_spec
+from agentloop_tools.files.ignore import LONGEST_PATH, choose_patterns, make_spec
 from agentloop_tools.files.pack import DENIED
 from agentloop_tools.files.root import compile_denial
 
@@ -58,8 +58,7 @@ class Ignored:
             text: The content of the file.
         """
         lines = text.decode("utf-8", "replace").splitlines()[:_MOST_PATTERNS]
-        patterns = [line for line in lines if can_be_read(line)]
-        return Ignored(((len(folder), make_spec(patterns)), *self.rules))
+        return Ignored(((len(folder), make_spec(choose_patterns(lines))), *self.rules))
 
     def covers(self, path: str) -> bool:
         """Return whether a path is ignored. The path of a folder ends with a slash."""
