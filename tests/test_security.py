@@ -14,6 +14,7 @@ LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 def read_promises():
     """Return the lines of the threat model that promise something."""
     model = (ROOT / "SECURITY.md").read_text("utf-8").partition("## Threat model")[2]
+    assert len(model.splitlines()) <= 60
     return [line for line in model.splitlines() if line.startswith("- ")]
 
 
@@ -26,7 +27,7 @@ def read_tests(file):
 
 def test_each_promise_names_tests_that_there_are():
     promises = read_promises()
-    assert 30 < len(promises) <= 60
+    assert len(promises) > 30
     assert [line for line in promises if not TEST.search(line)] == []
     named = [pair for line in promises for pair in TEST.findall(line)]
     tests = {file: read_tests(file) for file, _ in named}
