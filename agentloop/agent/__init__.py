@@ -2,6 +2,7 @@
 
 - `agent`: Agent, with the ways to run it.
 - `prepared_agent`: the checked options of an agent, and what its runs share.
+- `overrides`: Override, which gives an agent other options within a block.
 - `options`: the names and kinds of the options.
 - `input`: makes items of what a user says; `openai_items`: of messages and items in the form of OpenAI's APIs.
 """

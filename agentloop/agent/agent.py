@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from copy import copy
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from agentloop.agent.input import Input, begin_run
 from agentloop.agent.options import AgentOptions, Instructions, RunOptions
+from agentloop.agent.overrides import Override, vary
 from agentloop.agent.prepared_agent import PreparedAgent
 from agentloop.endpoint.served_model import ServedModels
 from agentloop.endpoint.transport import Transport
@@ -135,8 +136,28 @@ class Agent(Generic[Output_co]):
         """
         agent: Agent[Any] = copy(self)
         agent.model = options.get("model", self.model)
-        agent._prepared = self._prepared.replace(options)
+        agent._prepared = self._vary(options)
         return agent
+
+    def override(self, **options: Unpack[RunOptions]) -> Override:
+        """Give all runs of this agent these options within a block, for a test of code that has its own agent.
+
+            with my_module.agent.override(endpoint=ScriptedEndpoint(["hi"])):
+                my_module.greet("Ada")
+
+        They hold in the tasks and tools that are started inside the block, and outweigh the options that a run is
+        given. Other tests and threads that run at the same time do not see them. `async with` does the same.
+
+        Args:
+            options: What the runs have otherwise, by the names of the constructor.
+
+        Raises:
+            ConfigurationError: as for `Agent`, when the block is entered.
+        """
+        return Override(self, self._prepared, options)
+
+    def _vary(self, options: Mapping[str, Any]) -> PreparedAgent:
+        return vary(self, self._prepared, options)
 
     @overload
     async def run(
@@ -192,7 +213,7 @@ class Agent(Generic[Output_co]):
             asyncio.CancelledError: the run was cancelled; `error.run` resumes too. Where a timeout around the run
                 makes a TimeoutError of it, that has it on its `__context__`: `error.__context__.run`.
         """
-        return await self._prepared.replace(options).drive(begin_run(input, history), context, stream=False)
+        return await self._vary(options).drive(begin_run(input, history), context, stream=False)
 
     @overload
     def run_sync(
@@ -232,7 +253,7 @@ class Agent(Generic[Output_co]):
         **options: Unpack[RunOptions],
     ) -> RunResult[Any]:
         """Do as `run` does, from code that is not async; it works inside a running event loop too."""
-        prepared, begun = self._prepared.replace(options), begin_run(input, history)
+        prepared, begun = self._vary(options), begin_run(input, history)
         return PORTAL.call(lambda: prepared.drive(begun, context, stream=False))
 
     def stream(
@@ -247,8 +268,7 @@ class Agent(Generic[Output_co]):
 
         The arguments and errors are those of `run`. Leaving the loop early ends the run.
         """
-        prepared, begun = self._prepared.replace(options), begin_run(input, history)
-        return stream_events(lambda observer: prepared.drive(begun, context, stream=True, observer=observer))
+        return self._open_stream(input, history, context, options)()
 
     def stream_sync(
         self,
@@ -259,7 +279,13 @@ class Agent(Generic[Output_co]):
         **options: Unpack[RunOptions],
     ) -> Generator[Event, None, None]:
         """Do as `stream` does, from code that is not async."""
-        return PORTAL.iterate(lambda: self.stream(input, history=history, context=context, **options))
+        return PORTAL.iterate(self._open_stream(input, history, context, options))
+
+    def _open_stream(
+        self, said: Input, history: Input, context: Any, options: Mapping[str, Any]
+    ) -> Callable[[], AsyncGenerator[Event, None]]:
+        prepared, begun = self._vary(options), begin_run(said, history)
+        return lambda: stream_events(lambda observer: prepared.drive(begun, context, stream=True, observer=observer))
 
     async def resume(
         self,
@@ -285,7 +311,7 @@ class Agent(Generic[Output_co]):
         """
         _check_run(run)
         begun = (run, HumanDecided(decisions) if decisions else None)
-        return await self._prepared.replace(options).drive(begun, context, stream=False)
+        return await self._vary(options).drive(begun, context, stream=False)
 
     def resume_sync(
         self,

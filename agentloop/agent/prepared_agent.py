@@ -59,13 +59,13 @@ class PreparedAgent:
             check_tool_choice(settings, self._rules)
             check_names(self._rules)
 
-    def replace(self, options: Mapping[str, Any]) -> PreparedAgent:
-        """Return one that has these options, and is otherwise like this one."""
+    def replace(self, options: Mapping[str, Any], models: ServedModels | None = None) -> PreparedAgent:
+        """Return one that has these options and connections, and is otherwise like this one."""
         if not options:
             return self
         has_same_tools = options.keys().isdisjoint({"tools", "policy"})
         return PreparedAgent(
-            {**self._options, **options}, self._models, self._encoded_tools if has_same_tools else None
+            {**self._options, **options}, models or self._models, self._encoded_tools if has_same_tools else None
         )
 
     async def drive(
