@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         ToolRegistry,
         mark_untrusted,
         run_is_tainted,
+        search_tools,
         tool,
     )
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
@@ -166,6 +167,7 @@ _ROOMS = {
         "ToolRegistry",
         "mark_untrusted",
         "run_is_tainted",
+        "search_tools",
         "tool",
     ),
     "agentloop.wire.profile": (
@@ -253,6 +255,7 @@ __all__ = [
     "mark_untrusted",
     "read_host",
     "run_is_tainted",
+    "search_tools",
     "tool",
 ]
 

@@ -297,6 +297,7 @@ class Reply:
         response_id: The server's id of the response, for finding it in the server's log.
         dialect: The format for tool calls and results in the next request.
         notes: What is odd about the reply, one sentence each. The user gets them as notices.
+        withheld: The names of tools that were not offered in the request.
     """
 
     items: tuple[Item, ...]
@@ -305,3 +306,4 @@ class Reply:
     response_id: str | None = None
     dialect: ToolDialect | None = None
     notes: tuple[str, ...] = ()
+    withheld: frozenset[str] = frozenset()

@@ -155,14 +155,14 @@ def _take_reply(run: Run, outcome: ModelReplied, rules: Rules) -> _Step:
     )
     items, dialect = run.items + new_items, reply.dialect or run.dialect
     if calls and reply.stop == "complete" and _offers_tools(run):
-        plan = plan_calls(calls, run, tally, rules)
+        plan = plan_calls(calls, run, tally, rules, reply.withheld)
         return _proceed(run, rules, items=items, dialect=dialect, **plan._asdict())
     run = replace(run, items=items, tally=tally, dialect=dialect)
     if reply.stop != "complete":
         run = _refuse(run, calls, f"Not run: the reply was {reply.stop}.")
         return _finish(run, reply.stop, _INCOMPLETE_REPLIES[reply.stop])
     run = _refuse(run, calls, "Not run: no tools were on offer any more.")
-    return _take_answer(run, rules, new_items)
+    return _take_answer(run, rules, new_items, reply.withheld)
 
 
 def _offers_tools(run: Run) -> bool:
@@ -170,7 +170,7 @@ def _offers_tools(run: Run) -> bool:
     return run.final_turn_reason is None and "output_format" not in run.extra_turns
 
 
-def _take_answer(run: Run, rules: Rules, new_items: tuple[Item, ...]) -> _Step:
+def _take_answer(run: Run, rules: Rules, new_items: tuple[Item, ...], withheld: frozenset[str]) -> _Step:
     """Return the step after a complete reply without calls that may run: an extra turn if it needs one, or the end."""
     text = _last_text(new_items)
     if _offers_tools(run):
@@ -178,7 +178,8 @@ def _take_answer(run: Run, rules: Rules, new_items: tuple[Item, ...]) -> _Step:
             if "empty_reply" in run.extra_turns:
                 return run, Fail()
             return _extra_turn(run, rules, "empty_reply", ASK_AFTER_EMPTY_REPLY)
-        if rules.required is not None and "tool_choice" not in run.extra_turns and not run.has_called:
+        may_press = rules.required not in (None, *withheld) and "tool_choice" not in run.extra_turns
+        if may_press and not run.has_called:
             return _extra_turn(run, rules, "tool_choice", ASK_FOR_TOOL_CALL.format(rules.required or "a tool"))
     error = rules.output.check(text) if rules.output else None
     # In the final turn, a run that has had no failure yet gets one retry, if the limits allow any.

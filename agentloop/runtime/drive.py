@@ -6,6 +6,7 @@ Every effect goes through the Journal. The driver decides nothing: `loop` says w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -118,6 +119,7 @@ class Driver:
         self._model = ModelCaller(config, journal, run, stream=stream)
         self._tools: ToolRunner | None = None
         self._failure: ToolFailedError | None = None
+        self._withheld: frozenset[str] | None = None  # None until the model is called
         # Timeouts go by this clock too, so that the two never disagree.
         self._clock = asyncio.get_running_loop().time
         self._step_started = self._clock()
@@ -194,7 +196,10 @@ class Driver:
     async def _call_model(self, command: CallModel) -> Outcome:
         turn = self._run.tally.turns + 1
         await self._journal.emit(TurnStarted(turn))
-        step = Step(f"model:{turn}", partial(self._model.call, self._run), (command,))
+        self._withheld = await self._find_withheld() if command.tools else None
+        step = Step(
+            f"model:{turn}", partial(self._model.call, self._run), (command, self._withheld or frozenset[str]())
+        )
         try:
             async with time_limit(self._seconds_left(is_final_turn=self._run.final_turn_reason is not None)):
                 [reply] = await self._journal.steps([step])
@@ -214,10 +219,20 @@ class Driver:
             context=self._context,
             max_image_bytes=self._model.max_image_bytes,
             seconds_left=self._seconds_left,
+            withheld=await self._find_withheld() if self._withheld is None else self._withheld,
         )
         results = await runner.run(calls)
         self._failure = runner.failure
         return ToolsReturned(results, self._seconds_taken(), runner.repairs, runner.nested, runner.trust)
+
+    async def _find_withheld(self) -> frozenset[str]:
+        """Return the names of the tools that the model is not offered now, as their own functions say."""
+        conditions = {tool.name: tool.when for tool in self._config.target.tools if tool.when is not None}
+        run, names = self._run, set[str]()
+        for name, when in conditions.items():
+            if not await _ask_user(f"`when` of {name}", when, run, self._context):
+                names.add(name)
+        return frozenset(names)
 
     # --- time ---
 
@@ -259,17 +274,31 @@ async def _instruct(config: RunConfig, run: Run, value: Any, guard: Cancellation
     """Return the config with the instructions for this run, if a function of the user's returns them."""
     if config.instruct is None:
         return config
-    what = f"the function for the instructions, {describe_origin(config.instruct)},"
+    what = "the function for the instructions"
+    text = await _ask_user(what, config.instruct, run, value)
+    guard.check()
+    if text is not None and not isinstance(text, str):
+        name = describe_origin(config.instruct)
+        raise ConfigurationError(
+            f"{what}, {name}, returned a {type(text).__name__}", hint="return a text or None", run=run
+        )
+    return replace(config, target=replace(config.target, instructions=text))
+
+
+async def _ask_user(what: str, function: Callable[[RunContext[Any]], object], run: Run, value: Any) -> object:
+    """Return what a function of the user's says about a run.
+
+    Raises:
+        ConfigurationError: it raised.
+    """
     try:
-        text: object = await call_function(config.instruct, RunContext(run.run_id, run.tally, value))
+        return await call_function(function, RunContext(run.run_id, run.tally, value, run.items))
     except AgentloopError:
         raise
     except Exception as error:  # it is a function of the user's, and may raise anything
-        raise ConfigurationError(f"{what} raised {describe_error(error)}", run=run) from error
-    guard.check()
-    if text is not None and not isinstance(text, str):
-        raise ConfigurationError(f"{what} returned a {type(text).__name__}", hint="return a text or None", run=run)
-    return replace(config, target=replace(config.target, instructions=text))
+        raise ConfigurationError(
+            f"{what}, {describe_origin(function)}, raised {describe_error(error)}", run=run
+        ) from error
 
 
 async def _check(config: RunConfig, run: Run, outcome: Outcome | None, journal: Journal) -> None:

@@ -54,13 +54,18 @@ class ModelCaller:
         """How large an image may be for this endpoint."""
         return max_image_bytes(self._conversation.profile)
 
-    async def call(self, run: Run, command: CallModel) -> Reply:
+    async def call(self, run: Run, command: CallModel, withheld: frozenset[str]) -> Reply:
         """Return the model's reply to the conversation of a run.
+
+        Args:
+            run: The run as it stands.
+            command: What to ask for.
+            withheld: The names of tools that are not offered in this turn.
 
         Raises:
             EndpointError: the endpoint could not answer.
         """
-        ask = partial(self._ask_once, run, command)
+        ask = partial(self._ask_once, run, command, withheld)
         refusal: EndpointError | None = None
         while True:
             try:
@@ -100,7 +105,7 @@ class ModelCaller:
         if trouble:
             await self._journal.emit(Notice("warning", trouble))
 
-    async def _ask_once(self, run: Run, command: CallModel) -> Reply:
+    async def _ask_once(self, run: Run, command: CallModel, withheld: frozenset[str]) -> Reply:
         conversation = self._conversation
         streams = conversation.streams(wanted=self._stream, output=command.output)
         self._shown = False
@@ -110,6 +115,7 @@ class ModelCaller:
             stream=streams,
             free_choice=run.has_called,
             output=command.output,
+            withheld=withheld,
         )
         body = self._window.encode(run, write)
         if self._config.target.settings.summarize_dropped and (text := self._window.take_left_out()):

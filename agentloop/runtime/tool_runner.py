@@ -40,6 +40,7 @@ class ToolRunner:
         context: The user's own object, which tools see on their ToolContext.
         max_image_bytes: The largest image that a result may hold.
         seconds_left: Returns how much time the run has left, or None for no limit.
+        withheld: The names of tools that are not offered in this turn.
 
     Attributes:
         returned: The results so far, by call id.
@@ -55,6 +56,7 @@ class ToolRunner:
         context: Any,
         max_image_bytes: int,
         seconds_left: Callable[[], float | None],
+        withheld: frozenset[str] = frozenset(),
     ) -> None:
         self.returned: dict[str, ToolResult] = {}
         self.repairs = 0
@@ -74,7 +76,8 @@ class ToolRunner:
         self._stop: BaseException | None = None  # what an approver raised to end the program
         self._asking = asyncio.Lock()
         self._alone = asyncio.Lock()  # for nested calls of tools with parallel=False
-        self._offered = tuple(tool.name for tool in config.target.tools)
+        self._withheld = withheld
+        self._offered = tuple(tool.name for tool in config.target.tools if tool.name not in withheld)
 
     @property
     def trust(self) -> Trust:
@@ -193,7 +196,7 @@ class ToolRunner:
         rules = self._config.rules
         await read_ahead([call], rules)
         async with self._asking:
-            self._run, pending = judge_nested(self._run, call, rules)
+            self._run, pending = judge_nested(self._run, call, rules, self._withheld)
             if pending.plan != "ask":
                 return pending
             decision = await self._ask(pending)

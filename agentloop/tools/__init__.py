@@ -1,6 +1,7 @@
 """Defines tools: functions that a model can call.
 
 - `definition`: Tool and ToolContext; `run_context`: RunContext; `decorator`: `@tool`; `registry`: ToolRegistry.
+- `search`: search_tools, which offers many tools on demand.
 - `functions`: what there is to know about any callable.
 - `effects`: Effects, which a tool declares; `argument_reading`: ArgumentReading, which rules use.
 - `readings`: what was read of a call's arguments, for those who need it later.
@@ -17,6 +18,7 @@ from agentloop.tools.failure import describe_error, find_leaves, is_told
 from agentloop.tools.naming import near_names, resolve_name
 from agentloop.tools.registry import ToolRegistry, collect_tools
 from agentloop.tools.run_context import RunContext
+from agentloop.tools.search import search_tools
 from agentloop.tools.taint import following_taint, mark_untrusted, run_is_tainted
 
 __all__ = [
@@ -40,5 +42,6 @@ __all__ = [
     "near_names",
     "resolve_name",
     "run_is_tainted",
+    "search_tools",
     "tool",
 ]

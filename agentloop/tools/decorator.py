@@ -5,45 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from types import MethodType
-from typing import Any, cast, get_origin, overload
+from typing import Any, TypedDict, Unpack, cast, get_origin, overload
 
 from agentloop.errors import ToolDefinitionError
 from agentloop.options import TEXT, find_fault
 from agentloop.schema import TypedArguments, parse_docstring, read_signature
-from agentloop.tools.definition import MAX_OUTPUT, BindsTo, P, R, Tool, ToolContext, check
+from agentloop.tools.definition import BindsTo, Condition, P, R, Tool, ToolContext, check
 from agentloop.tools.effects import Effects
 from agentloop.tools.functions import describe_origin, find_docstring, is_async
+from agentloop.tools.naming import near_names
 
 
-@overload
-def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
-@overload
-def tool(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    strict: bool = True,
-    timeout: float | None = None,
-    parallel: bool = True,
-    repeatable: bool = False,
-    max_output: int = MAX_OUTPUT,
-    effects: Effects | None = None,
-) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
-def tool(
-    *function: Callable[..., Any],
-    name: str | None = None,
-    description: str | None = None,
-    strict: bool = True,
-    timeout: float | None = None,
-    parallel: bool = True,
-    repeatable: bool = False,
-    max_output: int = MAX_OUTPUT,
-    effects: Effects | None = None,
-) -> Any:
-    """Make a tool from a function: use it as `@tool`, or with options as `@tool(...)`.
+class ToolOptions(TypedDict, total=False):
+    """The options of `@tool`. Each is the attribute of Tool with this name.
 
-    Args:
-        function: Any callable, sync or async; left out if options are given.
+    Attributes:
         name: The tool's name for the model; the function's name by default.
         description: The tool's description for the model; by default the docstring without its sections on parameters.
         strict: Whether the schema must follow OpenAI's strict subset. If False, any type is allowed.
@@ -52,19 +28,60 @@ def tool(
         repeatable: Whether the same call may come again without counting as a repeated call, as in polling.
         max_output: How many characters of a result the model gets at most; the middle of a longer result is cut out.
         effects: The effects of a call, such as `Effects(write=True)`; policies use them.
+        when: A function of the RunContext, sync or async, that says before each turn whether the model is offered the
+            tool.
+    """
+
+    name: str | None
+    description: str | None
+    strict: bool
+    timeout: float | None
+    parallel: bool
+    repeatable: bool
+    max_output: int
+    effects: Effects | None
+    when: Condition | None
+
+
+@overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+@overload
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+def tool(*function: Callable[..., Any], **options: Unpack[ToolOptions]) -> Any:
+    """Make a tool from a function: use it as `@tool`, or with options as `@tool(...)`.
+
+    Args:
+        function: Any callable, sync or async; left out if options are given.
+        options: See ToolOptions.
 
     Raises:
-        ToolDefinitionError: the function can't become a tool; the error lists every fault with its remedy.
+        ToolDefinitionError: there is no such option, or the function can't become a tool; the error lists every fault
+            with its remedy.
     """
-    if fault := find_fault("description", description, TEXT.or_none()):
-        raise ToolDefinitionError(fault, hint="give a text, or leave it out for the docstring")
+    fields = _read_options(options)
 
     def define(function: Callable[..., Any]) -> Tool:
-        made = _read_function(function, name, description, strict=strict)
-        made = replace(made, timeout=timeout, parallel=parallel, repeatable=repeatable)
-        return check(replace(made, max_output=max_output, effects=effects))
+        name, description = options.get("name"), options.get("description")
+        made = _read_function(function, name, description, strict=options.get("strict", True))
+        return check(replace(made, **fields))
 
     return define(*function) if function else define
+
+
+def _read_options(options: ToolOptions) -> dict[str, Any]:
+    """Return the options that are fields of a Tool as they are.
+
+    Raises:
+        ToolDefinitionError: there is no such option, or the description is not a text.
+    """
+    known = ToolOptions.__annotations__
+    for name in options.keys() - known:
+        near = near_names(name, known)
+        hint = f"did you mean {near[0]}?" if near else f"the options are: {', '.join(known)}"
+        raise ToolDefinitionError(f"a tool has no option {name!r}", hint=hint)
+    if fault := find_fault("description", options.get("description"), TEXT.or_none()):
+        raise ToolDefinitionError(fault, hint="give a text, or leave it out for the docstring")
+    return {name: value for name, value in options.items() if name not in {"name", "description", "strict"}}
 
 
 def _read_function(function: Any, name: str | None, description: str | None, *, strict: bool) -> Tool:

@@ -36,6 +36,7 @@ from agentloop.tools.argument_reading import ArgumentReading
 from agentloop.tools.effects import UNKNOWN, Effects
 from agentloop.tools.functions import describe_origin, is_async, read_code
 from agentloop.tools.readings import Arguments, look_at, take
+from agentloop.tools.run_context import RunContext
 
 if TYPE_CHECKING:
     from agentloop.policy import Policy
@@ -50,6 +51,7 @@ LEAST_OUTPUT = 200
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 BindsTo: TypeAlias = Literal["instance", "class", "nothing"]
+Condition: TypeAlias = Callable[[RunContext[Any]], bool | Awaitable[bool]]
 CallTool: TypeAlias = Callable[[str, JsonObject], Awaitable[ToolResult]]
 
 
@@ -129,6 +131,7 @@ class Tool(Generic[P, R]):
         repeatable: Whether the same call may come again without counting as a repeated call, as in polling.
         max_output: How many characters of a result the model gets at most.
         effects: The declared effects of a call, or None.
+        when: Says before each turn whether the model is offered the tool; None for always.
         dotted: `pack.tool` for a tool of a pack, otherwise "".
         pack: The name of the tool's pack, or "".
         quotas: Limits on the calls of a run; each is shared with all tools that have the same quota.
@@ -156,6 +159,7 @@ class Tool(Generic[P, R]):
     repeatable: bool = False
     max_output: int = MAX_OUTPUT
     effects: Effects | None = None
+    when: Condition | None = None
     dotted: str = ""
     pack: str = ""
     quotas: tuple[Quota, ...] = ()
@@ -360,6 +364,7 @@ _OPTIONS = {
     "repeatable": FLAG,
     "max_output": whole_number(LEAST_OUTPUT),
     "effects": instance_of(Effects, "an Effects(...)").or_none(),
+    "when": Kind("a function of the RunContext", callable).or_none(),
 }
 
 

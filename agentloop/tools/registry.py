@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import MethodType
-from typing import Any, cast, overload
+from typing import Any, Unpack, cast, overload
 
 from agentloop.errors import DuplicateToolError, ToolDefinitionError
 from agentloop.schema import unwrap_callable
-from agentloop.tools.decorator import tool
-from agentloop.tools.definition import MAX_OUTPUT, P, R, Tool
-from agentloop.tools.effects import Effects
+from agentloop.tools.decorator import ToolOptions, tool
+from agentloop.tools.definition import P, R, Tool
 from agentloop.tools.functions import is_async
 
 
@@ -24,46 +23,15 @@ class ToolRegistry:
     @overload
     def tool(self, function: Callable[P, R], /) -> Tool[P, R]: ...
     @overload
-    def tool(
-        self,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        strict: bool = True,
-        timeout: float | None = None,
-        parallel: bool = True,
-        repeatable: bool = False,
-        max_output: int = MAX_OUTPUT,
-        effects: Effects | None = None,
-    ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
-    def tool(
-        self,
-        *function: Callable[..., Any],
-        name: str | None = None,
-        description: str | None = None,
-        strict: bool = True,
-        timeout: float | None = None,
-        parallel: bool = True,
-        repeatable: bool = False,
-        max_output: int = MAX_OUTPUT,
-        effects: Effects | None = None,
-    ) -> Any:
+    def tool(self, **options: Unpack[ToolOptions]) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+    def tool(self, *function: Callable[..., Any], **options: Unpack[ToolOptions]) -> Any:
         """Make a tool from a function and add it. The options are those of `agentloop.tool`.
 
         Raises:
-            ToolDefinitionError: the function can't become a tool.
+            ToolDefinitionError: there is no such option, or the function can't become a tool.
             DuplicateToolError: the registry has a tool of this name already.
         """
-        define = tool(
-            name=name,
-            description=description,
-            strict=strict,
-            timeout=timeout,
-            parallel=parallel,
-            repeatable=repeatable,
-            max_output=max_output,
-            effects=effects,
-        )
+        define = tool(**options)
 
         def register(function: Callable[..., Any]) -> Tool:
             return self.add(define(function))

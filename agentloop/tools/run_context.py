@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
+from agentloop.items import Item
 from agentloop.limits import Tally
 
 T = TypeVar("T", default=Any)
@@ -20,8 +21,10 @@ class RunContext(Generic[T]):
         run_id: The id of the run.
         tally: What the run has done so far.
         value: The user's own object, as given to `run(context=...)`.
+        items: The conversation so far.
     """
 
     run_id: str
     tally: Tally
     value: T
+    items: tuple[Item, ...] = ()

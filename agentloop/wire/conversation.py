@@ -89,6 +89,7 @@ class Conversation:
         stream: bool,
         free_choice: bool = False,
         output: bool = False,
+        withheld: frozenset[str] = frozenset(),
     ) -> bytes:
         """Return the body of a request.
 
@@ -98,8 +99,9 @@ class Conversation:
             stream: Whether the reply comes as a stream.
             free_choice: Whether `tool_choice` is left out, so that the model is not made to call tools for ever.
             output: Whether the reply has to follow the target's `output`.
+            withheld: The names of tools that are not offered in this turn.
         """
-        self._last = RequestParts(items, tools, stream, free_choice, output)
+        self._last = RequestParts(items, tools, stream, free_choice, output, withheld)
         return self._encoder.encode(self._last, self.profile)
 
     # --- replies ---
@@ -157,7 +159,7 @@ class Conversation:
         items = tuple(self._encoder.accept(reply.items, self.profile))
         if recovered and self.profile.leaks_calls:
             items = tuple(replace(item, recovered=False) if isinstance(item, ToolCall) else item for item in items)
-        return replace(reply, items=items, dialect=name_dialect(self.profile))
+        return replace(reply, items=items, dialect=name_dialect(self.profile), withheld=self._last.withheld)
 
     def _name_question(self) -> int:
         """Return what is equal for two requests with the same question.

@@ -20,6 +20,7 @@ from agentloop.wire.profile import Profile
 from agentloop.wire.profile.refusals import Sent
 from agentloop.wire.roles import alternate_roles, last_speaker
 
+_MOST_ENCODED = 64  # selections of tools whose JSON is kept
 _WORDS = frozenset({"auto", "none", "required", None})
 
 
@@ -40,6 +41,7 @@ class RequestParts:
         stream: Whether the reply comes as a stream.
         free_choice: Whether `tool_choice` is left out, so that the model is not made to call tools for ever.
         output: Whether the reply has to follow the target's `output`.
+        withheld: The names of tools that are not offered in this turn.
     """
 
     items: Sequence[Item] = ()
@@ -47,6 +49,7 @@ class RequestParts:
     stream: bool = False
     free_choice: bool = False
     output: bool = False
+    withheld: frozenset[str] = frozenset()
 
 
 class RequestEncoder:
@@ -109,9 +112,9 @@ class RequestEncoder:
         target, settings = self._target, self._target.settings
         if not parts.tools:
             settings = replace(settings, tool_choice="none")
-        elif parts.free_choice and settings.tool_choice is not None:
+        elif settings.tool_choice is not None and (parts.free_choice or settings.tool_choice in parts.withheld):
             settings = replace(settings, tool_choice=None)
-        tools = self._choose(settings.tool_choice, profile, formed=parts.output)
+        tools = self._choose(settings.tool_choice, profile, parts)
         needs_tools = profile.history_needs_tools and profile.tool_calling == "native"
         if needs_tools and not tools and any(isinstance(item, ToolCall) for item in parts.items):
             tools, settings = (no_tool,), replace(settings, tool_choice="none")
@@ -126,11 +129,13 @@ class RequestEncoder:
             output=target.output if parts.output else None,
         )
 
-    def _choose(self, choice: str | None, profile: Profile, *, formed: bool) -> Sequence[Tool]:
+    def _choose(self, choice: str | None, profile: Profile, parts: RequestParts) -> Sequence[Tool]:
         """Return the tools to send. If the server ignores a tool choice, only the chosen tools are sent."""
         tools, obeyed = self._target.tools, profile.tool_choice
+        if parts.withheld:
+            tools = [tool for tool in tools if tool.name not in parts.withheld]
         if choice == "none":
-            disturb = formed and profile.structured_apart
+            disturb = parts.output and profile.structured_apart
             keep = ("none" in obeyed and not disturb) or profile.history_needs_tools
             return tools if keep else ()
         if choice in _WORDS or "named" in obeyed:
@@ -141,6 +146,8 @@ class RequestEncoder:
         name, kept = name_dialect(profile), self._target.encoded_tools
         which = None if tools is self._target.tools else tuple(tool.name for tool in tools)
         key = (name, profile.strict_tools, profile.schema_keywords, which)
+        if len(kept) >= _MOST_ENCODED:
+            kept.clear()
         if key not in kept:
             kept[key] = DIALECTS[name].encode_tools(tools, profile)
         return kept[key]

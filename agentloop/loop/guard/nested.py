@@ -6,17 +6,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agentloop.items import ToolCall, ToolResult
-from agentloop.loop.guard.planning import answer, count, find_name, plan_call, reserve
+from agentloop.loop.guard.planning import answer, count, describe_withheld, find_name, plan_call, reserve
 from agentloop.loop.guard.rules import Rules
 from agentloop.loop.run import Interrupted, Pending, Run, ToolsReturned
 
 
-def judge_nested(run: Run, call: ToolCall, rules: Rules) -> tuple[Run, Pending]:
+def judge_nested(run: Run, call: ToolCall, rules: Rules, withheld: frozenset[str] = frozenset()) -> tuple[Run, Pending]:
     """Return the run with a nested call reserved, and the plan for the call.
 
-    A call that needs approval is refused if there is no approver.
+    A call that needs approval is refused if there is no approver, and a call of a tool that is `withheld` always.
     """
-    pending, _ = plan_call(replace(call, name=find_name(call.name, rules)), run.tally, run.trust, rules)
+    call = replace(call, name=find_name(call.name, rules))
+    if call.name in withheld:
+        return run, answer(call, describe_withheld(call.name))
+    pending, _ = plan_call(call, run.tally, run.trust, rules)
     if pending.question is not None and rules.policy.approver is None:
         reason = pending.question.reason
         text = f"Not run: {pending.call.name} needs a person's approval ({reason}), and nobody can be asked."

@@ -24,12 +24,25 @@ class Plan(NamedTuple):
     final_turn_reason: LimitReason | None
 
 
-def plan_calls(calls: Iterable[ToolCall], run: Run, tally: Tally, rules: Rules) -> Plan:
-    """Return a plan for each call of a reply. `tally` already counts the reply; the run's own tally does not."""
+def plan_calls(
+    calls: Iterable[ToolCall], run: Run, tally: Tally, rules: Rules, withheld: frozenset[str] = frozenset()
+) -> Plan:
+    """Return a plan for each call of a reply.
+
+    Args:
+        calls: The calls.
+        run: The run before the reply.
+        tally: What the run has done so far, with the reply.
+        rules: The run's rules.
+        withheld: The names of tools that were not offered.
+    """
     planned: list[Pending] = []
     final_turn_reason: LimitReason | None = None
     streak, missed = run.streak, False
     for call in calls:
+        if call.name in withheld:
+            planned.append(answer(call, describe_withheld(call.name)))
+            continue
         is_known = _is_known(call, rules)
         if is_known or not missed:
             streak = _extend(streak, call, is_known=is_known)
@@ -136,12 +149,22 @@ def find_name(name: str, rules: Rules) -> str:
     return labelled or resolve_name(name, rules.tools) or name
 
 
+_MOST_NAMES = 50
+
+
+def describe_withheld(name: str) -> str:
+    """Return what the model is told about a tool that is not on offer now."""
+    return f"Not run: {name} is not on offer now. Go on with the tools that you have."
+
+
 def describe_unknown(name: str, rules: Rules) -> str:
     """Return what the model is told about a name that no tool has."""
     offered = [tool.name for tool in rules.tools.values() if is_offered(tool, rules)]
     near = near_names(name, offered)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
-    return f"There is no tool named {name!r}.{guess} The tools are: {', '.join(offered) or 'none'}."
+    more = len(offered) - _MOST_NAMES
+    names = ", ".join([*offered[:_MOST_NAMES], *([f"and {more} more"] if more > 0 else [])])
+    return f"There is no tool named {name!r}.{guess} The tools are: {names or 'none'}."
 
 
 _WORDS: Mapping[LimitReason, tuple[str, str]] = {
