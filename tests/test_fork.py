@@ -84,6 +84,17 @@ with context.Pool(2) as pool:
     pool.join()
 ask_sync()
 """,
+    "pools": """
+import concurrent.futures
+ask_sync()
+context = multiprocessing.get_context("fork")
+with context.Pool(2) as pool:
+    pool.starmap(ask_sync, [()] * 4)
+with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as executor:
+    for future in [executor.submit(ask_sync) for _ in range(4)]:
+        future.result()
+ask_sync()
+""",
     "from a thread of a tool": """
 @tool
 def fork() -> str:
@@ -104,6 +115,7 @@ ask_sync()
         *itertools.product(("sync", "async"), ("httpx", "aiohttp")),
         ("a child of a child", "httpx"),
         ("multiprocessing", "aiohttp"),
+        ("pools", "httpx"),
         ("from a thread of a tool", "httpx"),
     ],
 )
@@ -134,6 +146,7 @@ async def test_connections_of_the_parent_are_neither_used_nor_closed():
         assert (await agent.run("go")).text == "hi"
         await agent.aclose()
         assert server.connections == 2
+        assert of_parent in transport._pool._inherited, "as garbage they would be closed"
         transport._pool._connections.update(of_parent)
         await agent.run("go")
         assert server.connections == 2, "the parent's connection is still open"

@@ -47,11 +47,16 @@ class Holder:
 
 
 async def test_the_time_of_a_tool_counts_from_when_it_begins_and_its_wait_is_said(one_thread):
-    clock, holder = stop_clock(), Holder()
+    clock, holder, loop = stop_clock(), Holder(), asyncio.get_running_loop()
+
+    async def take_turns():
+        for _ in range(10):
+            await asyncio.sleep(0)
 
     @tool(timeout=9)
     def look() -> str:
-        """Look."""
+        """Look, while the event loop goes on."""
+        asyncio.run_coroutine_threadsafe(take_turns(), loop).result(PATIENCE_SECONDS)
         return "seen"
 
     notices = []
