@@ -17,13 +17,14 @@ from agentloop.schema.arguments.typed_arguments import TypedArguments, order_arg
 from agentloop.schema.invisible_characters import show_invisible, strip_invisible
 from agentloop.schema.output import OutputSchema
 from agentloop.schema.parameters.docstring import Docstring, parse_docstring
-from agentloop.schema.parameters.keywords import list_keywords, move_references, restrict
+from agentloop.schema.parameters.keywords import DISPENSABLE, list_keywords, move_references, restrict
 from agentloop.schema.parameters.signature import Signature, read_signature, unwrap_callable
 from agentloop.schema.plain_values import collect, is_plain
 from agentloop.schema.received_values import MASK, mask_secrets, write_received
 from agentloop.schema.result import WrittenResult, render, take_images, write_result
 
 __all__ = [
+    "DISPENSABLE",
     "MASK",
     "ArgumentsError",
     "CheckedArguments",

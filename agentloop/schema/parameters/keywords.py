@@ -50,6 +50,16 @@ _REPLACED: dict[str, Callable[[Any], JsonObject]] = {
     "oneOf": lambda value: {"anyOf": value},
 }
 
+# Of the constraints, those that OpenAI's strict schemas may have.
+STRICT_CONSTRAINTS = frozenset(
+    {
+        *("pattern", "format", "multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+        *("minItems", "maxItems"),
+    }
+)
+DISPENSABLE = STRICT_CONSTRAINTS.union(_OTHERS, _REPLACED)
+"""The keywords that most servers accept, and that a schema can do without."""
+
 _MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLES = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "contentSchema")

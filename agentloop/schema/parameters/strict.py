@@ -11,7 +11,7 @@ from typing import Any
 
 from agentloop.items import JsonObject
 from agentloop.schema.json_types import is_array, is_object, name_type
-from agentloop.schema.parameters.keywords import PHRASES, describe_constraints, rewrite
+from agentloop.schema.parameters.keywords import PHRASES, STRICT_CONSTRAINTS, describe_constraints, rewrite
 
 _STRUCTURE = {
     "type",
@@ -25,20 +25,9 @@ _STRUCTURE = {
     "$ref",
     "$defs",
 }
-_CONSTRAINTS = {
-    "pattern",
-    "format",
-    "multipleOf",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "minItems",
-    "maxItems",
-}
 _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
-_ALLOWED = _STRUCTURE | _CONSTRAINTS | {"description"}
-_TOLD = frozenset(PHRASES) - _CONSTRAINTS
+_ALLOWED = _STRUCTURE | STRICT_CONSTRAINTS | {"description"}
+_TOLD = frozenset(PHRASES) - STRICT_CONSTRAINTS
 # A model does not need these to write a value.
 _DROPPED = {"title", "default", "examples", "discriminator", "deprecated", "readOnly", "writeOnly", "contentSchema"}
 

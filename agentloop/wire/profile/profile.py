@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from agentloop.errors import ConfigurationError
 from agentloop.options import FIELDS, FLAG, HEADERS, TEXT, check_options, instance_of, number, one_of, whole_number
+from agentloop.schema import DISPENSABLE
 
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
 Route: TypeAlias = Literal["responses", "chat"]
@@ -93,30 +94,7 @@ class Profile:
     tool_items: Literal["native", "message"] = "native"
     system: Literal["instructions", "message", "user"] = "instructions"
     strict_tools: bool = True
-    schema_keywords: frozenset[str] = frozenset(
-        {
-            "pattern",
-            "format",
-            "multipleOf",
-            "minimum",
-            "maximum",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "minItems",
-            "maxItems",
-            "additionalProperties",
-            "const",
-            "default",
-            "examples",
-            "maxProperties",
-            "minProperties",
-            "oneOf",
-            "patternProperties",
-            "propertyNames",
-            "title",
-            "unevaluatedProperties",
-        }
-    )
+    schema_keywords: frozenset[str] = DISPENSABLE
     tool_choice: frozenset[str] = frozenset({"auto", "none", "required", "named"})
     history_needs_tools: bool = False
     structured_output: StructuredOutput = "text_format"
