@@ -27,6 +27,7 @@ from agentloop.wire.conversation import Conversation
 from agentloop.wire.model_target import ModelTarget
 from agentloop.wire.payload import dump
 from agentloop.wire.profile.failures import read_error
+from agentloop.wire.profile.learner import ProfileLearner
 from agentloop.wire.profile.refusals import Sent, draw_lessons
 from loopback import Loopback, sse_reply, stream_of, text_body
 from ways import PROFILES
@@ -151,3 +152,32 @@ def test_sections_after_those_on_parameters_stay_in_the_description():
 
     assert "Its width." not in measure.description
     assert measure.description.endswith("Words about it.\n\nNotes\n-----\nBoards shrink.")
+
+
+def draw(words, body):
+    error = read_error(400, {}, dump({"error": {"message": words}}))
+    return error, [lesson.field for lesson in draw_lessons(error, Profile(), Sent(body, has_results=True))]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "empty content is not allowed with tool calls",
+        "an empty message is unsupported with tools",
+        "{} are not allowed",
+    ],
+)
+def test_words_about_an_empty_text_beside_tools_do_not_take_the_tools_away(words):
+    fields = draw(words.format("tools"), {"tools": [{}]})[1]
+    assert ("tool_calling" in fields) == ("empty" not in words)
+
+
+def test_a_lesson_after_which_the_same_words_come_again_holds_for_the_run_alone():
+    body = {"tools": [{}], "parallel_tool_calls": False, "tool_choice": "required"}
+    learner = ProfileLearner(("http://doubt/v1", "m"), Profile(), lambda _: Sent(body, has_results=False))
+    words = "parallel_tool_calls and tool_choice are not supported here"
+    tried = [learner.adapt(draw(words, body)[0]) for _ in range(2)]
+    assert [lesson.field for lesson in tried] == ["refused", "tool_choice"]
+    learner.confirm()
+    assert [lesson.field for lesson in learner.take_lessons()] == ["tool_choice"]
+    assert "parallel_tool_calls" in learner.profile.refused
