@@ -15,7 +15,7 @@ from typing import Any
 from agentloop import Effects, ToolError, tool
 from agentloop_tools.files.grep import MOST_MATCHES, Search
 from agentloop_tools.files.patterns import read_pattern
-from agentloop_tools.files.root import Folder, Names, Opened, Root, show
+from agentloop_tools.files.root import Folder, Names, Opened, Root, show, split_path
 from agentloop_tools.files.text import FileText, decode, read_bytes
 from agentloop_tools.files.walk import Walk
 from agentloop_tools.files.wildcard import Wildcard
@@ -53,6 +53,7 @@ class Reading:
     ) -> None:
         self.root = root
         self.marks = Marks(root.path, trusted)
+        root.note_shown = self.marks.note_shown
         self.max_bytes = max_bytes
         self.seen: dict[Names, bytes] = {}
         self._ignore = ignore
@@ -103,8 +104,8 @@ class Reading:
                     raise ToolError(f"{path} is not a folder")
             with closing(walk.visits(opened.names, deep=False)) as visits:
                 for visit in visits:
-                    names = (*visit.folders, *visit.files, *visit.others)
-                    self.marks.note_read("/".join((*visit.names, name)) for name in names[:_MOST_PATHS])
+                    names = (*(f"{name}/" for name in visit.folders), *visit.files, *visit.others)
+                    self.marks.note_shown("/".join((*visit.names, name)) for name in names[:_MOST_PATHS])
                     shown += (f"{show([name])}/" for name in visit.folders)
                     shown += (
                         f"{show([name])}  {_size(visit.descriptor, name)}" for name in visit.files[: _MOST_PATHS + 1]
@@ -123,7 +124,7 @@ class Reading:
             walk = self._walk(folder, pattern)
             with closing(_paths(walk)) as paths:
                 found = list(islice(paths, _MOST_PATHS + 1))
-        self.marks.note_read("/".join(names) for names in found)
+        self.marks.note_shown("/".join(names) for names in found)
         shown = [show(names) for names in found]
         return _fit(shown or ["[no file matches]"], _walk_notes(walk))
 
@@ -147,7 +148,7 @@ class Reading:
                     search.search_file(opened.descriptor, opened.names)
                 else:
                     raise ToolError(f"{path} is neither a file nor a folder")
-        self.marks.note_read("/".join(names) for names in search.matched)
+        self.marks.note_shown("/".join(names) for names in search.matched)
         notes = [needle.note] if needle.note else []
         if search.skipped:
             notes.append(f"{search.skipped} files left out: unreadable, or larger than {self.max_bytes:,} bytes")
@@ -164,6 +165,8 @@ class Reading:
         """
         with self.root.enter(path) as folder, folder.open_any(path) as opened:
             status = opened.status
+            if opened.names != split_path(path):  # the target of a link is shown
+                self.marks.note_shown(["/".join(opened.names)])
         kind = next((word for test, word in _KINDS if test(status.st_mode)), "special file")
         changed = datetime.fromtimestamp(status.st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         size = f", {status.st_size} bytes" if stat.S_ISREG(status.st_mode) else ""

@@ -43,11 +43,17 @@ _WHY = {
 
 
 class MissingFileError(ToolError):
-    """There is no such file. `names` is its path below the root, after following links."""
+    """There is no such file.
 
-    def __init__(self, message: str, names: Names) -> None:
+    Attributes:
+        names: Its path below the root, after following links.
+        near: The paths that the message names, because they are similar.
+    """
+
+    def __init__(self, message: str, names: Names, near: Sequence[Names] = ()) -> None:
         super().__init__(message)
         self.names = names
+        self.near = near
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +145,14 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def make_folders(self, names: Names) -> None:
-        """Make a folder and those above it, if they are missing. Raises OSError."""
+    def make_folders(self, names: Names) -> list[Names]:
+        """Make a folder and those above it, if they are missing, and return the new ones. Raises OSError."""
+        made = list[Names]()
         for count in range(1, len(names) + 1):
             with self.open_folder(names[: count - 1]) as above, suppress(FileExistsError):
                 os.mkdir(names[count - 1], dir_fd=above)
+                made.append(names[:count])
+        return made
 
     def _follow(self, names: Names, path: str) -> Names | None:
         """Return the names with the first link replaced by its target, or None if there is no link."""
@@ -165,21 +174,22 @@ class Folder:
     def _explain(self, error: OSError, path: str, names: Names) -> ToolError:
         if error.errno != errno.ENOENT:
             return explain(error, path)
-        return MissingFileError(f"{path} {_WHY[errno.ENOENT]}{self._neighbours(names)}", names)
-
-    def _neighbours(self, names: Names) -> str:
-        """Return similar names that the model may have meant, as the end of a sentence."""
-        if not names:
-            return ""
         try:
-            with self.open_folder(names[:-1]) as above, os.scandir(above) as entries:
-                known = [entry.name for entry in islice(entries, _MOST_NEIGHBOURS) if not self.is_denied(entry.name)]
+            near = self._find_near(names)
         except OSError:
-            return ": its folder does not exist either"
+            return MissingFileError(f"{path} {_WHY[errno.ENOENT]}: its folder does not exist either", names)
+        guess = f"; did you mean {', '.join(map(show, near))}?" if near else ""
+        return MissingFileError(f"{path} {_WHY[errno.ENOENT]}{guess}", names, near)
+
+    def _find_near(self, names: Names) -> list[Names]:
+        """Return similar paths that the model may have meant. Raises OSError."""
+        if not names:
+            return []
+        with self.open_folder(names[:-1]) as above, os.scandir(above) as entries:
+            known = [entry.name for entry in islice(entries, _MOST_NEIGHBOURS) if not self.is_denied(entry.name)]
         from difflib import get_close_matches  # noqa: PLC0415 - it takes 8 ms, and is only needed for missing files
 
-        near = get_close_matches(names[-1], known, n=3)
-        return f"; did you mean {', '.join(show((*names[:-1], name)) for name in near)}?" if near else ""
+        return [(*names[:-1], name) for name in get_close_matches(names[-1], known, n=3)]
 
 
 class Root:
@@ -187,6 +197,7 @@ class Root:
 
     Attributes:
         path: Its path, without links.
+        note_shown: Called with the paths that the error of a call names, other than the call's own.
     """
 
     def __init__(self, path: Path, deny: Iterable[str], opener: Opener | None = None) -> None:
@@ -197,6 +208,7 @@ class Root:
         except OSError as error:
             raise ConfigurationError(f"the root folder {str(path)!r} can't be opened: {error.strerror}") from None
         self.path = os.path.realpath(path.expanduser())
+        self.note_shown: Callable[[Iterable[str]], object] = list
         self._is_open = True
         self._lock = threading.Lock()
         self._is_denied = compile_denial(deny)
@@ -223,6 +235,9 @@ class Root:
             yield Folder(descriptor, self._is_denied, lambda: self._is_open, self._opener)
         except OSError as error:
             raise explain(error, path) from None
+        except MissingFileError as error:
+            self.note_shown("/".join(names) for names in error.near)
+            raise
         finally:
             os.close(descriptor)
 

@@ -71,7 +71,7 @@ class Writing(Reading):
                 names = missing.names
             _refuse_link(path, names)
             self._check_shown(path, names, exists=False)
-            folder.make_folders(names[:-1])
+            self.marks.note_made(map("/".join, folder.make_folders(names[:-1])))
             self._save(folder, names, data, None)
             return f"wrote {len(data)} bytes to the new file {path}"
 
@@ -164,7 +164,8 @@ class Writing(Reading):
 
 def _refuse_link(path: str, names: Names) -> None:
     if names != split_path(path):
-        raise ToolError(f"{path} is a link, or goes through one: to make a new file, name {show(names)}")
+        message = f"{path} is a link, or goes through one: to make a new file, name {show(names)}"
+        raise MissingFileError(message, names, [names])
 
 
 def _edit(path: str, text: FileText, old: str, new: str) -> tuple[FileText, int]:

@@ -156,7 +156,7 @@ class _Search:
                 hits = self._find(connection, expression, min(max(limit, 1), _MOST_HITS))
                 # A passage of a file that can't be read any more is not shown from the index either.
                 shown = [hit for hit in hits if tree.has(hit.path)]
-                Marks(str(self.root), self.config.trusted).note_read(hit.path for hit in shown)
+                Marks(str(self.root), self.config.trusted).note_shown(hit.path for hit in shown)
                 return _describe(shown, note)
         except OSError as error:
             raise ToolError(f"The folder can't be read: {error.strerror}.") from error

@@ -129,6 +129,7 @@ class _OpenShell:
         self._filter = _make_filter(config, self._sandbox)
         self._disk = disk
         self._marks = Marks(str(root), config.trusted)
+        self._more = [Marks(os.path.realpath(path), config.trusted) for path in config.readable]
         self._can_write = config.write or config.unsafe_host
 
     @tool(effects=Effects(read=True, execute=True), max_output=40_000)
@@ -144,9 +145,9 @@ class _OpenShell:
         if _NO_ARGUMENT.search(" ".join(argv)) or sum(map(len, argv)) > _MOST_ARGUMENTS:
             raise ToolError("argv has a NUL or a lone surrogate character, or is too long: write a file instead")
         spec = self._spec(argv, self._find_folder(folder))
-        async with self._marks.following_changes() if self._can_write else nullcontext():
+        async with self._marks.following_changes(*self._more) if self._can_write else nullcontext():
             said = await run_command(spec)
-        if self._marks.trusted is None and self._marks.are_within():
+        if self._marks.trusted is None and any(each.are_within() for each in (self._marks, *self._more)):
             mark_untrusted()  # it may have read any file
         return said
 
