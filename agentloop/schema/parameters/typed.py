@@ -132,7 +132,6 @@ class _Change:
             **dict.fromkeys(("list", "set", "frozenset", "deque", "generator"), self._items),
             **dict.fromkeys(("int", "float"), _number),
             "decimal": _finite,
-            "enum": _drop_aliases,
             "json": self._json,
             "tuple": self._tuple if strict else self._tuple_items,
             **dict.fromkeys(_DICTS, self._dict if strict else self._dict_items),
@@ -349,11 +348,6 @@ def _number(node: Node, _path: str) -> Node:
 
 def _finite(node: Node, _path: str = "") -> Node:
     return {**node, "allow_inf_nan": node.get("allow_inf_nan", False)}
-
-
-def _drop_aliases(node: Node, _path: str) -> Node:
-    """Return a schema of an enumeration without second names of its members."""
-    return {**node, "members": [member for name, member in node["cls"].__members__.items() if member.name == name]}
 
 
 def _choices(node: Node) -> list[Node]:
