@@ -13,7 +13,7 @@ from fnmatch import translate
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NoReturn, TypeAlias, cast
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
@@ -23,6 +23,7 @@ from agentloop.tools import ArgumentReading
 Readings: TypeAlias = Mapping[str, ArgumentReading]
 
 _NONE: Readings = MappingProxyType({})
+_IGNORED_END = re.compile(r"(?<=[^/.\s])[.\s]+(?=/|\Z)")  # of a name
 _CALL = re.compile(r"(?P<tool>[\w.*?\[\]!-]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
 _ARGUMENT = re.compile(
     r"""\s*(?P<name>[^\s=,"']+)\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^,"']*))\s*(?P<end>,|\Z)"""
@@ -83,8 +84,8 @@ class ArgumentPattern:
         return reading is not None and self._concerns(_read(reading, arguments), reading)
 
     def _concerns(self, texts: Sequence[str], reading: ArgumentReading) -> bool:
-        """Tell whether the pattern matches one of the texts, in any case, with or without a slash at the end."""
-        plain = [normalize("NFC", text).rstrip("/") for text in texts]
+        """Tell whether the pattern matches one of the texts as some system reads it: without case, and `_fold`ed."""
+        plain = {form.rstrip("/") for text in texts for form in (normalize("NFC", text), normalize_text(_fold(text)))}
         patterns = {
             form for text in (self.text, _read_pattern(reading, self.text)) for form in (text, normalize_text(text))
         }
@@ -190,6 +191,13 @@ def _raise_unreadable(where: str, text: str) -> NoReturn:
         f"{where}: {text!r} is not a pattern for calls",
         hint="write delete_*, files.write, or files.write(path=docs/*); a text with a comma or quote goes in quotes",
     )
+
+
+def _fold(text: str) -> str:
+    """Return a text with plain characters in place of those that look alike, and without what some systems ignore."""
+    if not text.isascii():
+        text = "".join(each for each in normalize("NFKC", text) if category(each) != "Cf")
+    return _IGNORED_END.sub("", text)
 
 
 def _read(reading: ArgumentReading, arguments: JsonObject) -> tuple[str, ...]:

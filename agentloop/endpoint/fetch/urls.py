@@ -55,7 +55,11 @@ def show(url: httpx2.URL) -> str:
 
 def _check(url: httpx2.URL) -> httpx2.URL:
     """Return the URL with its host in the form that rules are compared with, if that can be determined."""
-    if url.scheme not in _PORTS or not url.host or (url.port or 0) > _LAST_PORT:
+    if (
+        url.scheme not in _PORTS
+        or not url.host
+        or not 0 < (_PORTS[url.scheme] if url.port is None else url.port) <= _LAST_PORT
+    ):
         raise FetchError(f"{show(url)} is not an http or https URL")
     if url.userinfo:
         raise FetchError(f"the URL of {url.host} holds a user's name or password, which is not sent")

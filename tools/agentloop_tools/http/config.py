@@ -13,6 +13,8 @@ from agentloop import PackConfig
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NAMES = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET_NAME = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
+_PORT = re.compile(r":\d*\Z")
+_PORTS = {"http": 80, "https": 443}
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
 
 Method = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
@@ -39,7 +41,9 @@ def _check_base(url: str) -> str:
         raise ValueError("it is not an http or https URL")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("it may not have a user name or a query: secrets go into headers, as {NAME}")
-    return url.rstrip("/")
+    port = "" if parts.port in {None, _PORTS[parts.scheme]} else f":{parts.port}"
+    # In the form in which a redirect or a model names it.
+    return parts._replace(netloc=_PORT.sub("", parts.netloc).lower() + port).geturl().rstrip("/")
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:

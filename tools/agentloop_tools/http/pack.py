@@ -29,6 +29,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Any]]]
 Query = dict[str, str | int | float | bool]
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_MOST_REPEATED = 50
 _BODY_BYTES = 1_000_000
 _MARGIN_SECONDS = 5.0
 _TEXT = ("text/", "json", "xml", "yaml", "javascript", "x-www-form-urlencoded", "csv")
@@ -229,10 +230,18 @@ def _pairs(query: Query | None) -> list[tuple[str, str]]:
 
 
 def _read_query(path: str, query: Query | None) -> set[str]:
-    """Return the query of a request as JSON. A path may have one too, and servers differ in which value counts."""
+    """Return the query of a request as JSON. A path may have one too, and servers differ in which value counts.
+
+    Raises:
+        ToolError: there are too many values for one name to tell.
+    """
     more = parse_qsl(path.partition("?")[2], keep_blank_values=True)
     given = query or {}
-    readings = ({**dict(more), **given}, {**given, **dict(more)}, {**given, **dict(reversed(more))})
+    last = {**given, **dict(more)}
+    others = [(name, value) for name, value in more if last[name] != value]
+    if len(others) > _MOST_REPEATED:
+        raise ToolError("the query has too many values for one name")
+    readings = ({**dict(more), **given}, last, *({**last, name: value} for name, value in others))
     return {
         json.dumps(reading if more else query, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         for reading in readings

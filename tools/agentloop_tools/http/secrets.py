@@ -110,5 +110,5 @@ def _match_character(character: str) -> str:
     code = ord(character)
     plus = r"|\+" if character == " " else ""
     named = {"&": "|&amp;", "<": "|&lt;", ">": "|&gt;", '"': "|&quot;"}.get(character, "")
-    percent = "".join(f"%{byte:02x}" for byte in character.encode())
+    percent = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode())
     return rf"(?:\\?{re.escape(character)}|\\u{code:04x}|{percent}|&#0*{code};|&#x0*{code:x};{plus}{named})"

@@ -12,14 +12,16 @@ from agentloop import read_host
 # Characters that mean something else if they are not escaped, so that servers differ in how they read them.
 _AMBIGUOUS = re.compile(r"%(?=2f|5c|3f|23|25|3b)", re.IGNORECASE)
 _PARAMETERS = re.compile(r";[^/]*")
+_QUERY = re.compile(r"[?#].*", re.DOTALL)
 _MARKS = set("*?[]")  # of a rule's pattern
 _MOST_LAYERS = 6
 
 
 def read_path(path: str) -> list[str]:
-    """Return the forms of a path: without escapes that mean nothing, unquoted, without parameters of segments."""
+    """Return the forms of a path: without escapes that mean nothing, unquoted, without parameters, without a query."""
     layers = [unquote_plainly(path), *_unquote_layers(path)]
-    return list(dict.fromkeys(form for layer in layers for form in (tidy(layer), tidy(_PARAMETERS.sub("", layer)))))
+    read = (form for layer in layers for form in (layer, _PARAMETERS.sub("", layer), _QUERY.sub("", layer)))
+    return list(dict.fromkeys(map(tidy, read)))
 
 
 def read_url(url: str) -> list[str]:

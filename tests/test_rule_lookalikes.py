@@ -1,0 +1,138 @@
+"""A rule that denies holds for what some server or system takes for the same, and everyday calls pass."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from agentloop import Agent, ArgumentReading, Fetcher, FetchError, Policy, ToolResult, tool
+from agentloop.policy import Trust, judge
+from agentloop.testing import ScriptedEndpoint, call
+from agentloop_tools.http import Http, HttpConfig
+from agentloop_tools.http.secrets import Secrets
+from loopback import Loopback, Reply
+
+BASE = "https://api.example/v2"
+
+
+def open_get(base_url):
+    async def read():
+        async with Http(HttpConfig(base_url=base_url)).open() as tools:
+            return next(iter(tools))
+
+    return replace(asyncio.run(read()), dotted="http.get", pack="http")
+
+
+GET = open_get(BASE)
+
+
+def verdict(target, policy, **arguments):
+    return judge(policy, target, json.dumps(arguments), Trust()).verdict
+
+
+@pytest.mark.parametrize(
+    ("path", "denied"),
+    [
+        ("/staff", True),
+        ("/\uff53taff", True),
+        ("/%EF%BD%93taff", True),
+        ("/sta\u200bff", True),
+        ("/sta%C2%ADff", True),
+        ("/staff.", True),
+        ("/staff%20", True),
+        ("/staff. ./", True),
+        ("/staff%3Fall", True),
+        ("/staff%2523all", True),
+        ("/staff#all", True),
+        ("/staff.json", False),
+        ("/.staff", False),
+        ("/open%3F/staff", False),
+        ("/st aff", False),
+    ],
+)
+def test_what_some_server_takes_for_a_denied_path_is_denied(path, denied):
+    assert (verdict(GET, Policy(deny=("http.get(path=/staff)",)), path=path) == "deny") == denied
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict_"),
+    [("/open/7", "allow"), ("/open/\uff17.", "allow"), ("/open/7%3Fa", "allow"), ("/staff/7", "ask")],
+)
+def test_a_rule_that_allows_sees_the_path_as_it_is(path, verdict_):
+    asking = replace(GET, effects=replace(GET.effects, write=True))
+    assert verdict(asking, Policy(allow=("http.get(path=/open/*)",)), path=path) == verdict_
+
+
+@pytest.mark.parametrize("path", ["/x?a=1&a=2&a=3", "/x?a=2&a=1", "/x?a=3&a=3&a=2&a=4"])
+@pytest.mark.parametrize("query", [None, {"a": "1"}, {"b": "1"}])
+def test_each_value_of_a_name_in_the_query_counts(path, query):
+    assert verdict(GET, Policy(deny=("""http.get(query='*"a":"2"*')""",)), path=path, query=query) == "deny"
+    assert verdict(GET, Policy(deny=("""http.get(query='*"a":"5"*')""",)), path=path, query=query) == "allow"
+
+
+def test_a_query_with_too_many_values_for_a_name_is_not_let_through():
+    path = "/x?" + "&".join(f"a={number}" for number in range(60))
+    assert verdict(GET, Policy(deny=("http.get(query=*b*)",)), path=path) == "deny"
+    assert verdict(GET, Policy(deny=("http.get(path=/y)",)), path=path) == "allow"
+
+
+def test_a_name_of_another_tool_is_folded_too():
+    @tool
+    def look(place: str) -> str:
+        """Look."""
+        return place
+
+    look = replace(look, readings={"place": ArgumentReading(lambda given: [given["place"]])})
+    policy = Policy(deny=("look(place=cellar)",))
+    assert verdict(look, policy, place="\u24d2ellar ") == "deny"
+    assert verdict(look, policy, place="\u24d3ellar ") == "allow"
+
+
+@pytest.mark.parametrize("url", ["http://shop.example:0/", "https://shop.example:0"])
+def test_the_port_0_which_clients_read_as_the_default_one_is_refused(url):
+    with pytest.raises(FetchError, match="is not an http or https URL"):
+        Fetcher.read_url(url)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "kept"),
+    [
+        ("HTTPS://API.Example:443/V2/", "https://api.example/V2"),
+        ("http://api.example:0443/", "http://api.example:443"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("http://[FE::1]", "http://[fe::1]"),
+        ("http://api.example:/a", "http://api.example/a"),
+    ],
+)
+def test_the_address_of_an_api_is_kept_in_its_plain_form(base_url, kept):
+    assert HttpConfig(base_url=base_url).base_url == kept
+
+
+async def test_a_redirect_within_an_api_is_followed_however_its_address_is_written():
+    def move(request):
+        port = request.headers["host"].rpartition(":")[2]
+        return (
+            Reply(status=302, headers={"location": f"http://localhost:{port}/new"})
+            if request.path == "/old"
+            else Reply((b"here",))
+        )
+
+    async with Loopback(move) as server:
+        port = server.base_url.removesuffix("/v1").rpartition(":")[2]
+        pack = Http(HttpConfig(base_url=f"HTTP://LocalHost:{port}"))
+        script = [
+            call("http_get", {"path": "/old"}),
+            call("http_get", {"path": f"http://localhost:{port}/new"}),
+            "done",
+        ]
+        policy = Policy(deny=("http.get(path=/staff/*)",))
+        result = await Agent("m", endpoint=ScriptedEndpoint(script), tools=[pack], policy=policy).run("go")
+    assert all("here" in item.content for item in result.items if isinstance(item, ToolResult))
+
+
+@pytest.mark.parametrize("layers", ["", "25", "2525"])
+def test_a_secret_that_is_escaped_several_times_is_taken_out(layers):
+    secrets = Secrets(["{TOKEN}"], {"TOKEN": "se/cret+7"})
+    said = f"you are se%{layers}2Fcret%{layers}2b7."
+    assert secrets.redact(said) == "you are [TOKEN]."
