@@ -68,7 +68,7 @@ def instance_of(kind: type, words: str) -> Kind:
 
 def find_fault(name: str, value: object, kind: Kind) -> str:
     """Return in words why an option does not have the value that it needs; "" if it has."""
-    return "" if kind.fits(value) else f"{name}={reprlib.repr(value)} is not {kind.words}"
+    return "" if kind.fits(value) else f"{name}={_show(value)} is not {kind.words}"
 
 
 def check_options(owner: str, options: object, kinds: Mapping[str, Kind]) -> None:
@@ -86,6 +86,13 @@ def check_options(owner: str, options: object, kinds: Mapping[str, Kind]) -> Non
         fault = find_fault(name, getattr(options, name), kind)
         if fault:
             raise ConfigurationError(f"{owner}: {fault}", hint=f"give {name} {kind.words}, or leave it out")
+
+
+def _show(value: object) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "..."
 
 
 def _are_texts(*values: object) -> bool:

@@ -49,6 +49,7 @@ WRONG = [
     (Endpoint, {"base_url": "http://h/v1", "headers": {"x": 1}}, "headers can't be a dict"),
     (Limits, {"turns": "3"}, "a number of at least 1"),
     (Limits, {"seconds": math.nan}, "a number of at least 0"),
+    (ModelSettings, {"max_output_tokens": -(10**5000)}, "a whole number of at least 1"),
     (Effects, {"write": "no"}, "True or False"),
     (Effects, {"hosts": "example.com"}, "a tuple of texts"),
     (Effects, {"hosts": (1,)}, "a tuple of texts"),
