@@ -7,6 +7,7 @@
 - `probe/`: finds out what an endpoint can do, with a few small requests.
 - `profile_store`: the profile of a model from all sources, and the file of lessons.
 - `config_file`: reads agentloop.toml, if it is the user's own or the user trusts it.
+- `trusted_files`: which files of working folders the user trusts.
 - `proxies`: whether a request may go through a proxy of the environment.
 - `shared_file`: writes a small file that several processes share.
 - `catalogue`: lists of models that providers publish.

@@ -1,23 +1,16 @@
-"""Reads `agentloop.toml`, and stores which files of working folders the user trusts.
-
-A working folder may be a repository that somebody else wrote. So its file counts only after `agentloop trust`, which
-stores the path and a hash of the content: a file that has changed must be trusted again.
-"""
+"""Reads `agentloop.toml`, and lets that of a working folder count."""
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from hashlib import sha256
 from pathlib import Path
-from stat import S_ISREG
 
-from agentloop.endpoint.shared_file import hold_file, replace_file
+from agentloop.endpoint.trusted_files import hash_content, is_trusted, read_small_file, resolve_path, trust_files
 from agentloop.errors import ConfigurationError
 from agentloop.items import JsonObject
 from agentloop.showable import show_line
@@ -25,7 +18,6 @@ from agentloop.wire.payload import mapping
 from agentloop.wire.profile.lessons import read_fields
 
 _NAME = "agentloop.toml"
-_LARGEST_FILE = 4_000_000
 _SHOWN_CHARACTERS = 400
 _REPORTED: set[tuple[Path, str]] = set()
 """The ignored files that this process has reported, each with the hash of its content."""
@@ -55,7 +47,7 @@ def find_configs() -> list[ConfigFile]:
     files = [ConfigFile(own, trusted=True)]
     with suppress(FileNotFoundError):  # the working directory may be gone
         here = Path.cwd() / _NAME
-        if _key(here) != _key(own):
+        if resolve_path(here) != resolve_path(own):
             files.append(ConfigFile(here, trusted=False))
     return files
 
@@ -71,8 +63,8 @@ def read_config(file: ConfigFile, names: Iterable[str], warnings: list[str]) -> 
     except (OSError, ValueError, RecursionError) as error:
         warnings.append(f"{path} is damaged and is ignored: {error}")
         return {}
-    if not file.trusted and not _is_trusted(path, data):
-        if (report := (path, _hash(data))) not in _REPORTED:
+    if not file.trusted and not is_trusted(path, hash_content(data)):
+        if (report := (path, hash_content(data))) not in _REPORTED:
             _REPORTED.add(report)
             warnings.append(
                 f"{path} is ignored, as somebody else may have written it ({_list_tables(content)}); "
@@ -101,9 +93,7 @@ def trust_config(folder: Path) -> tuple[Path, str]:
     try:
         data = read_small_file(path)
         tables = _list_tables(tomllib.loads(data.decode()))
-        stored = _trust_path()
-        with hold_file(stored):
-            replace_file(stored, json.dumps({**_read_trusted(), _key(path): _hash(data)}, indent=1))
+        trust_files({path: hash_content(data)})
     except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigurationError(
@@ -120,26 +110,8 @@ def describe_state(file: ConfigFile) -> str:
         return "it does not exist"
     except OSError as error:
         return f"it can't be read: {error.strerror or error}"
-    return "" if file.trusted or _is_trusted(file.path, data) else "it is ignored until you run `agentloop trust`"
-
-
-def _is_trusted(path: Path, data: bytes) -> bool:
-    """Return whether the user trusts a file with this content."""
-    return _read_trusted().get(_key(path)) == _hash(data)
-
-
-def read_small_file(path: Path) -> bytes:
-    """Return the content of a file; a pipe would never end, and a huge file would take all memory.
-
-    Raises:
-        OSError: the file can't be read, is no regular file, or is too large.
-    """
-    status = path.stat()
-    if not S_ISREG(status.st_mode):
-        raise OSError("it is no regular file")
-    if status.st_size > _LARGEST_FILE:
-        raise OSError(f"it has more than {_LARGEST_FILE} bytes")
-    return path.read_bytes()
+    counts = file.trusted or is_trusted(file.path, hash_content(data))
+    return "" if counts else "it is ignored until you run `agentloop trust`"
 
 
 def _list_tables(content: Mapping[str, object]) -> str:
@@ -148,27 +120,3 @@ def _list_tables(content: Mapping[str, object]) -> str:
     others = [name for name in content if name != "profile"]
     listed = "; ".join((*tables, *others)) or "it sets nothing"
     return show_line(listed[:_SHOWN_CHARACTERS]) + "…" * (len(listed) > _SHOWN_CHARACTERS)
-
-
-def _trust_path() -> Path:
-    named = os.environ.get("AGENTLOOP_STATE")
-    if named:
-        return Path(named) / "trusted.json"
-    import platformdirs  # noqa: PLC0415 - as above
-
-    return platformdirs.user_state_path("agentloop") / "trusted.json"
-
-
-def _read_trusted() -> Mapping[str, object]:
-    try:
-        return mapping(json.loads(read_small_file(_trust_path())))
-    except (OSError, ValueError, RecursionError):
-        return {}  # nothing is trusted, and the next `agentloop trust` makes a new file
-
-
-def _key(path: Path) -> str:
-    return os.path.realpath(path)
-
-
-def _hash(data: bytes) -> str:
-    return sha256(data).hexdigest()

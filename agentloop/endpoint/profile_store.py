@@ -24,8 +24,9 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from agentloop.endpoint.config_file import find_configs, read_config, read_small_file
+from agentloop.endpoint.config_file import find_configs, read_config
 from agentloop.endpoint.shared_file import hold_file, replace_file
+from agentloop.endpoint.trusted_files import read_small_file
 from agentloop.wire.payload import mapping, mappings, string
 from agentloop.wire.profile import Endpoint, Profile
 from agentloop.wire.profile.lessons import (
