@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentloop.agent import Agent, RunOptions
+    from agentloop.agent import Agent, FilledPrompt, Prompt, RunOptions
     from agentloop.endpoint.fetch import Fetched, Fetcher
     from agentloop.errors import (
         AgentloopError,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from agentloop.installation import describe_install
     from agentloop.items import Image, Item, Message, Opaque, Reasoning, ServerState, Text, ToolCall, ToolResult, Usage
     from agentloop.limits import Limits, StopReason, Tally
+    from agentloop.loop.prompt_version import PromptVersion
     from agentloop.loop.run import Run, RunResult
     from agentloop.packs import ToolPack, bound_tools
     from agentloop.packs.config import PackConfig
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
 _ROOMS = {
-    "agentloop.agent": ("Agent", "RunOptions"),
+    "agentloop.agent": ("Agent", "FilledPrompt", "Prompt", "RunOptions"),
     "agentloop.errors": (
         "AgentloopError",
         "AuthenticationError",
@@ -154,6 +155,7 @@ _ROOMS = {
         "approve_matching",
         "read_host",
     ),
+    "agentloop.loop.prompt_version": ("PromptVersion",),
     "agentloop.loop.run": (
         "Run",
         "RunResult",
@@ -199,6 +201,7 @@ __all__ = [
     "FetchError",
     "Fetched",
     "Fetcher",
+    "FilledPrompt",
     "Finished",
     "Image",
     "Item",
@@ -213,6 +216,8 @@ __all__ = [
     "PackError",
     "Policy",
     "Profile",
+    "Prompt",
+    "PromptVersion",
     "RateLimitedError",
     "Reasoning",
     "ReasoningDelta",

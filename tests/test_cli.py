@@ -285,7 +285,9 @@ def test_a_mistake_is_told_in_a_sentence_with_what_to_do(case, invoke):
     assert hint.startswith("hint: ")
 
 
-@pytest.mark.parametrize("arguments", [["run"], ["fly"], ["run", "x", "--max-tool-calls", "many"], ["tools", "check"]])
+@pytest.mark.parametrize(
+    "arguments", [["run", "x", "y"], ["fly"], ["run", "x", "--max-tool-calls", "many"], ["tools", "check"]]
+)
 def test_a_command_line_that_makes_no_sense_has_the_status_of_a_mistake(arguments, invoke):
     status, out, err = invoke(*arguments)
     assert (status, out) == (2, "")

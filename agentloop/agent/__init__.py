@@ -3,6 +3,7 @@
 - `agent`: Agent, with the ways to run it.
 - `prepared_agent`: the checked options of an agent, and what its runs share.
 - `overrides`: Override, which gives an agent other options within a block.
+- `prompt`: instructions with variables; `prompt_file`: reads them from a file.
 - `options`: the names and kinds of the options.
 - `input`: makes items of what a user says; `openai_items`: of messages and items in the form of OpenAI's APIs.
 """
@@ -10,5 +11,6 @@
 from agentloop.agent.agent import Agent
 from agentloop.agent.input import Input
 from agentloop.agent.options import AgentOptions, RunOptions
+from agentloop.agent.prompt import FilledPrompt, Prompt
 
-__all__ = ["Agent", "AgentOptions", "Input", "RunOptions"]
+__all__ = ["Agent", "AgentOptions", "FilledPrompt", "Input", "Prompt", "RunOptions"]

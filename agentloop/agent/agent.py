@@ -162,7 +162,7 @@ class Agent(Generic[Output_co]):
     @overload
     async def run(
         self,
-        input: Input,
+        input: Input = (),
         *,
         history: Input = (),
         context: Any = None,
@@ -171,7 +171,7 @@ class Agent(Generic[Output_co]):
     @overload
     async def run(
         self,
-        input: Input,
+        input: Input = (),
         *,
         output: type[T],
         history: Input = (),
@@ -181,7 +181,7 @@ class Agent(Generic[Output_co]):
     @overload
     async def run(
         self,
-        input: Input,
+        input: Input = (),
         *,
         output: object,
         history: Input = (),
@@ -190,7 +190,7 @@ class Agent(Generic[Output_co]):
     ) -> RunResult[Any]: ...
     async def run(
         self,
-        input: Input,  # noqa: A002 - the field's own word for it
+        input: Input = (),  # noqa: A002 - the field's own word for it
         *,
         history: Input = (),
         context: Any = None,
@@ -199,11 +199,12 @@ class Agent(Generic[Output_co]):
         """Run to the end and return the result.
 
         Args:
-            input: A text, images, items, messages as OpenAI's APIs have them, or several of these in a sequence.
+            input: A text, images, items, messages as OpenAI's APIs have them, or several of these in a sequence. Leave
+                it out if the prompt has a message of the user.
             history: What went before, such as the `items` of an earlier result, or a part of them. A result without its
                 call is left out, a call without its result is answered, and a notice says so.
             context: Your own object, which tools see as `value` on their ToolContext.
-            options: What this run has otherwise than the agent, such as `instructions`, `tools` or `model`: see
+            options: What this run has otherwise than the agent, such as `instructions`, `prompt` or `model`: see
                 RunOptions. They are checked as those of `Agent` are.
 
         Raises:
@@ -218,7 +219,7 @@ class Agent(Generic[Output_co]):
     @overload
     def run_sync(
         self,
-        input: Input,
+        input: Input = (),
         *,
         history: Input = (),
         context: Any = None,
@@ -227,7 +228,7 @@ class Agent(Generic[Output_co]):
     @overload
     def run_sync(
         self,
-        input: Input,
+        input: Input = (),
         *,
         output: type[T],
         history: Input = (),
@@ -237,7 +238,7 @@ class Agent(Generic[Output_co]):
     @overload
     def run_sync(
         self,
-        input: Input,
+        input: Input = (),
         *,
         output: object,
         history: Input = (),
@@ -246,7 +247,7 @@ class Agent(Generic[Output_co]):
     ) -> RunResult[Any]: ...
     def run_sync(
         self,
-        input: Input,  # noqa: A002 - the field's own word for it
+        input: Input = (),  # noqa: A002 - the field's own word for it
         *,
         history: Input = (),
         context: Any = None,
@@ -258,7 +259,7 @@ class Agent(Generic[Output_co]):
 
     def stream(
         self,
-        input: Input,  # noqa: A002 - as above
+        input: Input = (),  # noqa: A002 - as above
         *,
         history: Input = (),
         context: Any = None,
@@ -272,7 +273,7 @@ class Agent(Generic[Output_co]):
 
     def stream_sync(
         self,
-        input: Input,  # noqa: A002 - as above
+        input: Input = (),  # noqa: A002 - as above
         *,
         history: Input = (),
         context: Any = None,

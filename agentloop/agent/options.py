@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import NoneType
 from typing import Any, TypeAlias, TypedDict, cast
 
+from agentloop.agent.prompt import FilledPrompt
 from agentloop.endpoint.transport import Transport
 from agentloop.errors import ConfigurationError
 from agentloop.limits import Limits
@@ -29,6 +30,8 @@ class AgentOptions(TypedDict, total=False):
         limits: How much the run may do.
         settings: The parameters of the requests.
         policy: Which calls need approval, and what a failing tool does to the run.
+        prompt: Instructions from a file, in place of the agent's, with the model and the settings that go with them:
+            `Prompt.from_path(...).fill(...)`. The constructor of an agent does not take it.
     """
 
     model: str
@@ -38,6 +41,7 @@ class AgentOptions(TypedDict, total=False):
     limits: Limits
     settings: ModelSettings
     policy: Policy
+    prompt: FilledPrompt
 
 
 class RunOptions(AgentOptions, total=False):
@@ -61,6 +65,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "limits": ((Limits,), "Limits(tool_calls=10)"),
     "settings": ((ModelSettings,), "ModelSettings(temperature=0)"),
     "policy": ((Policy,), 'Policy(ask=("delete_*",))'),
+    "prompt": ((FilledPrompt,), 'Prompt.from_path("prompts/triage.md").fill({"customer": "Ada"})'),
 }
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from agentloop.agent.options import Instructions, check_run_options
+from agentloop.agent.prompt import FilledPrompt, begin_prompted
 from agentloop.endpoint.profile_store import ResolvedProfile, recall, remember
 from agentloop.endpoint.served_model import ServedModels
 from agentloop.endpoint.transport import RetryPolicy, Transport
@@ -45,11 +46,13 @@ class PreparedAgent:
         self._options: dict[str, Any] = {**options, "tools": tuple(options["tools"])}
         own, self._packs = part_packs(self._options["tools"])
         output, settings = options["output"], options["settings"]
+        self._prompt: FilledPrompt | None = options.get("prompt")
         self._rules = Rules(
             limits=options["limits"],
             tools=collect_tools(own),
             policy=options["policy"],
             output=None if output is None else OutputSchema(output),
+            selected=None if self._prompt is None else self._prompt.tools,
         )
         self._models = models
         self._served = models.find(options["model"], options["endpoint"])
@@ -63,10 +66,13 @@ class PreparedAgent:
         """Return one that has these options and connections, and is otherwise like this one."""
         if not options:
             return self
-        has_same_tools = options.keys().isdisjoint({"tools", "policy"})
-        return PreparedAgent(
-            {**self._options, **options}, models or self._models, self._encoded_tools if has_same_tools else None
-        )
+        check_run_options(options)
+        prompt: FilledPrompt | None = options.get("prompt")
+        merged = {**self._options, **options} if prompt is None else prompt.adapt(self._options, options)
+        if prompt is None and "instructions" in options:
+            merged.pop("prompt", None)
+        has_same_tools = options.keys().isdisjoint({"tools", "policy"}) and merged.get("prompt") is self._prompt
+        return PreparedAgent(merged, models or self._models, self._encoded_tools if has_same_tools else None)
 
     async def drive(
         self,
@@ -77,7 +83,7 @@ class PreparedAgent:
         observer: Observer | None = None,
     ) -> RunResult[Any]:
         """Drive a run to its end; see `drive.drive`."""
-        run, outcome = begun
+        run, outcome = begin_prompted(self._prompt, *begun)
         config = self._config or self._make_config(*await self._served.connect())
         recall(*config.target.key)
         return await drive(config, run, outcome, context=context, stream=stream, observer=observer)

@@ -3,6 +3,7 @@
 - `commands/`: one module for each command.
 - `options`: the options that commands share; `agent_options`: makes an agent from them.
 - `target`: finds the model and the endpoint that the options name.
+- `prompt_files`: finds the prompts that the options name.
 - `sources`: loads the tools and packs that the options name; `tool_file`: loads the tools in a user's file.
 - `follow`: runs an agent and shows its events with `screen`; `approvals/`: asks for decisions.
 - `terminal`: standard output and standard error; `failure`: reports an error and chooses the exit status.
@@ -29,6 +30,7 @@ from agentloop.cli.options import (
     Packs,
     PackSpecText,
     ProbedModel,
+    PromptName,
     RunCommandOptions,
     ToolFiles,
     Yes,
@@ -62,11 +64,15 @@ _packs = typer.Typer(invoke_without_command=True, rich_markup_mode=None, epilog=
 _profile = typer.Typer(
     help="Show or delete what is stored about endpoints.", no_args_is_help=True, rich_markup_mode=None
 )
+_prompts = typer.Typer(
+    help="List, show or check the prompts in the folder `prompts`.", no_args_is_help=True, rich_markup_mode=None
+)
 _mcp = typer.Typer(help="Review the tools of MCP servers.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(_tools, name="tools")
 app.add_typer(_packs, name="packs")
 app.add_typer(_profile, name="profile")
 app.add_typer(_mcp, name="mcp")
+app.add_typer(_prompts, name="prompts")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
@@ -302,13 +308,41 @@ def _pin(
     raise typer.Exit(pin_tools(spec, fingerprint=fingerprint))
 
 
+@_prompts.command("list", epilog=_STATUSES)
+def _list_prompts(*, as_json: AsJson = False) -> None:
+    """List the prompts in the working directory and in your configuration folder."""
+    from agentloop.cli.commands.prompts import list_prompts  # noqa: PLC0415 - as above
+
+    raise typer.Exit(list_prompts(as_json=as_json))
+
+
+@_prompts.command("show", epilog=_STATUSES)
+def _show_prompt(name: PromptName, *, as_json: AsJson = False) -> None:
+    """Show a prompt: its texts, its variables and what it sets."""
+    from agentloop.cli.commands.prompts import show_prompt  # noqa: PLC0415 - as above
+
+    raise typer.Exit(show_prompt(name, as_json=as_json))
+
+
+@_prompts.command("check", epilog=_STATUSES)
+def _check_prompts(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The prompt. Default: all.", show_default=False)
+    ] = None,
+) -> None:
+    """Check prompts, and report each fault with the way to correct it."""
+    from agentloop.cli.commands.prompts import check_prompts  # noqa: PLC0415 - as above
+
+    raise typer.Exit(check_prompts(name))
+
+
 @app.command("trust", epilog=_STATUSES)
 def _trust(
     folder: Annotated[Path, typer.Argument(help="The folder. Default: the current one.", show_default=False)] = Path(),
 ) -> None:
-    """Let the agentloop.toml of a folder count.
+    """Let the agentloop.toml and the prompts of a folder count.
 
-    Until then it is ignored, because somebody else may have written it. Read it first. When it changes, it must be
+    Until then they are ignored, because somebody else may have written them. Read them first. What changes must be
     trusted again.
     """
     from agentloop.cli.commands.trust import trust_folder  # noqa: PLC0415 - as above

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from agentloop.agent import Agent
+from agentloop.agent import Agent, FilledPrompt
 from agentloop.cli.approvals.approver import Approvals
 from agentloop.cli.options import AgentOptions
 from agentloop.cli.sources import find_sources
@@ -20,13 +20,19 @@ from agentloop.policy import Policy
 from agentloop.wire.profile.providers import EMBEDDED, HOSTED, find_provider
 
 
-def make_agent(options: AgentOptions, approvals: Approvals, output_schema: str | None = None) -> Agent[Any]:
+def make_agent(
+    options: AgentOptions,
+    approvals: Approvals,
+    output_schema: str | None = None,
+    prompt: FilledPrompt | None = None,
+) -> Agent[Any]:
     """Return the agent that the options describe.
 
     Args:
         options: The options.
         approvals: Decides on the calls that need approval.
         output_schema: The path of a JSON schema that answers must fit, or None.
+        prompt: The instructions from a file, or None.
 
     Raises:
         UserError: an option is invalid, or a file, model, pack or tool does not exist.
@@ -40,10 +46,11 @@ def make_agent(options: AgentOptions, approvals: Approvals, output_schema: str |
         raise ConfigurationError(f"--max-tool-calls {options.max_tool_calls} is below zero", hint="give 0 or more")
     limits = Limits() if options.max_tool_calls is None else Limits(tool_calls=options.max_tool_calls)
     sources = find_sources(options.tools, options.pack)
-    model = _default_model() if options.model is None else options.model
+    model = prompt.model if options.model is None and prompt is not None else options.model
+    model = _default_model() if model is None else model
     if options.base_url is None:
         split_model(model)
-    return Agent(
+    agent: Agent[Any] = Agent(
         model,
         endpoint=None if options.base_url is None else make_endpoint(options.base_url),
         instructions=options.instructions,
@@ -52,6 +59,7 @@ def make_agent(options: AgentOptions, approvals: Approvals, output_schema: str |
         limits=limits,
         policy=Policy(approver=approvals),
     )
+    return agent if prompt is None else agent.replace(prompt=prompt, model=model)
 
 
 def _default_model() -> str:

@@ -40,6 +40,7 @@ PackSpecText = Annotated[
 ]
 
 
+PromptName = Annotated[str, typer.Argument(metavar="NAME", help="The prompt, by the name of its file without .md.")]
 ToolFiles = Annotated[
     list[str] | None,
     typer.Option(
@@ -96,7 +97,24 @@ class AgentOptions:
 class RunCommandOptions(AgentOptions):
     """All options of `agentloop run`."""
 
-    prompt: Annotated[str, typer.Argument(help="The question or task. Give - to read it from standard input.")]
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="The question or task. Give - to read it from standard input.", show_default=False),
+    ] = None
+    prompt_name: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt",
+            metavar="NAME",
+            help="Give the model the instructions in prompts/NAME.md, here or in your configuration folder. `agentloop"
+            " prompts list` lists them.",
+            show_default=False,
+        ),
+    ] = None
+    var: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A value for a variable of --prompt. Repeatable.", show_default=False),
+    ] = None
     image: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE|URL", help="Send this image with the prompt. Repeatable.", show_default=False),

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 from agentloop.errors import RunStateError
 from agentloop.items import Item, Message, Reply, ToolCall, ToolDialect, ToolResult, Usage, find_images
 from agentloop.limits import LimitReason, StopReason, Tally
+from agentloop.loop.prompt_version import PromptVersion
 from agentloop.loop.stored_json import Key, find_false_number, parse_stored, refuse_stored, sign_json
 from agentloop.policy import ApprovalRequest, Decision, Question, Trust
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 Output_co = TypeVar("Output_co", default=None, covariant=True)
+_NOT_STORED = {"verified"}
 WaitingFor: TypeAlias = Literal["user", "model", "human", "tools"]
 ExtraTurn: TypeAlias = Literal["empty_reply", "tool_choice", "output_format"]
 """Why the model gets an extra turn: its reply was empty, it did not call a tool that it must call, or its answer is not
@@ -76,6 +78,7 @@ class Run:
         dialect: The format of tool calls for this endpoint, as its replies have shown it.
         stop_reason: Why the run ended, or None while it continues.
         stop_note: The same in words.
+        prompt: The prompt whose instructions the run was given last, or None.
         verified: Whether the content is what this process has written, or was read under a valid signature. It is not
             stored. A run that is not verified is planned anew when it is resumed, and its earlier approvals are gone.
     """
@@ -95,6 +98,7 @@ class Run:
     dialect: ToolDialect | None = None
     stop_reason: StopReason | None = None
     stop_note: str = ""
+    prompt: PromptVersion | None = None
     verified: bool = field(default=True, compare=False, repr=False)
 
     @property
@@ -167,9 +171,6 @@ class Run:
         if fault := _find_fault(run):
             raise refuse_stored(*fault)
         return replace(run, verified=key is not None)
-
-
-_NOT_STORED = {"verified"}
 
 
 def _find_fault(run: Run) -> tuple[str, str] | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from agentloop.agent import Agent
+from agentloop.agent import Agent, FilledPrompt
 from agentloop.cli.agent_options import make_agent
 from agentloop.cli.approvals.approver import Approvals
 from agentloop.cli.failure import DONE, STOPPED, failure_as_json, report
@@ -46,15 +46,41 @@ def run_prompt(options: RunCommandOptions) -> int:
 
 
 def _run(options: RunCommandOptions, screen: Screen) -> RunResult[Any]:
-    images = (_find_image(text) for text in options.image or ())
-    prompt = Message("user", (Text(_read_prompt(options.prompt)), *images))
+    prompt = _find_prompt(options)
+    images = [_find_image(text) for text in options.image or ()]
+    words = [] if options.prompt is None else [Text(_read_prompt(options.prompt))]
+    if not words and (prompt is None or not prompt.message):
+        raise ConfigurationError(
+            "there is no question or task",
+            hint='write agentloop run "...", or give - and write it to standard input',
+        )
+    said = [Message("user", (*words, *images))] if words or images else []
     approvals = Approvals(options.yes)
-    agent = make_agent(options, approvals, options.output_schema)
-    return follow_run(lambda: _stream(agent, prompt), screen, approvals)
+    agent = make_agent(options, approvals, options.output_schema, prompt)
+    return follow_run(lambda: _stream(agent, said), screen, approvals)
 
 
-async def _stream(agent: Agent[Any], prompt: Message) -> AsyncGenerator[Event, None]:
-    async with agent, aclosing(agent.stream(prompt)) as events:
+def _find_prompt(options: RunCommandOptions) -> FilledPrompt | None:
+    """Return the prompt that --prompt names, with the values of --var.
+
+    Raises:
+        ConfigurationError: there is no such prompt, or an option does not go with it.
+    """
+    if options.prompt_name is None:
+        if options.var:
+            raise ConfigurationError("--var was given without --prompt", hint="add --prompt with the prompt's name")
+        return None
+    if options.instructions is not None:
+        raise ConfigurationError(
+            "--instructions and --prompt were both given", hint="give one of them; a prompt holds instructions"
+        )
+    from agentloop.cli.prompt_files import fill_prompt  # noqa: PLC0415 - most runs have no prompt file
+
+    return fill_prompt(options.prompt_name, options.var or ())
+
+
+async def _stream(agent: Agent[Any], said: Sequence[Message]) -> AsyncGenerator[Event, None]:
+    async with agent, aclosing(agent.stream(said)) as events:
         async for event in events:
             yield event
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from agentloop.items import ToolCall, ToolResult
 from agentloop.limits import LimitReason, Limits, Tally
-from agentloop.loop.guard.rules import Rules, is_offered
+from agentloop.loop.guard.rules import Rules, find_tool, is_offered
 from agentloop.loop.run import Pending, Run, Streak
 from agentloop.policy import Trust, judge
 from agentloop.schema import canonical
@@ -58,7 +58,7 @@ def plan_calls(
 
 def plan_call(call: ToolCall, tally: Tally, trust: Trust, rules: Rules) -> tuple[Pending, LimitReason | None]:
     """Return the plan for a call, and the limit that it has reached, or None."""
-    limits, tool = rules.limits, rules.tools.get(call.name)
+    limits, tool = rules.limits, find_tool(call.name, rules)
     if tool is None:
         return answer(call, describe_unknown(call.name, rules)), None
     judgement = judge(rules.policy, tool, call.arguments, trust, recovered=call.recovered)

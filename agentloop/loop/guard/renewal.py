@@ -8,7 +8,7 @@ from agentloop.errors import RunStateError
 from agentloop.items import ToolCall, ToolResult
 from agentloop.loop.guard.deciding import withhold
 from agentloop.loop.guard.planning import answer, describe_unknown, release
-from agentloop.loop.guard.rules import Rules
+from agentloop.loop.guard.rules import Rules, find_tool
 from agentloop.loop.run import Pending, Run
 from agentloop.policy import Trust, judge, question_again
 
@@ -40,7 +40,7 @@ def renew(run: Run, rules: Rules) -> Run:
 
 def _plan(pending: Pending, run: Run, rules: Rules) -> Pending:
     call = pending.call
-    tool = rules.tools.get(call.name)
+    tool = find_tool(call.name, rules)
     if tool is None:
         return answer(call, describe_unknown(call.name, rules))
     judgement = judge(rules.policy, tool, call.arguments, run.trust, recovered=call.recovered)

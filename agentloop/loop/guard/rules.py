@@ -24,6 +24,7 @@ class Rules:
         policy: Which calls need approval.
         output: The type of the answer, or None for any text.
         format_last: Whether `output` is not required while tools are offered; then an extra turn formats the answer.
+        selected: The names or labels of the tools that the run's prompt selects, or None for all.
         required: The tool that must be called before the model may answer, "" for any tool, or None.
     """
 
@@ -33,11 +34,23 @@ class Rules:
     output: OutputSchema | None = None
     format_last: bool = False
     required: str | None = None
+    selected: frozenset[str] | None = None
 
 
 def is_offered(tool: Tool, rules: Rules) -> bool:
     """Tell whether the model is offered a tool."""
-    return not is_denied(rules.policy, tool)
+    return is_selected(tool, rules) and not is_denied(rules.policy, tool)
+
+
+def is_selected(tool: Tool, rules: Rules) -> bool:
+    """Tell whether a tool is one of those that the run's prompt selects."""
+    return rules.selected is None or not rules.selected.isdisjoint((tool.name, tool.label))
+
+
+def find_tool(name: str, rules: Rules) -> Tool | None:
+    """Return the tool that the model calls by a name, or None if it may not call one of this name."""
+    tool = rules.tools.get(name)
+    return tool if tool is not None and is_selected(tool, rules) else None
 
 
 def check_names(rules: Rules) -> list[str]:
@@ -57,6 +70,9 @@ def check_names(rules: Rules) -> list[str]:
     for name in rules.limits.per_tool:
         if name not in names:
             _raise_unknown(f"Limits: per_tool: {name!r}", name, tools)
+    for name in sorted(rules.selected or ()):
+        if not any(name in {tool.name, tool.label} for tool in tools):
+            _raise_unknown(f"the prompt: tools: {name!r}", name, tools)
     return unused
 
 
