@@ -96,7 +96,12 @@ def count_branches(node: ast.AST) -> int:
 
 
 def test_no_public_function_takes_whatever_keywords_there_are(functions):
-    takes = {where: node.args.kwarg for where, node in functions.items() if not node.name.startswith("_")}
+    """A function whose own parameters can't be given by name has no keywords: what it takes are names of the caller."""
+    takes = {
+        where: node.args.kwarg
+        for where, node in functions.items()
+        if not node.name.startswith("_") and (node.args.args or node.args.kwonlyargs)
+    }
     assert [where for where, kwarg in takes.items() if kwarg and not are_named(kwarg.annotation)] == []
 
 

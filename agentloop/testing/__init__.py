@@ -1,11 +1,23 @@
 """Helps to test agents and tool packs.
 
 - `scripted`: ScriptedEndpoint, an endpoint that answers from a script.
+- `assertions`: what a run has called.
 - `pack_check`: check_pack; its parts are `source` (loads a pack in another process), `inspection` (checks its
   definition), `rehearsal` (calls each tool) and `watch` (records the effects).
 """
 
+from agentloop.testing.assertions import assert_called, assert_not_called, assert_order
 from agentloop.testing.pack_check import PackCheckError, check_pack
 from agentloop.testing.scripted import Script, ScriptedEndpoint, ScriptedReply, call
 
-__all__ = ["PackCheckError", "Script", "ScriptedEndpoint", "ScriptedReply", "call", "check_pack"]
+__all__ = [
+    "PackCheckError",
+    "Script",
+    "ScriptedEndpoint",
+    "ScriptedReply",
+    "assert_called",
+    "assert_not_called",
+    "assert_order",
+    "call",
+    "check_pack",
+]
