@@ -9,6 +9,7 @@
 - `config_file`: reads agentloop.toml, if it is the user's own or the user trusts it.
 - `trusted_files`: which files of working folders the user trusts.
 - `proxies`: whether a request may go through a proxy of the environment.
+- `interception`: what stands between transports and the network in a test.
 - `shared_file`: writes a small file that several processes share.
 - `catalogue`: lists of models that providers publish.
 - `media`: reads and checks images, and makes data URLs of them.

@@ -7,10 +7,13 @@ import os
 from collections.abc import Callable
 from importlib import import_module
 
+from agentloop.endpoint.interception import is_intercepting
 from agentloop.endpoint.profile_store import ResolvedProfile, resolve_profile
 from agentloop.endpoint.transport import HttpTransport, Transport, WarningSource
 from agentloop.wire.profile import Endpoint
 from agentloop.wire.profile.providers import Provider, find_provider
+
+_STARTED_HERE = "http://127.0.0.1/v1"  # until its server has been started, and its port is known
 
 
 class ServedModel:
@@ -31,21 +34,23 @@ class ServedModel:
         self.name = model
         self._row = ""
         self._provider = Provider()
-        self._transport: Transport | None = None
         self._known: ResolvedProfile | None = None
         self._warnings: list[str] = []
         self._warns: WarningSource | None = None
         if endpoint is None:
             self._provider, self.name = find_provider(model)
             self._row = model.partition(":")[0]
-            if not self._provider.starter:
-                self._transport = HttpTransport(self._provider.endpoint(self.name, os.environ))
+            starts = bool(self._provider.starter)
+            found = self._provider.endpoint(self.name, os.environ, _STARTED_HERE if starts else "")
+            self._transport: Transport = HttpTransport(found, self._start_server if starts else None)
         else:
             self._transport = HttpTransport(endpoint) if isinstance(endpoint, Endpoint) else endpoint
 
     async def connect(self) -> tuple[Transport, ResolvedProfile]:
         """Return what sends requests to the model, and its profile; start its server if it has to be started here."""
-        transport = self._transport or await self._start_server()
+        transport = self._transport
+        if self._provider.starter and isinstance(transport, HttpTransport) and not is_intercepting():
+            await transport.find_pool()
         if self._known is None:
             self._known = resolve_profile(transport.endpoint, self.name, self._row)
             self._warnings.extend(self._known.warnings)
@@ -60,16 +65,13 @@ class ServedModel:
 
     async def aclose(self) -> None:
         """Free the connections; the next request opens new ones."""
-        if self._transport is not None:
-            await self._transport.aclose()
+        await self._transport.aclose()
 
-    async def _start_server(self) -> Transport:
+    async def _start_server(self) -> Endpoint:
         module, _, function = self._provider.starter.partition(":")
         start: Callable[[str], str] = getattr(import_module(module), function)
         base_url = await asyncio.to_thread(start, self.name)
-        if self._transport is None:  # another run may have been first
-            self._transport = HttpTransport(self._provider.endpoint(self.name, os.environ, base_url))
-        return self._transport
+        return self._provider.endpoint(self.name, os.environ, base_url)
 
 
 class ServedModels:

@@ -1,6 +1,7 @@
 """Helps to test agents and tool packs.
 
 - `scripted`: ScriptedEndpoint, an endpoint that answers from a script.
+- `requests`: forbid_requests, a block in which no request reaches an endpoint.
 - `assertions`: what a run has called.
 - `pack_check`: check_pack; its parts are `source` (loads a pack in another process), `inspection` (checks its
   definition), `rehearsal` (calls each tool) and `watch` (records the effects).
@@ -8,10 +9,12 @@
 
 from agentloop.testing.assertions import assert_called, assert_not_called, assert_order
 from agentloop.testing.pack_check import PackCheckError, check_pack
+from agentloop.testing.requests import RequestForbiddenError, forbid_requests
 from agentloop.testing.scripted import Script, ScriptedEndpoint, ScriptedReply, call
 
 __all__ = [
     "PackCheckError",
+    "RequestForbiddenError",
     "Script",
     "ScriptedEndpoint",
     "ScriptedReply",
@@ -20,4 +23,5 @@ __all__ = [
     "assert_order",
     "call",
     "check_pack",
+    "forbid_requests",
 ]

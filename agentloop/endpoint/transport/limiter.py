@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from agentloop.endpoint.interception import is_replaying
 from agentloop.errors import RateLimitedError
 from agentloop.events import Notice
 from agentloop.forking import begin_anew_after_fork
@@ -138,7 +139,7 @@ class Pace:
         Raises:
             RateLimitedError: the server refused the request because of its rate limit.
         """
-        if not self.per_minute:
+        if not self.per_minute or is_replaying():
             return await send()
 
         async def tell(seconds: float, asked: bool) -> None:  # noqa: FBT001 - called by position

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar, cast
 
+from agentloop.endpoint.interception import is_replaying
 from agentloop.errors import (
     EmptyReplyError,
     EndpointError,
@@ -54,6 +55,11 @@ def is_retryable(error: EndpointError) -> bool:
             return error.status in {_REQUEST_TIMEOUT, _CONFLICT} or is_models_fault(error)
 
 
+async def _sleep(seconds: float) -> None:
+    """Wait for a server; a recorded one is there at once."""
+    await asyncio.sleep(0 if is_replaying() else seconds)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often, and for how long, a failed request is sent again.
@@ -71,7 +77,7 @@ class RetryPolicy:
 
     retries: int = 4
     give_up_after_seconds: float = 30.0
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep: Callable[[float], Awaitable[None]] = _sleep
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
