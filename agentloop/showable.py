@@ -20,7 +20,7 @@ from unicodedata import category
 # Printable by their category, and yet not visible. `str.isprintable` excludes all others, and each blank but " ".
 _BLANK: Final = frozenset(
     [
-        *map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180F, 0x2800, 0x3164, 0xFFA0, 0x1D159)),
+        *map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180F, 0x2800, 0x3164, 0xFFA0, 0x16FE4, 0x1D159)),
         *map(chr, range(0x180B, 0x180E)),
         *map(chr, range(0xFE00, 0xFE10)),  # variation selectors
         *map(chr, range(0xE0100, 0xE01F0)),
@@ -34,7 +34,8 @@ _LINES: Final = {"\n": "\n", **_TAB}
 _UNNEEDED: Final = "\r\xad\u200b\u200c\u200d\u200e\u200f\u2060\ufe0e\ufe0f\ufeff"
 _BLANKS: Final = "\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _PROSE: Final = {**dict.fromkeys(_UNNEEDED, ""), **dict.fromkeys(_BLANKS, " "), "\n": "\n", "\t": "    "}
-_WRITTEN_ESCAPE: Final = re.compile(r"\\(?=u([0-9a-fA-F]{4}))")
+# What is written could be taken for an escape, or for a tab.
+_WRITTEN: Final = re.compile(r"\\(?=u([0-9a-fA-F]{4}))|\u21e5(?=   )")
 
 
 def show_line(text: str) -> str:
@@ -48,10 +49,10 @@ def show_lines(text: str, *, exact: bool = False) -> list[str]:
     Args:
         text: The text.
         exact: Whether an escape that is written in the text must look different from a character that was escaped. Its
-            backslash then becomes `\u005c`.
+            backslash then becomes `\u005c`. The same holds for what stands for a tab.
     """
     if exact:
-        text = _WRITTEN_ESCAPE.sub(_escape_backslash, text)
+        text = _WRITTEN.sub(_escape_written, text)
     return _Writer(_LINES).write(text).split("\n")
 
 
@@ -113,6 +114,9 @@ def _escape(character: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _escape_backslash(escape: re.Match[str]) -> str:
-    meant = chr(int(escape[1], 16))
-    return "\\" if _is_visible(meant) and meant != "\\" else "\\u005c"
+def _escape_written(found: re.Match[str]) -> str:
+    if found[1] is None:
+        return _escape(found[0])
+    meant = chr(int(found[1], 16))
+    is_always_shown = _is_visible(meant) and category(meant) not in _MARKS and meant not in "\\\u21e5"
+    return found[0] if is_always_shown else _escape(found[0])

@@ -147,7 +147,11 @@ def cut_line(line: str, width: int | None) -> Iterator[str]:
 
 
 def _count_cells(character: str) -> int:
-    return 1 if character.isascii() else max(1, get_character_cell_size(character))
+    """Return how many cells a terminal may need for a character. Terminals differ in symbols, which may be emoji."""
+    if character.isascii():
+        return 1
+    is_symbol = "\u2600" <= character <= "\u27bf" or character >= "\U0001f000"
+    return 2 if is_symbol else max(1, get_character_cell_size(character))
 
 
 @contextmanager

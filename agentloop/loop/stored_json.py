@@ -52,7 +52,10 @@ def parse_stored(data: str | bytes, key: Key | None) -> JsonObject:
     stored = cast("JsonObject", parsed)
     signature = stored.pop(_SIGNATURE, None)
     if key is not None:
-        _check(stored, signature, _read_keys(key))
+        try:
+            _check(stored, signature, _read_keys(key))
+        except RecursionError as error:  # Python reads deeper JSON than it can write
+            raise refuse_stored("the text", error) from None
     return _rename(stored)
 
 

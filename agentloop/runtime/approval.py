@@ -166,4 +166,5 @@ async def _call_preview(run: Run, journal: Journal, value: Any, tool: Tool, pend
         for thread in abandoned:
             text = f"the preview of {tool.name} could not be stopped: its thread {thread} keeps running"
             await journal.emit(Notice("abandoned", text))
-    return invoked.result.content if invoked.result.ok else ""
+    # A lone surrogate, as in a file name that is not UTF-8, would be lost when the run is stored.
+    return invoked.result.content.encode(errors="backslashreplace").decode() if invoked.result.ok else ""

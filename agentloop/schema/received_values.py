@@ -1,15 +1,16 @@
 """Writes the arguments that a tool will receive as JSON values, for rules and for people.
 
 pydantic's own JSON form is for others: it leaves out fields, renames them and hides secrets, as their types say. Here
-each field of an object stands under the name by which the tool reads it, with its value.
+each field of an object stands under the name by which the tool reads it, with its value. What would get the name of
+another entry gets a longer one, so that nothing is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from pydantic_core import to_jsonable_python
@@ -33,7 +34,8 @@ def write_received(values: Mapping[str, Any]) -> JsonObject:
     """Return a tool's arguments as JSON values. A secret is a SecretText.
 
     Raises:
-        ValueError: they are nested too deeply, or they hold bytes that are not UTF-8.
+        ValueError: they are nested too deeply, they hold bytes that are not UTF-8, or an object does not keep what it
+            was made from.
     """
     return {name: _write(value, 0) for name, value in values.items()}
 
@@ -45,7 +47,7 @@ def mask_secrets(value: Any) -> Any:
     if isinstance(value, list):
         return [mask_secrets(each) for each in cast("Iterable[Any]", value)]
     if isinstance(value, dict):
-        return {mask_secrets(name): mask_secrets(each) for name, each in cast("JsonObject", value).items()}
+        return _name_all([(mask_secrets(name), mask_secrets(each)) for name, each in cast("JsonObject", value).items()])
     return value
 
 
@@ -59,7 +61,7 @@ def _write(value: Any, level: int) -> Any:
     if isinstance(value, _SETS):  # in an order that is the same in every process, as a decision is for this text
         return sorted((_write(each, level + 1) for each in cast("Iterable[Any]", value)), key=json.dumps)
     if isinstance(value, Mapping):
-        return {_write_name(name): _write(each, level + 1) for name, each in cast("Any", value).items()}
+        return _name_all([(_write_name(name), _write(each, level + 1)) for name, each in cast("Any", value).items()])
     if (reveal := getattr(value, "get_secret_value", None)) is not None:
         return _write_secret(reveal())
     fields = _find_fields(value)
@@ -70,15 +72,41 @@ def _write(value: Any, level: int) -> Any:
     return {name: _write(each, level + 1) for name, each in fields.items()}
 
 
+def _name_all(entries: Sequence[tuple[str, Any]]) -> JsonObject:
+    """Return all entries by their names. One with the name of an earlier entry gets a longer name."""
+    named: JsonObject = dict(entries)
+    if len(named) == len(entries):
+        return named
+    named, repeats = {}, Counter[str]()
+    for name, each in entries:
+        unique = name
+        while unique in named:
+            repeats[name] += 1
+            unique = type(name)(f"{name} ({repeats[name] + 1})")
+        named[unique] = each
+    return named
+
+
 def _find_fields(value: Any) -> JsonObject | None:
     """Return the fields of a model of pydantic or of a dataclass, or None for any other value."""
     kind = cast("Any", type(value))
+    parts: Mapping[str, dataclasses.Field[Any]] = getattr(kind, "__dataclass_fields__", {})
+    kept = [each.name for each in dataclasses.fields(kind)] if parts else []
+    if len(kept) < len(parts):
+        _check_kept(kind, parts.keys() - kept)
     declared: Iterable[str] | None = getattr(kind, "__pydantic_fields__", None)
     if declared is not None:
-        return {name: getattr(value, name) for name in declared} | (getattr(value, "__pydantic_extra__", None) or {})
-    if dataclasses.is_dataclass(value):
-        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-    return None
+        # An extra field may have the name of a declared field that has an alias.
+        extra: JsonObject = getattr(value, "__pydantic_extra__", None) or {}
+        return _name_all([*((name, getattr(value, name)) for name in declared), *extra.items()])
+    return {name: getattr(value, name) for name in kept} if parts else None
+
+
+def _check_kept(kind: Any, others: Iterable[str]) -> None:
+    """Check that what a dataclass declares besides its fields belongs to the class, and is no `InitVar`."""
+    for name in others:
+        if "ClassVar" not in str(kind.__dataclass_fields__[name].type):
+            raise ValueError(f"a {kind.__name__} does not keep its {name!r}")
 
 
 def _write_name(name: Any) -> str:
@@ -96,5 +124,7 @@ def _write_secret(secret: Any) -> SecretText:
 
 def _write_unknown(value: Any, level: int) -> Any:
     """Return the attributes of an object that pydantic can't write, or its text if it has none."""
-    attributes: JsonObject = getattr(value, "__dict__", {})
+    slots = (getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
+    names = (name for each in slots for name in ((each,) if isinstance(each, str) else each))
+    attributes = {name: getattr(value, name) for name in names if hasattr(value, name)} | getattr(value, "__dict__", {})
     return {name: _write(each, level + 1) for name, each in attributes.items()} if attributes else str(value)

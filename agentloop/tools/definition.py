@@ -261,6 +261,8 @@ class Tool(Generic[P, R]):
     def read_arguments(self, arguments: str) -> JsonObject:
         """Return the arguments that the function would receive, by parameter name, repaired and with its defaults.
 
+        They stand in the order of the parameters, and those of an open signature after them.
+
         Each field of an object has the name by which the function reads it. A secret is a SecretText.
 
         Args:
@@ -270,9 +272,13 @@ class Tool(Generic[P, R]):
             ArgumentsError: the arguments can't be read or are not valid.
         """
         values, _ = look_at(self._arguments, arguments)
-        defaults = {each.name: each.default for each in self._signature.parameters if each.optional}
+        given: JsonObject = {
+            each.name: values.get(each.name, each.default)
+            for each in self._signature.parameters
+            if each.optional or each.name in values
+        }
         try:
-            return write_received({**defaults, **values})
+            return write_received({**given, **values})
         except ValueError as error:  # nested too deeply, or bytes that are not UTF-8
             raise ArgumentsError(f"The arguments can't be checked: {error}", str(error)) from error
 
