@@ -1152,7 +1152,7 @@ def test_line_numbers_of_a_preview_are_those_of_the_file():
 def test_a_preview_of_a_very_large_change_is_short_and_soon_there():
     old, new = (FileText("\n".join(f"{word} {n % 7}" for n in range(50_000))) for word in ("a", "b"))
     shown = within(lambda: make_diff("f", old, new))
-    assert len(shown.split("\n")) == 401
+    assert len(shown.split("\n")) == 402
     assert "(50,000 lines would be added)" in shown
 
 

@@ -9,11 +9,14 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_core import core_schema
 
-from agentloop import Agent, Approve, Effects, Policy, Reject, Run, RunStateError, tool
+from agentloop import Agent, Approve, Effects, Policy, Reject, Run, RunStateError, call_has_waited, tool
 from agentloop.cli.terminal import cut_line
 from agentloop.items import ToolResult
 from agentloop.showable import show_line, show_lines
 from agentloop.testing import ScriptedEndpoint, call
+from agentloop_tools.files import Files, FilesConfig
+from agentloop_tools.files.diff import make_diff
+from agentloop_tools.files.text import FileText
 
 # --- text ---
 
@@ -193,5 +196,98 @@ async def test_a_decision_holds_for_a_preview_with_a_name_that_is_not_utf8(key):
     assert told(await resumed.resume(run, decisions={request.id: Approve()})) == "wiped"
 
 
+# --- files ---
+
+CHANGES = {
+    "write": ("files_write", {"path": "a.txt", "content": "new\n"}),
+    "edit": ("files_edit", {"path": "a.txt", "old": "one", "new": "new"}),
+}
+READ = call("files_read", {"path": "a.txt"}, "r1")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n")
+    (tmp_path / "b.txt").write_text("one\n")
+    return tmp_path
+
+
+def agent(folder, *script, approver=None):
+    pack = Files(FilesConfig(root=folder, write=True))
+    return Agent("m", endpoint=ScriptedEndpoint(script), tools=[pack], policy=Policy(approver=approver, taint=False))
+
+
 def told(result):
     return [item.content for item in result.items if isinstance(item, ToolResult)][-1]
+
+
+async def pause(folder, change):
+    paused = await agent(folder, READ, call(*CHANGES[change], "c1")).run("go")
+    return Run.from_json(paused.run.to_json(key="k"), key="k")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("by_approver", [False, True])
+async def test_a_change_that_a_person_approves_while_the_run_is_stored_is_made(folder, change, by_approver):
+    run = await pause(folder, change)
+    if by_approver:
+        result = await agent(folder, "done", approver=lambda _: Approve()).resume(run)
+    else:
+        result = await agent(folder, "done").resume(run, decisions={run.approvals[0].id: Approve()})
+    assert told(result).startswith(("wrote", "edited"))
+    assert (folder / "a.txt").read_text() == "new\n"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_file_that_changes_after_the_run_was_resumed_is_not_written(folder, change):
+    def approve(_request):
+        (folder / "a.txt").write_text("one\nprecious\n")
+        return Approve()
+
+    result = await agent(folder, "done", approver=approve).resume(await pause(folder, change))
+    assert "has changed since it was read" in told(result)
+    assert (folder / "a.txt").read_text() == "one\nprecious\n"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_link_to_a_file_of_the_same_content_is_asked_about_again(folder, change):
+    run = await pause(folder, change)
+    (folder / "a.txt").unlink()
+    (folder / "a.txt").symlink_to("b.txt")
+    result = await agent(folder, "done").resume(run, decisions={run.approvals[0].id: Approve()})
+    assert result.stop_reason == "approval"
+    assert "--- a.txt, a link to b.txt\n" in result.approvals[0].preview
+    assert (folder / "b.txt").read_text() == "one\n"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_run_that_was_not_paused_must_have_read_the_file(folder, change):
+    result = await agent(folder, call(*CHANGES[change]), "done", approver=lambda _: Approve()).run("go")
+    assert "has not been read" in told(result)
+    assert (folder / "a.txt").read_text() == "one\n"
+
+
+async def test_a_later_call_of_a_resumed_run_must_have_read_its_file(folder):
+    run = await pause(folder, "write")
+    other = call("files_write", {"path": "b.txt", "content": "new\n"}, "c2")
+    result = await agent(folder, other, "done", approver=lambda _: Approve()).resume(run)
+    assert "b.txt exists and has not been read" in told(result)
+
+
+def test_outside_of_a_preview_no_call_has_waited():
+    assert not call_has_waited()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "new"),
+    [
+        ("x" * 600 + "a", "x" * 600 + "b", "new"),
+        ("\n" * 600 + "a", "\n" * 600 + "b", "new"),
+        ("\n".join(map(str, range(2_000))), "\n".join(map(str, [*range(1_999), 5])), "new"),
+    ],
+    ids=["a long line", "many lines", "very many lines"],
+)
+def test_two_old_texts_never_have_one_diff(one, other, new):
+    diffs = [make_diff("a.txt", FileText(old), FileText(new)) for old in (one, other)]
+    assert diffs[0] != diffs[1]
+    assert all("\n(the digest of the whole old text is " in diff for diff in diffs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,14 +15,16 @@ from agentloop.loop.run import HumanDecided, Pending, Run, request_approval
 from agentloop.policy import ApprovalRequest, Approver, Decision, Question, Reject, check_decision
 from agentloop.runtime.invoke import call_function, invoke
 from agentloop.runtime.journal import Journal, Step, StepFailed
-from agentloop.tools import Tool, ToolContext
+from agentloop.tools import Tool, ToolContext, making_preview
 from agentloop.tools.functions import is_async
 
 PREVIEW_SECONDS = 5
 PREVIEW_CHARACTERS = 1_000_000  # a person can page through it
 
 
-async def get_decisions(run: Run, rules: Rules, journal: Journal, value: Any) -> tuple[Run, HumanDecided | None]:
+async def get_decisions(
+    run: Run, rules: Rules, journal: Journal, value: Any, waited: Collection[str]
+) -> tuple[Run, HumanDecided | None]:
     """Return the run with previews of its waiting calls, and a decision on the first of them.
 
     One call is decided at a time, since an approval may apply to the calls after it too. Without an approver there is
@@ -33,13 +35,14 @@ async def get_decisions(run: Run, rules: Rules, journal: Journal, value: Any) ->
         rules: The rules of the run, with the approver.
         journal: Carries out the steps.
         value: The user's own object, for previews.
+        waited: The ids of the calls that have waited for a person while the run was paused.
 
     Raises:
         AgentloopError: what the approver raised.
     """
     approver = rules.policy.approver
     waiting = _find_waiting(run)[: None if approver is None else 1]
-    run = await _show(run, waiting, rules, journal, value)
+    run = await _show(run, waiting, rules, journal, value, waited)
     requests = run.approvals[: len(waiting)]
     for request in requests:
         await journal.emit(ApprovalAsked(request))
@@ -64,7 +67,8 @@ async def renew_decisions(
         journal: Carries out the steps.
         value: The user's own object, for previews.
     """
-    run = await _show(run, _find_waiting(run), rules, journal, value)
+    waiting = _find_waiting(run)
+    run = await _show(run, waiting, rules, journal, value, {each.call.call_id for each in waiting})
     today = {request.id for request in run.approvals}
     changed = {request.id: request for request in stored.approvals if request.id not in today}
     for request_id in changed.keys() & decisions.keys():
@@ -124,22 +128,24 @@ def _find_waiting(run: Run) -> list[Pending]:
     return [pending for pending in run.pending if pending.plan == "ask"]
 
 
-async def _show(run: Run, waiting: Sequence[Pending], rules: Rules, journal: Journal, value: Any) -> Run:
+async def _show(
+    run: Run, waiting: Sequence[Pending], rules: Rules, journal: Journal, value: Any, waited: Collection[str]
+) -> Run:
     """Return the run with the previews of these calls."""
-    shown = await _preview(run, waiting, rules, journal, value)
+    shown = await _preview(run, waiting, rules, journal, value, waited)
     by_place = {id(old): new for old, new in zip(waiting, shown, strict=True)}
     return replace(run, pending=tuple(by_place.get(id(each), each) for each in run.pending))
 
 
 async def _preview(
-    run: Run, waiting: Sequence[Pending], rules: Rules, journal: Journal, value: Any
+    run: Run, waiting: Sequence[Pending], rules: Rules, journal: Journal, value: Any, waited: Collection[str] = ()
 ) -> Sequence[Pending]:
     """Return the calls with the previews that their tools make, in the same order."""
     tools = ((at, rules.tools.get(pending.call.name)) for at, pending in enumerate(waiting))
     previews = {at: _make_preview(tool) for at, tool in tools if tool is not None and tool.preview is not None}
     if not previews:
         return waiting
-    call_preview = partial(_call_preview, run, journal, value)
+    call_preview = partial(_call_preview, run, journal, value, waited)
     steps = [
         Step(f"preview:{waiting[at].call.call_id}", call_preview, (tool, waiting[at])) for at, tool in previews.items()
     ]
@@ -157,11 +163,14 @@ def _make_preview(tool: Tool) -> Tool:
     return replace(tool, function=preview, is_async=is_awaited, timeout=PREVIEW_SECONDS, max_output=PREVIEW_CHARACTERS)
 
 
-async def _call_preview(run: Run, journal: Journal, value: Any, tool: Tool, pending: Pending) -> str:
+async def _call_preview(
+    run: Run, journal: Journal, value: Any, waited: Collection[str], tool: Tool, pending: Pending
+) -> str:
     context = ToolContext(run.run_id, pending.call.call_id, run.tally, value)
     abandoned: list[str] = []
     try:
-        invoked = await invoke(tool, pending.call, context, None, abandoned.append)
+        with making_preview(has_waited=pending.call.call_id in waited):
+            invoked = await invoke(tool, pending.call, context, None, abandoned.append)
     finally:
         for thread in abandoned:
             text = f"the preview of {tool.name} could not be stopped: its thread {thread} keeps running"

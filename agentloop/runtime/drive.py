@@ -120,6 +120,7 @@ class Driver:
         self._tools: ToolRunner | None = None
         self._failure: ToolFailedError | None = None
         self._withheld: frozenset[str] | None = None  # None until the model is called
+        self._waited = frozenset(each.call.call_id for each in run.pending if each.plan == "ask")
         # Timeouts go by this clock too, so that the two never disagree.
         self._clock = asyncio.get_running_loop().time
         self._step_started = self._clock()
@@ -178,7 +179,9 @@ class Driver:
             case RunTools(calls=calls):
                 return await self._run_tools(calls)
             case AskHuman():
-                self._run, decided = await get_decisions(self._run, self._config.rules, self._journal, self._context)
+                self._run, decided = await get_decisions(
+                    self._run, self._config.rules, self._journal, self._context, self._waited
+                )
                 return decided
             case Fail(output_error=output_error, said=said) if output_error:
                 raise OutputError(

@@ -6,6 +6,7 @@
 - `effects`: Effects, which a tool declares; `argument_reading`: ArgumentReading, which rules use.
 - `readings`: what was read of a call's arguments, for those who need it later.
 - `taint`: whether a run has read untrusted text, and whether a result is untrusted.
+- `waiting`: whether a call has waited for a person while the run was paused.
 - `failure`: describes what a function has raised.
 - `naming`: finds the tool that a model means if the name is slightly wrong.
 """
@@ -20,6 +21,7 @@ from agentloop.tools.registry import ToolRegistry, collect_tools
 from agentloop.tools.run_context import RunContext
 from agentloop.tools.search import search_tools
 from agentloop.tools.taint import following_taint, mark_untrusted, run_is_tainted
+from agentloop.tools.waiting import call_has_waited, making_preview
 
 __all__ = [
     "UNKNOWN",
@@ -32,12 +34,14 @@ __all__ = [
     "Tool",
     "ToolContext",
     "ToolRegistry",
+    "call_has_waited",
     "collect_faults",
     "collect_tools",
     "describe_error",
     "find_leaves",
     "following_taint",
     "is_told",
+    "making_preview",
     "mark_untrusted",
     "near_names",
     "resolve_name",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from agentloop_tools.files.text import FileText, escape
+from agentloop_tools.files.text import FileText, escape, fingerprint
 
 _CONTEXT = 3
 _MOST_LINES = 1_000
@@ -18,6 +18,8 @@ _HUNK = re.compile(r"^@@ -(\d+)(.*?) \+(\d+)")
 def make_diff(path: str, old: FileText, new: FileText) -> str:
     """Return a unified diff. For more than 1,000 changed lines, it shows only some removed and some added lines.
 
+    If something of the old text is not shown, a digest stands for it, so that no other text has the same diff.
+
     Args:
         path: The path to show.
         old: The text of the file.
@@ -26,9 +28,14 @@ def make_diff(path: str, old: FileText, new: FileText) -> str:
     path = escape(path)
     if old.lines == new.lines:
         return f"{path}: {'nothing' if old == new else 'only line ends, the last one, or the encoding'} would change"
-    lines = [*_recoding(old, new), *_diff(path, *_show_ends(old, new))]
+    changed = list(_diff(path, *_show_ends(old, new)))
+    lines = [*_recoding(old, new), *changed]
+    shown = [_cut(line) for line in lines[:_MOST_SHOWN]]
     more = [f"({len(lines) - _MOST_SHOWN:,} more lines)"] if len(lines) > _MOST_SHOWN else []
-    return "\n".join([*(_cut(line) for line in lines[:_MOST_SHOWN]), *more])
+    # A line of ours, with a "(", is about lines that are left out.
+    if more or any(len(line) > _LONGEST_LINE or line.startswith("(") for line in changed):
+        more.append(f"(the digest of the whole old text is {fingerprint(old.encode()).hex()})")
+    return "\n".join([*shown, *more])
 
 
 def _recoding(old: FileText, new: FileText) -> list[str]:

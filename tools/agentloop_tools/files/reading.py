@@ -7,7 +7,6 @@ import stat
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
-from hashlib import blake2b
 from itertools import accumulate, islice, takewhile
 from time import monotonic
 from typing import Any
@@ -16,7 +15,7 @@ from agentloop import Effects, ToolError, tool
 from agentloop_tools.files.grep import MOST_MATCHES, Search
 from agentloop_tools.files.patterns import read_pattern
 from agentloop_tools.files.root import Folder, Names, Opened, Root, show, split_path
-from agentloop_tools.files.text import FileText, decode, read_bytes
+from agentloop_tools.files.text import FileText, decode, fingerprint, read_bytes
 from agentloop_tools.files.walk import Walk
 from agentloop_tools.files.wildcard import Wildcard
 from agentloop_tools.storage.marks import Marks
@@ -197,11 +196,6 @@ class Reading:
 
 
 _KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"))
-
-
-def fingerprint(data: bytes) -> bytes:
-    """Return a digest of a file's content."""
-    return blake2b(data, digest_size=16).digest()
 
 
 def _page(every: list[str], start: int, most: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from agentloop import ToolError
 
@@ -56,6 +57,11 @@ class FileText:
             raise ToolError(
                 f"{error.object[error.start]!a} can't be written to this file, which is {self.codec}"
             ) from None
+
+
+def fingerprint(data: bytes) -> bytes:
+    """Return a digest of a file's content."""
+    return blake2b(data, digest_size=16).digest()
 
 
 def decode(data: bytes) -> FileText | None:

@@ -1,4 +1,8 @@
-"""Writing: the tools that change files: write and edit. The run must have read a file's current content before."""
+"""Writing: the tools that change files: write and edit. The run must have read a file's current content before.
+
+After a pause it is not known any more what the run has read. Then a call that has waited for a person counts as read
+what its preview shows: the person's decision holds only if the same preview was made before the pause.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from agentloop import Effects, ToolError, tool
+from agentloop import Effects, ToolError, call_has_waited, tool
 from agentloop_tools.files.diff import make_diff
-from agentloop_tools.files.reading import Reading, fingerprint
+from agentloop_tools.files.reading import Reading
 from agentloop_tools.files.root import Folder, MissingFileError, Names, Opened, Root, show, split_path
 from agentloop_tools.files.saving import save
-from agentloop_tools.files.text import FileText, escape
+from agentloop_tools.files.text import FileText, escape, fingerprint
 
 _CHANGES = Effects(read=True, write=True, destructive=True)
 _WRITABLE = 0o222
@@ -25,10 +29,17 @@ _NUMBERED = re.compile(r"\s*\d+\t")
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The file that a preview was about: its path below the root without links, or None if the call would fail."""
+    """The file that a preview was about.
+
+    Attributes:
+        names: Its path below the root without links, or None if the call would fail.
+        exists: Whether there was such a file.
+        content: The digest of its content, if the call has waited for a person while the run was paused.
+    """
 
     names: Names | None
     exists: bool = True
+    content: bytes | None = None
 
 
 _FAILING = _Shown(None)
@@ -96,7 +107,7 @@ class Writing(Reading):
         self._shown[path] = _FAILING
         try:
             self._encode(new)
-            return make_diff(path, self._load_old(path), new)
+            return make_diff(*self._load_old(path), new)
         except ToolError as error:
             return f"this call will fail: {escape(error.message)}"
 
@@ -105,25 +116,28 @@ class Writing(Reading):
         self._shown[path] = _FAILING
         try:
             with self.root.enter(path) as folder, folder.open_file(path) as opened:
-                _, text = self.load(path, opened)
+                data, text = self.load(path, opened)
             edited, _ = _edit(path, text, old, new)
             self._encode(edited)
-            self._shown[path] = _Shown(opened.names)
-            return make_diff(path, text, edited)
+            return make_diff(self._note_shown(path, opened.names, data), text, edited)
         except ToolError as error:
             return f"this call will fail: {escape(error.message)}"
 
-    def _load_old(self, path: str) -> FileText:
-        """Return the text that a write would replace. It is empty if the write would make a new file."""
+    def _load_old(self, path: str) -> tuple[str, FileText]:
+        """Return what a preview calls a file, and the text that a write would replace; "" if it would make the file."""
         try:
             with self.root.enter(path) as folder, folder.open_file(path) as opened:
-                text = self.load(path, opened)[1]
-                self._shown[path] = _Shown(opened.names)
-                return text
+                data, text = self.load(path, opened)
+                return self._note_shown(path, opened.names, data), text
         except MissingFileError as missing:
             _refuse_link(path, missing.names)
             self._shown[path] = _Shown(missing.names, exists=False)
-            return FileText("")
+            return path, FileText("")
+
+    def _note_shown(self, path: str, names: Names, data: bytes) -> str:
+        """Note which file a preview is about, and return what it calls the file: its path, and where a link leads."""
+        self._shown[path] = _Shown(names, content=fingerprint(data) if call_has_waited() else None)
+        return path if names == split_path(path) else f"{path}, a link to {'/'.join(names)}"
 
     def _check_shown(self, path: str, names: Names, *, exists: bool = True) -> None:
         """Check that a path leads to the file that its last preview was about, if it had one.
@@ -137,7 +151,8 @@ class Writing(Reading):
 
     def _check_seen(self, path: str, opened: Opened) -> FileText:
         """Return the text of a file, if this run has read it and it has not changed since then."""
-        seen = self.seen.get(opened.names)
+        shown = self._shown.get(path, _FAILING)
+        seen = self.seen.get(opened.names) or (shown.content if shown.names == opened.names else None)
         if seen is None:
             raise ToolError(f"{path} exists and has not been read: read it first")
         if not opened.status.st_mode & _WRITABLE:
