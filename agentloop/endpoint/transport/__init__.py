@@ -8,14 +8,15 @@
 - `deadline`: one timer for all the waits of a request.
 - `reading`: reads a reply up to its own end, which the connection's end need not follow.
 - `unpacking`: decompresses bodies.
-- `secrets`: hides keys and passwords in what the endpoint says; `client_log`: and in the HTTP client's own log.
+- `secrets`: hides keys and passwords in what the endpoint says; `client_log`: and in the clients' own logs.
 """
 
+from agentloop.endpoint.transport.client_log import hiding_in_log
 from agentloop.endpoint.transport.http_transport import HttpTransport, Transport, WarningSource
 from agentloop.endpoint.transport.limiter import Pace
 from agentloop.endpoint.transport.reading import read_to_end
 from agentloop.endpoint.transport.retry import OnRetry, RetryPolicy, is_retryable
-from agentloop.endpoint.transport.secrets import hide_secrets, hiding_secrets
+from agentloop.endpoint.transport.secrets import hide_secrets, hide_values, hiding_secrets
 
 __all__ = [
     "HttpTransport",
@@ -25,6 +26,8 @@ __all__ = [
     "Transport",
     "WarningSource",
     "hide_secrets",
+    "hide_values",
+    "hiding_in_log",
     "hiding_secrets",
     "is_retryable",
     "read_to_end",

@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import cast
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from agentloop.endpoint.proxies import is_local, is_proxied
 from agentloop.endpoint.transport.client_log import hiding_in_log
 from agentloop.endpoint.transport.deadline import Deadline
 from agentloop.endpoint.transport.reading import read_to_end
+from agentloop.endpoint.transport.secrets import hide_secrets
 from agentloop.endpoint.transport.unpacking import ACCEPTED, Unpacker
 from agentloop.errors import ConfigurationError, EndpointError, EndpointTimeoutError, ReplyError, UnreachableError
 from agentloop.installation import describe_install
@@ -128,7 +129,7 @@ class Connection:
                 yield chunk
 
     async def _post(self, path: str, body: bytes) -> httpx2.Response:
-        with hiding_in_log(self._endpoint):
+        with hiding_in_log(partial(hide_secrets, endpoint=self._endpoint)):
             response = await self._client.exchange(_url(add_path(self._base_url, path)), body)
         warning = response.headers.get(WARNING_HEADER)
         if warning:

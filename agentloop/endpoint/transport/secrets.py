@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
@@ -16,6 +17,8 @@ from agentloop.wire.profile import Endpoint
 from agentloop.wire.profile.profile import HIDDEN
 
 _SHORTEST, _LONG = 2, 8
+_LEAST_IN_RESULTS = 6  # a shorter one may be an ordinary word of a tool's result
+_URL_SAFE = str.maketrans("+/", "-_")
 _LOGIN = re.compile(r"(?:[\w+.-]+://)?(?P<user>[^:@/?#]*)(?::(?P<password>.*))?@", re.DOTALL)
 _MORE = r"[\w.~+/=-]*"  # what else a key may hold, after its first letters
 
@@ -31,6 +34,14 @@ _KEYS = (
 def hide_secrets(text: str, endpoint: Endpoint) -> str:
     """Return a text without anything that only the requests to an endpoint may hold, and without keys of others."""
     return _pattern(*_list_secrets(endpoint)).sub(HIDDEN, text)
+
+
+def hide_values(text: str, values: Iterable[str]) -> str:
+    """Return a text without these values, as far as they are long enough; what may be a part of them is left."""
+    lower = text.lower()
+    # A search for a text is far faster than one for a pattern, and mostly nothing is found.
+    found = [each for each in _list_spellings(*values) if len(each) >= _LEAST_IN_RESULTS and each.lower() in lower]
+    return re.sub("|".join(_match_whole(found)), HIDDEN, text) if found else text
 
 
 @contextmanager
@@ -79,17 +90,35 @@ def _list_secrets(endpoint: Endpoint) -> Iterator[str]:
 
 
 def _spell(secret: str) -> Iterator[str]:
-    """Yield a secret as it may stand in a URL, a header or JSON."""
-    yield from (secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
+    """Yield a secret as it may stand in a URL, a header, HTML or JSON, or in base64 or hexadecimal."""
+    escaped, quoted = quote(secret, safe=""), json.dumps(secret)[1:-1]
+    yield from (secret, quote(secret), escaped, quote(escaped), quote_plus(secret), html.escape(secret))
+    yield from (quoted, quoted.replace("/", "\\/"))
     if len(secret) >= _LONG:
-        yield base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode().rstrip("=")[:-1]
+        data = secret.encode("utf-8", "surrogatepass")
+        yield data.hex()
+        for before in range(3):  # of the text that is encoded; the characters at the ends depend on what is beside it
+            encoded = base64.b64encode(bytes(before) + data).decode()[
+                -(-8 * before // 6) : 8 * (before + len(data)) // 6
+            ]
+            yield from (encoded, encoded.translate(_URL_SAFE))
 
 
 @lru_cache(maxsize=64)
 def _pattern(*secrets: str) -> re.Pattern[str]:
+    spellings = _list_spellings(*secrets)
+    begun = [rf"(?<!\w)(?i:{re.escape(each[:_LONG])}){_MORE}" for each in spellings if len(each) > _LONG]
+    return re.compile("|".join([*_match_whole(spellings), *begun, *_KEYS]))
+
+
+@lru_cache(maxsize=64)
+def _list_spellings(*secrets: str) -> list[str]:
     spellings = {spelling for secret in secrets for spelling in _spell(secret)}
-    listed = sorted((each for each in spellings if len(each) >= _SHORTEST), key=len, reverse=True)
-    # A short one is only found as a whole word. A long one may be cut off.
-    whole = [re.escape(each) if len(each) >= _LONG else rf"(?<!\w){re.escape(each)}(?!\w)" for each in listed]
-    begun = [rf"(?<!\w){re.escape(each[:_LONG])}{_MORE}" for each in listed if len(each) > _LONG]
-    return re.compile("|".join([*whole, *begun, *_KEYS]))
+    return sorted((each for each in spellings if len(each) >= _SHORTEST), key=len, reverse=True)
+
+
+def _match_whole(spellings: Iterable[str]) -> list[str]:
+    """Return patterns: a long text is found anywhere and in any case, a short one only as a whole word."""
+    return [
+        rf"(?i:{re.escape(each)})" if len(each) >= _LONG else rf"(?<!\w){re.escape(each)}(?!\w)" for each in spellings
+    ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
@@ -16,6 +18,10 @@ from agentloop.packs.config import PackConfig
 def _split(value: Any) -> Any:
     return shlex.split(value) if isinstance(value, str) else value
 
+
+# Of headers, parameters of the address and environment variables; the values of others may be ordinary words.
+_SECRET_NAME = re.compile(r"auth|cookie|key|token|secret|passw", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:bearer|basic|token)\s+", re.IGNORECASE)
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
@@ -28,7 +34,7 @@ class McpConfig(PackConfig):
     cwd: str = Field("", description="the folder in which the program is started; by default the working directory")
     env: Words = Field((), description="names of further environment variables that the program may see")
     variables: Mapping[str, SecretStr] = Field({}, description="environment variables to set for the program")
-    url: str = Field("", description="the address of a server that uses streamable HTTP")
+    url: str = Field("", repr=False, description="the address of a server that uses streamable HTTP")
     headers: Mapping[str, SecretStr] = Field({}, description="headers that are sent to the address")
     token_env: str = Field("", description="the environment variable with the bearer token for the address")
     timeout: float = Field(60, gt=0, description="seconds that a call may take")
@@ -53,6 +59,20 @@ class McpConfig(PackConfig):
     def host(self) -> str:
         """The host of the address, or "" for a program."""
         return urlsplit(self.url).hostname or ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that the server is given."""
+        return tuple(_SCHEME.sub("", value.strip(), count=1) for value in self._list_secrets())
+
+    def _list_secrets(self) -> Iterator[str]:
+        url = urlsplit(self.url)
+        yield unquote(url.password or url.username or "")
+        yield os.environ.get(self.token_env, "")
+        set_here = {**self.variables, **self.headers}
+        named = [(name, value.get_secret_value()) for name, value in set_here.items()]
+        named += [*parse_qsl(url.query), *((name, os.environ.get(name, "")) for name in self.env)]
+        yield from (value for name, value in named if _SECRET_NAME.search(name))
 
     @property
     def identity(self) -> str:

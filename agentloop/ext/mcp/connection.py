@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import mcp_types as types
 from mcp import Client, ClientSession, MCPError
 from pydantic import TypeAdapter, ValidationError
 
+from agentloop.endpoint.transport import hide_values, hiding_in_log
 from agentloop.errors import AgentloopError, PackError, ToolError
 from agentloop.ext.mcp.address import open_address
 from agentloop.ext.mcp.config import McpConfig
@@ -41,10 +43,12 @@ class Connection:
 
     Attributes:
         definitions: The server's definition of each of its tools, as canonical text.
+        hide: Returns a text of the server's without the secrets that it was given.
     """
 
     def __init__(self, config: McpConfig, session: ClientSession, definitions: Sequence[str]) -> None:
         self.definitions = definitions
+        self.hide = _hiding(config)
         self._config = config
         self._session = session
 
@@ -59,7 +63,8 @@ class Connection:
         try:
             async with asyncio.timeout(seconds):
                 # `call_tool` is not used, because it checks the result against the server's own patterns without limit.
-                answer = await self._session.send_request(request, _ANSWER)
+                with hiding_in_log(self.hide):
+                    answer = await self._session.send_request(request, _ANSWER)
         except TimeoutError:
             late = f"{server} did not answer within {seconds:g} s; what it was asked to do may still take effect."
             raise ToolError(late) from None
@@ -68,7 +73,7 @@ class Connection:
             if (error.code, error.message) == (types.CONNECTION_CLOSED, "Connection closed"):
                 raise ToolError(f"{server} has ended; none of its tools can be used any more.") from None
             raise ToolError(
-                f"{server} refused the call: {strip_invisible(error.message)[:_SHOWN_CHARACTERS]}"
+                f"{server} refused the call: {self.hide(strip_invisible(error.message))[:_SHOWN_CHARACTERS]}"
             ) from None
         except ValidationError:
             raise ToolError(f"{server} answered with something that is not a result.") from None
@@ -108,9 +113,10 @@ async def _hold(
     config: McpConfig, complaints: Complaints, ready: asyncio.Future[Connection], leave: asyncio.Event
 ) -> None:
     streams = open_address(config) if config.url else run_process(config, complaints)
-    async with Client(streams, cache=None) as client:
-        ready.set_result(Connection(config, client.session, await _list_tools(config, client.session)))
-        await leave.wait()
+    with hiding_in_log(_hiding(config)):
+        async with Client(streams, cache=None) as client:
+            ready.set_result(Connection(config, client.session, await _list_tools(config, client.session)))
+            await leave.wait()
 
 
 async def _list_tools(config: McpConfig, session: ClientSession) -> list[str]:
@@ -133,8 +139,13 @@ async def _list_tools(config: McpConfig, session: ClientSession) -> list[str]:
     )
 
 
+def _hiding(config: McpConfig) -> Callable[[str], str]:
+    return partial(hide_values, values=config.secrets)
+
+
 def _explain(config: McpConfig, complaints: Complaints, error: BaseException | None) -> AgentloopError:
     """Return the exception for a server that could not be opened; the end of its standard error goes into the hint."""
+    hide = _hiding(config)
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     if isinstance(error, AgentloopError):
@@ -142,8 +153,8 @@ def _explain(config: McpConfig, complaints: Complaints, error: BaseException | N
     if error is None or isinstance(error, TimeoutError):
         why = f"it did not answer within {config.start_timeout:g} s"
     else:
-        why = f"{type(error).__name__}: {strip_invisible(str(error))[:_SHOWN_CHARACTERS]}".removesuffix(": ")
-    output = strip_invisible(str(complaints))
+        why = f"{type(error).__name__}: {hide(strip_invisible(str(error)))[:_SHOWN_CHARACTERS]}".removesuffix(": ")
+    output = hide(strip_invisible(str(complaints)))
     check = "does it use streamable HTTP?" if config.url else "does it run if you start it by hand?"
     return PackError(
         f"the MCP server {config.name!r} can't be opened: {why}",

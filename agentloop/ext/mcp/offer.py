@@ -54,7 +54,7 @@ def _make_tool(config: McpConfig, connection: Connection, definition: Definition
     async def _call(**arguments: Any) -> str | list[str | Image]:
         if question is not None:
             question.accept()
-        return read_result(await connection.call(definition.original, arguments))
+        return read_result(await connection.call(definition.original, arguments), connection.hide)
 
     if change is None or question is None:
         return replace(_shape(config, definition, _call), effects=presume_effects(definition.hints, config))

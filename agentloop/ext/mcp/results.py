@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from binascii import Error as Base64Error
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never, cast
 
 import mcp_types as types
@@ -17,8 +17,12 @@ _LONGEST_ERROR = 4_000
 _MOST_IMAGES = 20
 
 
-def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
+def read_result(answer: types.CallToolResult, hide: Callable[[str], str] = str) -> str | list[str | Image]:
     """Return a result as text, or as a list of texts and images in their order.
+
+    Args:
+        answer: The server's answer.
+        hide: Returns a text without what the model may not see.
 
     Raises:
         ToolError: the server reports that the tool failed.
@@ -26,12 +30,14 @@ def read_result(answer: types.CallToolResult) -> str | list[str | Image]:
     parts = _leave_out([_read_block(block) for block in answer.content])
     texts = [part for part in parts if isinstance(part, str)]
     if answer.is_error:
-        raise ToolError("\n".join(texts)[:_LONGEST_ERROR] or "The tool failed and does not say why.")
+        raise ToolError(hide("\n".join(texts))[:_LONGEST_ERROR] or "The tool failed and does not say why.")
     structured = answer.structured_content
     if structured is not None and not _say(texts, structured):
         texts.append(json.dumps(structured, ensure_ascii=False))
         parts.append(texts[-1])
-    return "\n".join(texts) if len(texts) == len(parts) else parts
+    if len(texts) == len(parts):
+        return hide("\n".join(texts))
+    return [hide(part) if isinstance(part, str) else part for part in parts]
 
 
 def _leave_out(parts: list[str | Image]) -> list[str | Image]:

@@ -40,7 +40,7 @@ class WebConfig(PackConfig):
         description="the search backend: `searxng`, `ddgs`, or `off` for no search; "
         "by default `searxng` if search_url is set, else `ddgs`",
     )
-    search_url: str = Field("", description="the URL of a SearXNG server, such as http://127.0.0.1:8888")
+    search_url: str = Field("", repr=False, description="the URL of a SearXNG server, such as http://127.0.0.1:8888")
     engines: Words = Field(tuple(ENGINES), description="the search engines that ddgs queries")
     results: int = Field(8, ge=1, le=20, description="how many results a search returns")
 
