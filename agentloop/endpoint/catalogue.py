@@ -18,6 +18,14 @@ from agentloop.wire.profile.failures import not_a_reply, read_error
 
 TIMEOUT_SECONDS: Final = 10.0
 MOST_BYTES: Final = 16_000_000
+_USUAL_NAMES: Final = ("id", "name", "model")
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "data": _USUAL_NAMES,
+    "models": _USUAL_NAMES,
+    "result": ("name",),  # Cloudflare, where `id` is another one
+    "modelSummaries": ("modelId",),  # Bedrock
+}
+"""Where a catalogue has its list, and which fields of an entry may hold the name in requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,22 +90,25 @@ def read_catalogue(payload: object) -> Catalogue:
     """Return the models in a catalogue.
 
     The catalogue may be in OVHcloud's format (https://catalog.endpoints.ai.ovh.net/rest/v1/models_v2), or the reply to
-    `GET /v1/models` in OpenAI's format, which holds little more than names.
+    `GET /v1/models` in OpenAI's format, which holds little more than names; or a list of Cloudflare or Bedrock
+    (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListFoundationModels.html).
     """
     about = mapping(payload)
-    listed: object = about.get("data", about.get("models")) if about else payload
+    where = next((key for key in _NAMES if key in about), "")
+    listed: object = about[where] if where else payload
     if not isinstance(listed, list):
         return Catalogue((), (f"it is a {type(payload).__name__} without a list in `data` or `models`",))
     entries = cast("list[object]", listed)
-    cards = {card.name: card for entry in entries if (card := _read_card(entry)) is not None}
-    nameless = sum(_read_card(entry) is None for entry in entries)
+    read = [_read_card(entry, _NAMES.get(where, _USUAL_NAMES)) for entry in entries]
+    cards = {card.name: card for card in read if card is not None}
+    nameless = read.count(None)
     faults = (f"{nameless} of {len(entries)} entries have no name and are left out",) if nameless else ()
     return Catalogue(tuple(cards[name] for name in sorted(cards, key=str.lower)), faults)
 
 
-def _read_card(entry: object) -> ModelCard | None:
+def _read_card(entry: object, names: Iterable[str]) -> ModelCard | None:
     fields = mapping(entry)
-    name = string(entry) or string(fields.get("id")) or string(fields.get("name")) or string(fields.get("model"))
+    name = string(entry) or next((name for key in names if (name := string(fields.get(key)))), "")
     if not name:
         return None
     about = mapping(fields.get("metadata")) or fields
@@ -107,10 +118,10 @@ def _read_card(entry: object) -> ModelCard | None:
         name=name,
         available=_read_flag(fields, "available"),
         tools=_read_flag(can, "function_calling"),
-        vision=_has(can.get("input_modality"), "image"),
+        vision=_has(can.get("input_modality", fields.get("inputModalities")), "image"),
         reasoning=_read_flag(can, "reasoning"),
         streaming=_read_flag(can, "streaming"),
-        writes_text=_has(can.get("output_modality"), "text"),
+        writes_text=_has(can.get("output_modality", fields.get("outputModalities")), "text"),
         limit=_describe(limits.get("rate_limit_api")),
         anonymous_limit=_describe(limits.get("rate_limit_api_anonymous")),
     )
@@ -122,7 +133,9 @@ def _read_flag(fields: JsonObject, name: str) -> bool | None:
 
 
 def _has(listed: object, wanted: str) -> bool | None:
-    return wanted in cast("list[object]", listed) if isinstance(listed, list) else None
+    if not isinstance(listed, list):
+        return None
+    return wanted in {each.lower() for each in cast("list[object]", listed) if isinstance(each, str)}
 
 
 def _describe(value: Any) -> str:

@@ -45,10 +45,10 @@ def _print_providers(stdout: TextIO, *, as_json: bool) -> None:
 
 
 def _describe_provider(name: str, provider: Provider) -> JsonObject:
-    address = os.environ.get(provider.address) or f"${provider.address}"
+    address = os.environ.get(provider.address) or provider.base_url
     return {
         "provider": name,
-        "served_at": provider.base_url or ("in this process" if provider.starter else address),
+        "served_at": address or ("in this process" if provider.starter else f"${provider.address}"),
         "key_variables": list(provider.keys),
         "key_set": next((key for key in provider.keys if os.environ.get(key)), None),
     }
@@ -69,19 +69,23 @@ def _find_models(provider: str | None, base_url: str | None) -> Catalogue:
     if row.starter:
         say("note", f"{provider} runs any GGUF file inside this process, named by its path or by one of these names")
         return Catalogue(tuple(ModelCard(name=name) for name in row.models if "*" not in name))
-    if row.catalogue:
+    if row.catalogue and not row.catalogue_headers:
         catalogue = fetch_catalogue(row.catalogue, {})
         if catalogue.has_only_names:
             say("note", f"{row.catalogue} does not say what its models can do, or its format has changed")
         return catalogue
-    return _ask_server(row.endpoint("a model", os.environ))
+    return _fetch(row.endpoint("its models", os.environ), *row.locate_catalogue(os.environ))
 
 
 def _ask_server(endpoint: Endpoint) -> Catalogue:
-    HttpTransport(endpoint)  # raises if the key contains characters that a header can't hold
     key = {} if endpoint.api_key is None else {"Authorization": f"Bearer {endpoint.api_key}"}
+    return _fetch(endpoint, add_path(endpoint.base_url, "/models"), {**key, **endpoint.headers})
+
+
+def _fetch(endpoint: Endpoint, url: str, headers: Mapping[str, str]) -> Catalogue:
+    HttpTransport(endpoint)  # raises if the key contains characters that a header can't hold
     with hiding_secrets(endpoint):
-        return fetch_catalogue(add_path(endpoint.base_url, "/models"), {**key, **endpoint.headers})
+        return fetch_catalogue(url, headers)
 
 
 def _print_models(catalogue: Catalogue, stdout: TextIO, *, as_json: bool) -> None:
