@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentloop.agent import Agent, FilledPrompt, Prompt, RunOptions
+    from agentloop.agent import Agent, BatchResult, FilledPrompt, Prompt, RunOptions
     from agentloop.endpoint.fetch import Fetched, Fetcher
     from agentloop.errors import (
         AgentloopError,
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from agentloop.wire.profile import Endpoint, ModelSettings, Profile
 
 _ROOMS = {
-    "agentloop.agent": ("Agent", "FilledPrompt", "Prompt", "RunOptions"),
+    "agentloop.agent": ("Agent", "BatchResult", "FilledPrompt", "Prompt", "RunOptions"),
     "agentloop.errors": (
         "AgentloopError",
         "AuthenticationError",
@@ -190,6 +190,7 @@ __all__ = [
     "Approve",
     "ArgumentReading",
     "AuthenticationError",
+    "BatchResult",
     "ConfigurationError",
     "ContextOverflowError",
     "Decision",

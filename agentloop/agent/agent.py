@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from copy import copy
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
+from agentloop.agent.batch import BatchResult, run_batch
 from agentloop.agent.input import Input, begin_run
 from agentloop.agent.options import AgentOptions, Instructions, RunOptions
 from agentloop.agent.overrides import Override, vary
@@ -287,6 +289,47 @@ class Agent(Generic[Output_co]):
     ) -> Callable[[], AsyncGenerator[Event, None]]:
         prepared, begun = self._vary(options), begin_run(said, history)
         return lambda: stream_events(lambda observer: prepared.drive(begun, context, stream=True, observer=observer))
+
+    def run_many(
+        self,
+        inputs: Iterable[Input],
+        *,
+        at_once: int = 8,
+        in_order: bool = True,
+        context: Any = None,
+        **options: Unpack[AgentOptions],
+    ) -> AsyncGenerator[BatchResult[Output_co], None]:
+        """Run on many inputs, and yield a BatchResult for each. One that fails does not stop the others.
+
+        Args:
+            inputs: What `run` takes as input, any number of times; they are read as they are needed.
+            at_once: How many runs go on at the same time at most. They keep to the endpoint's rate limit together.
+            in_order: Whether the results come in the order of the inputs, not as soon as each is there.
+            context: As for `run`.
+            options: As for `run`. For another `output`, use `agent.replace(output=...)`.
+
+        Raises:
+            ConfigurationError: an option is wrong.
+        """
+        prepared = self._vary(options)
+
+        def run(said: Input) -> Awaitable[RunResult[Any]]:
+            return prepared.drive(begin_run(said, ()), context, stream=False)
+
+        return run_batch(run, inputs, at_once=at_once, in_order=in_order)
+
+    def run_many_sync(
+        self,
+        inputs: Iterable[Input],
+        *,
+        at_once: int = 8,
+        in_order: bool = True,
+        context: Any = None,
+        **options: Unpack[AgentOptions],
+    ) -> Generator[BatchResult[Output_co], None, None]:
+        """Do as `run_many` does, from code that is not async."""
+        many = partial(self.run_many, at_once=at_once, in_order=in_order, context=context, **options)
+        return PORTAL.iterate(lambda: many(inputs))
 
     async def resume(
         self,
