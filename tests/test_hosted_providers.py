@@ -15,7 +15,7 @@ from ways import RUN_SYNC, STREAM
 # A model of each, and those of its fields that differ from what an unknown server gets.
 MODELS = {
     "anthropic:claude-opus-5-5": {"strict_tools": False, "structured_output": "prompt", "reasoning": "none"},
-    "gemini:gemini-3-flash-preview": {"strict_tools": False, "structured_output": "text_format"},
+    "gemini:gemini-3-flash-preview": {"strict_tools": False, "structured_apart": True, "structured_stream": True},
     "mistral:mistral-medium-3-5": {"short_call_ids": True, "stream_usage": False, "efforts": {"none", "high"}},
     "mistral:magistral-small-2509": {"short_call_ids": True, "reasoning": "none"},
     "mistral:codestral-latest": {"short_call_ids": True, "reasoning_replay": "none"},
@@ -25,7 +25,7 @@ MODELS = {
     "xai:grok-build-0.1": {"route": "responses", "reasoning": "none"},
     "together:deepseek-ai/DeepSeek-V4": {"route": "chat"},
     "fireworks:accounts/fireworks/models/glm-5p3": {"reasoning_replay": "text"},
-    "cerebras:zai-glm-4.7": {"route": "chat"},
+    "cerebras:zai-glm-4.7": {"route": "chat", "strict_tools": False},
     "perplexity:perplexity/sonar": {"route": "responses"},
     "moonshot:kimi-k2.6": {"tool_choice": {"auto", "none"}, "reasoning_replay": "required", "reasoning": "none"},
     "moonshot:kimi-k3": {"tool_choice": {"auto", "none", "required"}, "efforts": {"low", "high"}},

@@ -97,11 +97,15 @@ HOSTED_PROVIDERS: Mapping[str, Provider] = {
         catalogue="https://api.anthropic.com/v1/models?limit=1000",
         catalogue_headers={"x-api-key": "{key}", "anthropic-version": "2023-06-01"},
     ),
-    # https://ai.google.dev/gemini-api/docs/openai
+    # It has no field for parallel calls, and older models no tools together with a schema:
+    # https://ai.google.dev/gemini-api/docs/openai https://github.com/jackmpcollins/magentic/pull/382
+    # https://github.com/TheAgenticAI/TheAgenticBrowser/issues/4 https://github.com/Simpleyyt/ai-manus/issues/101
     "gemini": Provider(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        profile=Profile(route="chat", strict_tools=False),
+        profile=Profile(
+            route="chat", strict_tools=False, structured_apart=True, refused=frozenset({"parallel_tool_calls"})
+        ),
     ),
     # It answers any field that it does not know with a 422, also reasoning_content in a message. Its streams end with
     # the tokens unasked. https://github.com/charmbracelet/crush/issues/1590
@@ -154,12 +158,14 @@ HOSTED_PROVIDERS: Mapping[str, Provider] = {
         keys=("FIREWORKS_API_KEY",),
         profile=Profile(route="chat", reasoning_replay="text"),
     ),
-    # A 400 for the refused fields: https://hexdocs.pm/req_llm/cerebras.html
+    # A 400 for the refused fields, and from some models for strict: https://hexdocs.pm/req_llm/cerebras.html
+    # https://github.com/agno-agi/agno/issues/4508 https://github.com/livekit/agents/pull/3134
     "cerebras": Provider(
         base_url="https://api.cerebras.ai/v1",
         keys=("CEREBRAS_API_KEY",),
         profile=Profile(
             route="chat",
+            strict_tools=False,
             refused=frozenset(
                 {"frequency_penalty", "logit_bias", "parallel_tool_calls", "presence_penalty", "service_tier"}
             ),
@@ -192,7 +198,7 @@ HOSTED_PROVIDERS: Mapping[str, Provider] = {
         },
     ),
     # It obeys no tool_choice but auto, and knows neither strict nor stream_options. Only glm-5.2 takes an effort.
-    # https://java.agentscope.io/v2/en/integration/model/glm
+    # https://java.agentscope.io/v2/en/integration/model/glm https://github.com/vectorize-io/hindsight/issues/4246
     "zai": Provider(
         base_url="https://api.z.ai/api/paas/v4",
         address="ZAI_BASE_URL",
@@ -230,7 +236,7 @@ HOSTED_PROVIDERS: Mapping[str, Provider] = {
         base_url="https://integrate.api.nvidia.com/v1", keys=("NVIDIA_API_KEY",), profile=Profile(route="chat")
     ),
     # Only few models have /v1/responses: https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility
-    # JSON is not streamed: https://developers.cloudflare.com/workers-ai/features/json-mode
+    # JSON is not streamed: https://developers.cloudflare.com/workers-ai/json-mode
     # https://developers.cloudflare.com/api/resources/ai/subresources/models/methods/list
     "cloudflare": Provider(
         base_url="https://api.cloudflare.com/client/v4/accounts/{CLOUDFLARE_ACCOUNT_ID}/ai/v1",
