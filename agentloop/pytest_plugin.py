@@ -50,6 +50,7 @@ class _Guard:
 
 
 _GUARD = pytest.StashKey[_Guard]()
+_CASSETTE = pytest.StashKey["Cassette"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -93,18 +94,22 @@ def cassette(request: pytest.FixtureRequest) -> Generator[Cassette]:
     with import_module("agentloop.testing.cassette").use_cassette(
         _find_path(request.node), record=request.config.getoption("--agentloop-record"), masked_fields=masked
     ) as used:
+        request.node.stash[_CASSETTE] = used
         yield used
-        used.error = None  # the test has been told
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Fail a test that has handled the error of a request which its cassette does not have."""
-    result = yield
-    used = pyfuncitem.funcargs.get("cassette")
-    if isinstance(error := getattr(used, "error", None), Exception):
-        raise error
-    return result
+    used = pyfuncitem.stash.get(_CASSETTE, None)
+    try:
+        result = yield
+        if used is not None and used.error is not None:
+            raise used.error
+        return result
+    finally:
+        if used is not None:
+            used.error = None  # the end of the block would raise it again
 
 
 def _find_path(item: pytest.Item) -> Path:

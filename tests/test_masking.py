@@ -90,6 +90,22 @@ def test_a_key_in_two_chunks_is_masked_and_the_stream_is_replayed(tmp_path):
     assert replay(tmp_path / "x.json", stream=True).text == "Your key is ***."
 
 
+def test_words_of_headers_and_short_keys_stay(tmp_path):
+    headers = {"X-Title": "My shop", "X-Version": "v1 2.0", "X-Api-Key": "lamp"}
+    text, result = record(
+        tmp_path / "x.json", [text_body("My test shop has a lamp, 2.0.")], api_key="test", headers=headers
+    )
+    assert "My test shop has a ***, 2.0." in text
+    assert result.text == "My test shop has a lamp, 2.0."
+    assert replay(tmp_path / "x.json").text == "My test shop has a ***, 2.0."
+
+
+@pytest.mark.parametrize("value", ["tenant 4711083", "a" * 16, "abc123def"])
+def test_a_header_that_may_be_a_secret_is_masked(value):
+    mask = Mask.of(Endpoint(NOWHERE, headers={"X-Tenant": value}))
+    assert value.split()[-1] not in mask.mask({"text": f"You are {value}."})["text"]
+
+
 SCRIPT = [call_body(("find_customer", {"email": "ada@example.org", "number": 4})), text_body("Found.")]
 
 

@@ -190,6 +190,46 @@ def test_greeting(cassette):
     result.stdout.fnmatch_lines(['*+*"stop"*'])
 
 
+def test_a_changed_request_is_told_once(session):
+    session(ASKING, "--agentloop-record")
+    for change in (
+        ASKING.replace('"go"', '"stop"'),
+        ASKING.replace('"go"', '"stop"').replace("agent.run", "1/0, agent.run"),
+    ):
+        session(change).assert_outcomes(failed=1, errors=0)
+
+
+def test_a_unittest_is_replayed_and_fails_if_it_handles_the_error(session, server):
+    tests = """
+import unittest
+
+@pytest.mark.cassette
+class TestShop(unittest.TestCase):
+    def test_greeting(self):
+        try:
+            agent.run_sync("go")
+        except AgentloopError:
+            pass
+        agent.close()
+"""
+    session(tests, "--agentloop-record").assert_outcomes(passed=1)
+    session().assert_outcomes(passed=1)
+    assert len(server.requests) == 1
+    result = session(tests.replace('"go"', '"stop"'))
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(['*+*"stop"*'])
+
+
+def test_an_empty_list_of_hosts_forbids_requests_to_this_machine_too(session, pytester, server):
+    pytester.makeini("[pytest]\nagentloop_allowed_hosts =")
+    session("""
+def test_here():
+    with pytest.raises(RequestForbiddenError):
+        agent.run_sync("go")
+""").assert_outcomes(passed=1)
+    assert server.requests == []
+
+
 def test_the_marker_does_what_the_fixture_does_and_also_on_classes_and_async_tests(session, pytester, server):
     tests = """
 @pytest.mark.cassette

@@ -50,7 +50,7 @@ class Cassette:
 
     def intercept(self, endpoint: Endpoint, connect: Callable[[], Awaitable[Carrier]]) -> Carrier:
         """Return what records or replays a request."""
-        mask = Mask(endpoint, self._masked_fields)
+        mask = Mask.of(endpoint, self._masked_fields)
         return _Player(self, mask) if self.is_replaying else _Recorder(self, mask, connect)
 
     def begin(self, path: str, body: JsonObject) -> Interaction:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from agentloop.endpoint.transport import hide_secrets
@@ -18,6 +18,9 @@ from agentloop.wire.profile import Endpoint
 from agentloop.wire.profile.profile import HIDDEN
 
 _DATA = re.compile(r"(?:\A|(?<=[\r\n]))(data: ?)([^\r\n]*)")
+_SECRET = re.compile(r"auth|key|token|cookie|secret|password|session|sign", re.IGNORECASE)
+_PLAIN = re.compile(r"[A-Za-z]{0,15}\d{0,4}")
+_SHORTEST_KEY = 8
 _PLACE = "\0"
 _EVENT = re.compile(r".*?\r?\n\r?\n", re.DOTALL)
 
@@ -27,12 +30,22 @@ class Mask:
     """What is masked in the requests to an endpoint and in its replies.
 
     Attributes:
-        endpoint: The endpoint, with its key and headers.
+        endpoint: The endpoint, with its key and those of its headers that may be secrets.
         fields: The names of fields of JSON that are masked, wherever they are.
     """
 
     endpoint: Endpoint
     fields: Collection[str] = ()
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, fields: Collection[str] = ()) -> Mask:
+        """Return the mask for an endpoint. A key of a few letters, such as `test`, is none: replies may hold the word.
+
+        So may they hold a word of a header such as `X-Title: My shop`.
+        """
+        key = endpoint.api_key if len(endpoint.api_key or "") >= _SHORTEST_KEY else None
+        headers = {name: value for name, value in endpoint.headers.items() if not _is_plain(name, value)}
+        return cls(replace(endpoint, api_key=key, headers=headers), fields)
 
     def mask(self, value: object) -> Any:
         """Return a JSON value with the masks in it."""
@@ -72,6 +85,11 @@ class Mask:
         inner = _read_json(text) if self.fields else None  # the arguments of a call are JSON in a text
         masked = text if inner is None else self.mask(inner)
         return hide_secrets(text, self.endpoint) if masked in (text, inner) else _write(masked)
+
+
+def _is_plain(name: str, value: str) -> bool:
+    """Return whether a header holds words and short numbers only, and is not one for secrets."""
+    return not _SECRET.search(name) and all(map(_PLAIN.fullmatch, re.split(r"[^A-Za-z\d]+", value)))
 
 
 def _read_json(text: str) -> dict[str, Any] | list[Any] | None:
