@@ -187,7 +187,8 @@ def test_arguments_that_can_not_be_read_are_judged_by_hosts_alone():
         ("127.0.0.1", (), True),
         ("localhost", (), False),
         ("localhost", ("localhost:*",), True),
-        ("127.1", (), False),
+        ("127.1", (), True),
+        ("a*b", (), False),
         ("127.1", ("*",), True),
     ],
 )

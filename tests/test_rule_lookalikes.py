@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentloop import Agent, ArgumentReading, Fetcher, FetchError, Policy, ToolResult, tool
+from agentloop import Agent, ArgumentReading, Effects, Fetcher, FetchError, Policy, ToolResult, tool
 from agentloop.policy import Trust, judge
 from agentloop.testing import ScriptedEndpoint, call
 from agentloop_tools.http import Http, HttpConfig
@@ -87,6 +87,94 @@ def test_a_name_of_another_tool_is_folded_too():
     policy = Policy(deny=("look(place=cellar)",))
     assert verdict(look, policy, place="\u24d2ellar ") == "deny"
     assert verdict(look, policy, place="\u24d3ellar ") == "allow"
+
+
+@tool
+def visit(url: str) -> str:
+    """Visit."""
+    return url
+
+
+@pytest.mark.parametrize(
+    ("host", "denied"),
+    [
+        ("8.8.4.4", True),
+        ("8.8.1028", True),
+        ("8.525316", True),
+        ("134743044", True),
+        ("0x8080404", True),
+        ("0x8.010.4.0x4", True),
+        ("0X08080404.", True),
+        ("a@134743044", True),
+        ("8.8.4.04:80", True),
+        ("8.8.4.08", False),
+        ("8.8.4.5", False),
+        ("8.8.256.4", False),
+        ("4294967296", False),
+        ("8.8.4.4.4", False),
+        ("8.8.0x.4", False),
+    ],
+)
+def test_an_address_is_denied_in_every_notation(host, denied):
+    policy = Policy(deny=("visit(url=http://8.8.4.4/*)",))
+    assert (verdict(visit, policy, url=f"http://{host}/x") == "deny") == denied
+
+
+@pytest.mark.parametrize(
+    ("url", "denied"),
+    [
+        ("http://good.example\\@shop.example/", True),
+        ("http://shop.example\\@good.example/", True),
+        ("http://good.example/\\@shop.example/", False),
+        ("//shop.example/x", True),
+        ("\\/shop.example", True),
+        ("/shop.example", False),
+        ("http://good.example//shop.example/", False),
+    ],
+)
+def test_a_url_is_denied_as_each_program_reads_it(url, denied):
+    assert (verdict(visit, Policy(deny=("visit(url=*://shop.example*)",)), url=url) == "deny") == denied
+
+
+@pytest.mark.parametrize(
+    ("url", "denied"),
+    [
+        ("shop.example", True),
+        ("shop.example/x", True),
+        ("SHOP.example.:443/x", True),
+        ("good.example/shop.example", False),
+        (7, False),
+        (["shop.example"], False),
+    ],
+)
+def test_a_host_without_a_scheme_is_denied_as_the_url_that_the_tool_makes_of_it(url, denied):
+    @tool(effects=Effects(network=True, host_argument="url"))
+    def visit(url: str | int | list[str]) -> str:
+        """Visit."""
+        return str(url)
+
+    policy = Policy(deny=("visit(url=https://shop.example*)",), hosts=("*",))
+    assert (verdict(visit, policy, url=url) == "deny") == denied
+
+
+@pytest.mark.parametrize(
+    ("path", "denied"),
+    [
+        ("file:///keys/a", True),
+        ("FILE:/keys/a", True),
+        ("file://localhost/open/..%2fkeys/a", True),
+        ("file:\\\\\\keys\\a", True),
+        ("file:///open/a", False),
+        ("file:keys/a", False),
+    ],
+)
+def test_the_url_of_a_file_is_its_path_too(path, denied):
+    assert (verdict(visit, Policy(deny=("visit(url=/keys/*)",)), url=path) == "deny") == denied
+
+
+def test_an_address_is_fetched_from_in_its_plain_notation():
+    assert Fetcher.read_url("http://134743044/x") == "http://8.8.4.4/x"
+    assert Fetcher.read_url("http://a*b/x") == "http://a*b/x"
 
 
 @pytest.mark.parametrize("url", ["http://shop.example:0/", "https://shop.example:0"])

@@ -18,6 +18,9 @@ _START = re.compile(r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?P<authority>[^/?#]*
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:\[\]\s\\]+)(?::(?P<port>\d{0,5}))?", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|\d+)\Z")
+_PART = re.compile(r"0x[0-9a-f]{1,20}|[0-9]{1,20}")  # of an address
+_MOST_NUMBERS = 4
+_OCTAL = frozenset("01234567")
 _PATTERN = re.compile(r"(?:[a-z0-9_*-]+(?:\.[a-z0-9_*-]+)*|\[[0-9a-f:.]+\])(?::(?:\d{1,5}|\*))?")
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443, "ftp": 21}
 _LONGEST_NAME = 253
@@ -50,6 +53,27 @@ def read_host(text: str) -> str:
     if not host or (not scheme and (host in _DEFAULT_PORTS or host == "file")):
         return ""
     return host if port in {0, _DEFAULT_PORTS.get(scheme)} else f"{host}:{port}"
+
+
+def guess_host(scheme: str, authority: str) -> str:
+    """Return the host that some program may read in an authority that `read_host` can't read, in lower case."""
+    name = authority.rpartition("@")[2].lower()
+    host, colon, port = name.partition(":")
+    return read_host(f"{scheme}{read_numbers(host) or host}{colon}{port}") or name
+
+
+def read_numbers(host: str) -> str:
+    """Return the address that is written with fewer numbers, or in octal or hexadecimal, or ""."""
+    parts = host.removesuffix(".").split(".")
+    if len(parts) > _MOST_NUMBERS or not all(_PART.fullmatch(part) for part in parts):
+        return ""
+    *high, low = (
+        int(part, 16 if "x" in part else 8 if set(part) <= _OCTAL and part[0] == "0" else 10) for part in parts
+    )
+    left = 8 * (_MOST_NUMBERS - len(high))
+    if low >> left or any(number >> 8 for number in high):
+        return ""
+    return str(IPv4Address(sum(number << (24 - 8 * place) for place, number in enumerate(high)) + low))
 
 
 def matches_host(host: str, patterns: Iterable[str]) -> bool:

@@ -62,6 +62,15 @@ class CallArguments:
         """The hosts in the arguments; empty if the tool has no argument for hosts, or one can't be determined."""
         return read_hosts(self._host) or ()
 
+    @cached_property
+    def spellings(self) -> tuple[JsonObject | None, ...]:
+        """The arguments, and where they name a host without a scheme, with those that the tool may add."""
+        host, effects = self._host, self.tool.presumed_effects
+        if not isinstance(host, str) or "//" in host or effects is None:
+            return (self.values,)
+        urls = (f"{scheme}://{host}" for scheme in ("http", "https"))
+        return (self.values, *({**(self.values or {}), effects.host_argument: url} for url in urls))
+
     @property
     def names_no_host(self) -> bool:
         """Whether the arguments can be read and the one that may name a host was left out."""
@@ -162,8 +171,14 @@ def _is_granted(given: CallArguments, trust: Trust, *, tainted: bool) -> bool:
 
 
 def _find_matching(rules: Iterable[CallPattern], given: CallArguments) -> CallPattern | None:
+    readings = given.tool.readings
     return next(
-        (rule for rule in rules if not rule.arguments or rule.matches_partly(given.values, given.tool.readings)), None
+        (
+            rule
+            for rule in rules
+            if not rule.arguments or any(rule.matches_partly(values, readings) for values in given.spellings)
+        ),
+        None,
     )
 
 

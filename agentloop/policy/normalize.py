@@ -15,13 +15,15 @@ from typing import Any, cast
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from agentloop.policy.hosts import read_host
+from agentloop.policy.hosts import guess_host, read_host
 
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<authority>[^/?#]*)(?P<path>[^?#]*)", re.IGNORECASE)
 
 
 # The start of a URL that browsers read however many slashes it has.
 _ODD_URL = re.compile(r"(https?|wss?|ftp):[/\\]*", re.IGNORECASE)
+_NO_SCHEME = re.compile(r"[/\\]{2}")
+_FILE_URL = re.compile(r"file:(?://[^/\\]*)?(?=[/\\])", re.IGNORECASE)
 _CONTROLS_AND_SPACE = "".join(map(chr, range(33)))
 _IGNORED = dict.fromkeys(map(ord, "\t\r\n"))
 _MOST_LAYERS = 6
@@ -62,14 +64,21 @@ def _normalize_whole(value: Any) -> tuple[str, ...]:
 def _read_as_browser(url: str) -> Iterator[str]:
     """Yield the forms of a URL as browsers read it: without white space, with any slashes, unquoted several times."""
     text = url.strip(_CONTROLS_AND_SPACE).translate(_IGNORED)
-    start = _ODD_URL.match(text)
-    if start is None:
-        return
-    text = f"{start[1]}://{text[start.end() :]}".replace("\\", "/")
+    if file := _FILE_URL.match(text):
+        yield _normalize_path(unquote(text[file.end() :]))
+    for whole in (f"http:{text}", f"https:{text}") if _NO_SCHEME.match(text) else (text,):
+        if start := _ODD_URL.match(whole):
+            rest = whole[start.end() :]
+            # To a browser a backslash is a slash; to others it is a part of the user.
+            for each in dict.fromkeys((rest.replace("\\", "/"), rest)):
+                yield from _unquote_layers(f"{start[1]}://{each}")
+
+
+def _unquote_layers(url: str) -> Iterator[str]:
     for _ in range(_MOST_LAYERS):
-        yield normalize_text(text)
-        text, before = unquote(text), text
-        if text == before:
+        yield normalize_text(url)
+        url, before = unquote(url), url
+        if url == before:
             return
 
 
@@ -95,7 +104,7 @@ def normalize_text(text: str) -> str:
         return _normalize_path(text)
     path = unquote(url["path"])
     end = "/" if len(path) > 1 and path.endswith("/") else ""
-    host = read_host(text) or url["authority"].lower()
+    host = read_host(text) or guess_host(url["scheme"], url["authority"])
     return url["scheme"].lower() + host + _normalize_path(path) + end + text[url.end() :]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx2
 
 from agentloop.errors import FetchError
-from agentloop.policy.hosts import read_host
+from agentloop.policy.hosts import read_host, read_numbers
 
 _LAST_PORT = 65_535
 SHOWN_CHARACTERS = 200
@@ -65,6 +65,7 @@ def _check(url: httpx2.URL) -> httpx2.URL:
         raise FetchError(f"the URL of {url.host} holds a user's name or password, which is not sent")
     name = url.raw_host.decode("ascii")
     host = read_host(f"http://[{name}]" if ":" in name else f"http://{name}")
+    host = host or read_numbers(name)  # as the system's resolver does
     return url.copy_with(host=host) if host else url
 
 
