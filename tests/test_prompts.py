@@ -178,6 +178,31 @@ def test_a_paused_run_goes_on_with_its_prompt_or_says_that_it_is_missing(write):
     assert endpoint.requests[1]["instructions"] == "Be brief."
 
 
+def test_an_agent_with_a_prompt_says_which_model_it_asks(write):
+    agent, _ = make()
+    assert agent.replace(prompt=Prompt.from_path(write(GREET)).fill({"guest": "Ada"})).model == "greeter"
+    assert agent.model == "m"
+
+
+def test_an_override_outweighs_the_prompt_of_a_run(write):
+    agent, endpoint = make(["hi"] * 4)
+    greet = Prompt.from_path(write(GREET)).fill({"guest": "Ada"})
+    with agent.override(model="test", settings=ModelSettings(temperature=2), tools=[close_house], endpoint=endpoint):
+        agent.run_sync("go", prompt=greet)
+    with agent.override(instructions="Test.", endpoint=endpoint):
+        said = agent.run_sync("go", prompt=greet).run
+    with agent.override(endpoint=endpoint):
+        agent.run_sync("go", prompt=greet)
+    with agent.override(prompt=Prompt.from_path(write(PLAIN)).fill(), endpoint=endpoint):
+        agent.run_sync("go", prompt=greet)
+    varied, instructed, plain, overridden = endpoint.requests
+    assert (varied["model"], varied["temperature"], names_of(varied)) == ("test", 2, ["close_house"])
+    assert varied["instructions"].startswith("Greet Ada")
+    assert (instructed["instructions"], instructed["model"], said.prompt) == ("Test.", "m", None)
+    assert (plain["model"], names_of(plain)) == ("greeter", ["find_room"])
+    assert overridden["instructions"] == "Be brief."
+
+
 # --- tools and policies ---
 
 

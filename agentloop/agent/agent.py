@@ -137,8 +137,8 @@ class Agent(Generic[Output_co]):
             ConfigurationError: as for `Agent`.
         """
         agent: Agent[Any] = copy(self)
-        agent.model = options.get("model", self.model)
         agent._prepared = self._vary(options)
+        agent.model = agent._prepared.model
         return agent
 
     def override(self, **options: Unpack[RunOptions]) -> Override:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from agentloop.agent.prepared_agent import PreparedAgent
+from agentloop.agent.prompt import FilledPrompt
 from agentloop.endpoint.served_model import ServedModels
 
 _Overridden: TypeAlias = tuple[PreparedAgent, frozenset[str]]
@@ -20,7 +21,12 @@ _OVERRIDDEN: ContextVar[Mapping[object, _Overridden]] = ContextVar("overridden",
 def vary(agent: object, prepared: PreparedAgent, options: Mapping[str, Any]) -> PreparedAgent:
     """Return what a run of an agent has: the agent's options, changed by those of the run, then by an override."""
     prepared, fixed = _OVERRIDDEN.get().get(agent, (prepared, frozenset()))
-    return prepared.replace({name: value for name, value in options.items() if name not in fixed})
+    given = {name: value for name, value in options.items() if name not in fixed}
+    if fixed and isinstance(prompt := given.get("prompt"), FilledPrompt):
+        given["prompt"] = prompt.without(fixed)
+    if "instructions" in fixed:
+        given.pop("prompt", None)
+    return prepared.replace(given)
 
 
 class Override:

@@ -32,6 +32,9 @@ class PreparedAgent:
         models: The models that agents with other options are connected to; this one shares the connections.
         encoded_tools: The JSON of the tools, if another agent has the same ones.
 
+    Attributes:
+        model: The model as the user names it.
+
     Raises:
         ConfigurationError: an option is wrong, or two of them do not go together.
         ToolDefinitionError: a function can't become a tool.
@@ -55,7 +58,8 @@ class PreparedAgent:
             selected=None if self._prompt is None else self._prompt.tools,
         )
         self._models = models
-        self._served = models.find(options["model"], options["endpoint"])
+        self.model: str = options["model"]
+        self._served = models.find(self.model, options["endpoint"])
         self._encoded_tools: dict[object, bytes] = {} if encoded_tools is None else encoded_tools
         self._config: RunConfig | None = None
         if not self._packs:

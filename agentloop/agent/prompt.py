@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from os import PathLike
@@ -58,6 +58,15 @@ class FilledPrompt:
     model: str | None
     settings: Mapping[str, Any]
     tools: frozenset[str] | None
+
+    def without(self, options: Collection[str]) -> FilledPrompt:
+        """Return the prompt without what it says about these options."""
+        return replace(
+            self,
+            model=None if "model" in options else self.model,
+            settings={} if "settings" in options else self.settings,
+            tools=None if "tools" in options else self.tools,
+        )
 
     def adapt(self, agent: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of a run that is given this prompt and other options, which outweigh the prompt's.
