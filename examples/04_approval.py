@@ -1,7 +1,5 @@
 """Approvals: a tool that writes something asks for approval before it runs."""
 
-import json
-
 from agentloop import Agent, ApprovalRequest, Approve, Decision, Effects, Policy, Reject, tool
 
 MOST_GUESTS = 20
@@ -21,8 +19,9 @@ def book_table(guests: int) -> str:
 
 async def ask(request: ApprovalRequest) -> Decision:
     """Decide on a call. A real program would show it to a person and wait for the answer."""
-    print(f"asked     {request.tool} {request.call.arguments} because {request.reason}")
-    if json.loads(request.call.arguments)["guests"] > MOST_GUESTS:
+    arguments = request.arguments or {}  # as the tool will receive them, whatever the model wrote
+    print(f"asked     {request.tool} {arguments} because {request.reason}")
+    if arguments.get("guests", MOST_GUESTS + 1) > MOST_GUESTS:
         return Reject(f"we have no table for more than {MOST_GUESTS}")
     return Approve()  # Approve can also change the arguments, or approve similar or all later calls of the tool
 

@@ -29,7 +29,7 @@ def go_on(file: Path) -> None:
     """Approve all calls that the run waits for, and continue the run."""
     run = Run.from_json(file.read_text(encoding="utf-8"))
     for request in run.approvals:
-        print("approved ", request.tool, request.call.arguments)
+        print("approved ", request.tool, request.arguments)
     # A decision is valid only for this run, this call and these arguments.
     decisions = {request.id: Approve() for request in run.approvals}
     print("answer   ", agent.resume_sync(run, decisions=decisions).text)
