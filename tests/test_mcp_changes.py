@@ -13,7 +13,8 @@ import mcp_server_plain
 from agentloop import Agent, Approve, Policy, Reject
 from agentloop.cli import main
 from agentloop.ext.mcp import McpConfig, McpServer, pins
-from agentloop.ext.mcp.changes import MOST_SHOWN
+from agentloop.ext.mcp.changes import MOST_SHOWN, Change
+from agentloop.ext.mcp.definitions import read_definition
 from agentloop.ext.mcp.pins import Pin, add_pins, keep_first_pins, pins_path, read_pins
 from agentloop.items import ToolResult
 from agentloop.policy import approve_matching
@@ -62,6 +63,19 @@ async def server(tmp_path):
 
 def told(result):
     return [item.content for item in result.items if isinstance(item, ToolResult)]
+
+
+def test_a_change_is_shown_in_the_letters_of_its_language_and_nothing_else_is_hidden():
+    def said(description):
+        return json.dumps({"description": description, "inputSchema": {}, "name": "add"}, indent=1)
+
+    now = read_definition(said("两数相加\u202e\n\ufe00"), 100)
+    lines = Change(now, Pin(said("两数相减"), "2026-01-01")).describe().split("\n")
+    assert lines[1:3] == [
+        r"""It is now: ... "description": "两数相[加\u202e\n\ufe00]",...""",
+        """It was: ... "description": "两数相[减]",...""",
+    ]
+    assert r"""+ "description": "两数相加\u202e\n\ufe00",""" in lines
 
 
 @pytest.mark.parametrize("place", ["start", "middle", "end"])

@@ -203,6 +203,14 @@ def test_a_cell_of_a_table_is_one_line(capsys):
     assert "a b\\u001b\\u200b" in capsys.readouterr().out
 
 
+def test_a_cell_of_a_table_never_begins_at_the_left_edge_of_a_terminal():
+    with Screen(40) as screen:
+        print_table(("model",), [["error: no\nhint: x"], ["m" * 50 + "note: saved"]], screen.stream)
+        rows = [row.rstrip() for row in screen.rows]
+    assert "  error: no hint: x" in rows
+    assert [row for row in rows if row and not row.startswith("  ")] == []
+
+
 def test_an_entry_of_the_log_on_a_console_is_shown(monkeypatch, capsys):
     monkeypatch.setenv("AGENTLOOP_LOG", "info")
     monkeypatch.setattr(logging.getLogger(), "handlers", [])

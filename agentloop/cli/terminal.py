@@ -17,6 +17,7 @@ from typing import Any, Literal, TextIO, TypeAlias
 from rich import box
 from rich.cells import get_character_cell_size
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -56,11 +57,14 @@ def say(label: Label, text: str) -> None:
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], stdout: TextIO) -> None:
-    """Print a table, as wide as the terminal if there is one."""
+    """Print a table, as wide as the terminal if there is one. There it has a margin, as cells may hold foreign text."""
     table = Table(*titles, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(show_line(cell.replace("\n", " ")), overflow="fold") for cell in row))
-    Console(file=stdout, width=None if stdout.isatty() else _WIDTH).print(table)
+    if stdout.isatty():
+        Console(file=stdout, width=find_width(stdout)).print(Padding(table, (0, 0, 0, len(_MARGIN))))
+    else:
+        Console(file=stdout, width=_WIDTH).print(table)
 
 
 def print_json(value: Any, stdout: TextIO, *, indent: int | None = None) -> None:

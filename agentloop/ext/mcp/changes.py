@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -10,6 +11,7 @@ from agentloop.errors import PackError
 from agentloop.ext.mcp.config import McpConfig
 from agentloop.ext.mcp.definitions import Definition, digest
 from agentloop.ext.mcp.pins import Pin, add_pins, keep_first_pins, make_pin, read_pins
+from agentloop.showable import show_json
 
 MOST_SHOWN = 900_000
 """A longer change is not shown in a question, so that a person can accept it with `agentloop mcp pin` only."""
@@ -31,7 +33,7 @@ class Change:
 
     def describe(self) -> str:
         """Return the change as text: first the words that differ, then all lines that differ."""
-        before, now = (self.pin.said if self.pin else "").splitlines(), self.now.said.splitlines()
+        before, now = _read_lines(self.pin.said) if self.pin else [], _read_lines(self.now.said)
         start, end = _count_common(before, now)
         gone, new = before[start : len(before) - end], now[start : len(now) - end]
         return "\n".join(
@@ -112,6 +114,11 @@ def _differ(definitions: Iterable[Definition], pins: dict[str, Pin]) -> dict[str
         for each in definitions
         if (pin := pins.get(each.original, Pin())).said != each.said
     }
+
+
+def _read_lines(said: str) -> list[str]:
+    """Return a definition as lines that people can read, with the letters of any language."""
+    return show_json(json.loads(said), indent=1).split("\n")
 
 
 def _find_words(before: str, now: str) -> Iterator[str]:
