@@ -172,6 +172,12 @@ def test_the_url_of_a_file_is_its_path_too(path, denied):
     assert (verdict(visit, Policy(deny=("visit(url=/keys/*)",)), url=path) == "deny") == denied
 
 
+@pytest.mark.parametrize("path", [" /keys/a", "/keys/a\0.txt", "\t/keys/a\n", "/open/../keys/a \0", "/keys/a/\x1f"])
+def test_a_path_is_denied_as_programs_read_it_that_cut_it(path):
+    assert verdict(visit, Policy(deny=("visit(url=/keys/a)",)), url=path) == "deny"
+    assert verdict(visit, Policy(deny=("visit(url=/keys/b)",)), url=path) == "allow"
+
+
 def test_an_address_is_fetched_from_in_its_plain_notation():
     assert Fetcher.read_url("http://134743044/x") == "http://8.8.4.4/x"
     assert Fetcher.read_url("http://a*b/x") == "http://a*b/x"

@@ -58,7 +58,9 @@ def normalize_value(value: Any) -> NormalizedValue:
 def _normalize_whole(value: Any) -> tuple[str, ...]:
     if not isinstance(value, str):
         return (_dump(value),)
-    return (value, normalize_text(value), *_read_as_browser(value))
+    bare = value.partition("\0")[0].strip(_CONTROLS_AND_SPACE)  # what many programs use of it
+    texts = (value,) if bare == value else (value, bare)
+    return (*texts, *map(normalize_text, texts), *_read_as_browser(value))
 
 
 def _read_as_browser(url: str) -> Iterator[str]:
