@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import os
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
@@ -447,3 +449,44 @@ def test_a_program_ends_without_a_word_about_what_it_left_open(http):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_ends_without_harm_to_the_connections_of_its_parent(http):
     assert run_program(FORK, http).connections == 1
+
+
+# --- servers that close a connection without saying so ---
+
+
+class ClosingServer(threading.Thread):
+    """Answers one request on each connection, as a server that keeps connections open does, and closes it."""
+
+    def __init__(self, requests):
+        super().__init__(daemon=True)
+        self._requests = requests
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.base_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self.closed = threading.Semaphore(0)
+
+    def run(self):
+        with self._listener:
+            self._listener.settimeout(60)
+            for _ in range(self._requests):
+                connection, _ = self._listener.accept()
+                with connection, connection.makefile("rb") as request:
+                    length = 0
+                    while line := request.readline().strip():
+                        name, _, value = line.partition(b":")
+                        length = int(value) if name.lower() == b"content-length" else length
+                    request.read(length)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
+                    connection.shutdown(socket.SHUT_RDWR)
+                self.closed.release()
+
+
+@both_ways
+async def test_a_connection_that_the_server_has_closed_after_a_reply_is_not_used_again(http, ask):
+    server = ClosingServer(5)
+    server.start()
+    async with transport_to(server.base_url, http) as transport:
+        for _ in range(5):
+            assert await ask(transport) == b"hi"
+            # The event loop does not run meanwhile, so it does not notice.
+            assert server.closed.acquire(timeout=60)
+    server.join(60)

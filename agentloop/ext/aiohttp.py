@@ -1,6 +1,6 @@
 """Sends requests over aiohttp in place of httpx2's connection pool, which needs the extra `aiohttp`.
 
-aiohttp parses replies in C, and its pool does not look at every connection for every request. Requests, responses and
+aiohttp parses replies in C, and its pool looks only at the connection that it uses. Requests, responses and
 exceptions are those of httpx2, so the modules that use it do not know which of the two sends them. Certificates and
 proxies are those that httpx2 finds in the environment.
 """
@@ -20,6 +20,7 @@ import httpx2
 import yarl
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+from httpcore2._utils import is_socket_readable
 
 # httpx2 accepts headers of about this size and number.
 HEADER_BYTES = 64 * 1024
@@ -172,11 +173,20 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Protocol(ResponseHandler):
-    """One connection of aiohttp, which ends the reading of a body that can't be parsed.
+    """One connection of aiohttp.
 
-    aiohttp 3.14 reports such an error only to a caller that waits for the head of a reply. A caller that reads the body
-    waits until its timeout.
+    It ends the reading of a body that can't be parsed. aiohttp 3.14 reports such an error only to a caller that waits
+    for the head of a reply. A caller that reads the body waits until its timeout.
     """
+
+    def is_connected(self) -> bool:
+        """Return whether another request can be sent; aiohttp asks this of a connection that waits in its pool.
+
+        Some servers close the connection after a stream (llama.cpp). The event loop may not have noticed yet, and then
+        the next request would fail. A connection without a request has nothing to read but its end.
+        """
+        transport = self.transport if super().is_connected() else None
+        return transport is not None and not is_socket_readable(transport.get_extra_info("socket"))
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
