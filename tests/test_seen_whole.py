@@ -1,6 +1,5 @@
 """A person sees all that a call does: no text looks like another, no entry covers another, no file is swapped."""
 
-import json
 from dataclasses import InitVar, dataclass, replace
 from typing import Any, ClassVar
 
@@ -172,12 +171,11 @@ async def test_arguments_are_shown_in_the_order_of_the_parameters():
 # --- stored runs ---
 
 
-def test_a_signed_text_that_is_too_deep_to_be_signed_is_refused():
-    deep = "[" * 990 + "]" * 990
-    text = json.dumps(json.loads(Run(run_id="r").to_json(key="k")))
-    for inner in (deep, "[" * 900 + deep + "]" * 900):
+def test_a_text_that_can_be_read_and_is_too_deep_to_be_signed_is_refused():
+    text = Run(run_id="r").to_json(key="k")
+    for depth in range(500, 1_010):  # how deep Python can go depends on its version and on who calls
         with pytest.raises(RunStateError, match=r"not a stored run|was changed"):
-            Run.from_json(f'{text[:-1]}, "more": {inner}}}', key="k")
+            Run.from_json(f'{text[:-1]}, "more": {"[" * depth + "]" * depth}}}', key="k")
 
 
 @pytest.mark.parametrize("key", [None, "k"])
