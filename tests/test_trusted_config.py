@@ -78,6 +78,18 @@ def test_trust_is_for_one_path(folder, tmp_path, monkeypatch):
     assert refused() == {"tools"}
 
 
+def test_a_link_to_a_trusted_file_is_another_file(folder, tmp_path, monkeypatch):
+    assert trust() == 0
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / "agentloop.toml").symlink_to(folder / "agentloop.toml")
+    (tmp_path / "shortcut").symlink_to(folder)
+    monkeypatch.chdir(stranger)
+    assert "tools" not in refused()
+    monkeypatch.chdir(tmp_path / "shortcut")
+    assert refused() == {"tools"}
+
+
 def test_the_users_own_file_needs_no_trust(folder, tmp_path, monkeypatch):
     own = tmp_path / "mine" / "agentloop"
     own.mkdir(parents=True)

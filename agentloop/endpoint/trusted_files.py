@@ -22,7 +22,7 @@ _MOST_BYTES: Final = 4_000_000
 
 def is_trusted(path: Path, digest: str) -> bool:
     """Return whether the user trusts a file with this content."""
-    return _read_trusted().get(resolve_path(path)) == digest
+    return _read_trusted().get(_key(path)) == digest
 
 
 def trust_files(digests: Mapping[Path, str]) -> None:
@@ -33,7 +33,7 @@ def trust_files(digests: Mapping[Path, str]) -> None:
     """
     stored = _trust_path()
     with hold_file(stored):
-        trusted = {resolve_path(path): digest for path, digest in digests.items()}
+        trusted = {_key(path): digest for path, digest in digests.items()}
         replace_file(stored, json.dumps({**_read_trusted(), **trusted}, indent=1))
 
 
@@ -54,6 +54,11 @@ def read_small_file(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
 def resolve_path(path: Path) -> str:
     """Return the path that a file is known by, whatever links lead to it."""
     return os.path.realpath(path)
+
+
+def _key(path: Path) -> str:
+    """Return the key of a file. A link in a stranger's folder is not the trusted file that it leads to."""
+    return str(Path(os.path.realpath(path.parent), path.name))
 
 
 def hash_content(data: bytes) -> str:
