@@ -36,7 +36,8 @@ class _Guard:
         self._more: tuple[str, ...] = ()
 
     def __call__(self, endpoint: Endpoint) -> None:
-        import_module("agentloop.testing.requests").make_guard(self._hosts + self._more)(endpoint)
+        make_guard = import_module("agentloop.testing.requests").make_guard
+        make_guard(self._hosts + self._more, "@pytest.mark.allow_requests({host!r})")(endpoint)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:

@@ -43,7 +43,7 @@ def test_the_error_says_what_to_do_and_no_secret():
     assert "models.example" in told
     assert "ScriptedEndpoint" in told
     assert "cassette" in told
-    assert '@pytest.mark.allow_requests("models.example")' in told
+    assert "forbid_requests(allowed_hosts=['models.example'])" in told
     assert "secret" not in told
     assert "hidden" not in told
 

@@ -75,7 +75,7 @@ print(sorted(set(sys.modules) - before - ours))
 def test_requests_to_other_machines_are_forbidden_and_those_to_this_one_are_not(session, server):
     session("""
 def test_hosted():
-    with pytest.raises(RequestForbiddenError, match="models.example"):
+    with pytest.raises(RequestForbiddenError, match="pytest.mark.allow_requests.'models.example'"):
         hosted.run_sync("go")
 
 def test_here():

@@ -27,7 +27,7 @@ def forbid_requests(*, allowed_hosts: Iterable[str] = ()) -> Generator[None]:
     Args:
         allowed_hosts: Hosts that may get requests, as names or shell patterns; `localhost` is this machine.
     """
-    guard = make_guard(tuple(allowed_hosts))
+    guard = make_guard(tuple(allowed_hosts), "forbid_requests(allowed_hosts=[{host!r}])")
     GUARDS.append(guard)
     try:
         yield
@@ -35,8 +35,8 @@ def forbid_requests(*, allowed_hosts: Iterable[str] = ()) -> Generator[None]:
         GUARDS.remove(guard)
 
 
-def make_guard(allowed_hosts: tuple[str, ...]) -> Callable[[Endpoint], None]:
-    """Return a guard that forbids requests to all other hosts."""
+def make_guard(allowed_hosts: tuple[str, ...], remedy: str) -> Callable[[Endpoint], None]:
+    """Return a guard that forbids requests to all other hosts; the remedy is the code that allows a host."""
 
     def guard(endpoint: Endpoint) -> None:
         host = urlsplit(endpoint.base_url).hostname or ""
@@ -47,7 +47,7 @@ def make_guard(allowed_hosts: tuple[str, ...]) -> Callable[[Endpoint], None]:
         raise RequestForbiddenError(
             f"a request to {hide_credentials(endpoint.base_url)} was stopped: requests are forbidden in this test",
             hint="let a script answer, agent.override(endpoint=ScriptedEndpoint([...])), or a recording, the fixture "
-            f'`cassette`; or allow it with @pytest.mark.allow_requests("{host}")',
+            f"`cassette`; or allow it: {remedy.format(host=host)}",
         )
 
     return guard
