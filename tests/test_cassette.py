@@ -26,6 +26,8 @@ from agentloop import (
 from agentloop.endpoint.interception import RECORDERS
 from agentloop.ext import local
 from agentloop.testing import CassetteError, ScriptedEndpoint, assert_called, forbid_requests, use_cassette
+from agentloop.testing.cassette_file import Interaction, read_cassette, write_cassette
+from agentloop.testing.masking import Mask
 from agentloop.wire.profile.lessons import LESSONS, Lesson
 from loopback import CUT, Gate, Loopback, Reply, call_body, error_reply, html_reply, json_reply, text_body
 
@@ -159,6 +161,18 @@ def test_a_chunk_may_end_within_a_character(path):
     recorded, _ = record(path, [Reply((body[:at], body[at : at + 9], body[at + 9 :]))], stream)
     assert replay(path, stream) == recorded
     assert recorded[-1][0][-1].text == "größer 🚚"
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_every_byte_of_a_reply_comes_back(path, is_stream):
+    given = Interaction("/responses", {"text": "\ud83d"}, is_stream=is_stream)
+    odd = b"\xff\xed\xa0\x80\r\n\x00"
+    given.set_chunks(["ö".encode()[:1], "ö".encode()[1:] + odd, b"\\udc80"], Mask(Endpoint(NOWHERE)))
+    write_cassette(path, [given])
+    [read] = read_cassette(path)
+    assert (read.path, read.body, read.is_stream) == (given.path, given.body, is_stream)
+    assert b"".join(read.chunks) == "ö".encode() + odd + b"\\udc80"
+    assert len(read.chunks) == (3 if is_stream else 1)
 
 
 def test_the_same_request_twice_gets_its_replies_in_order(path):

@@ -69,8 +69,13 @@ def test_a_key_in_the_question_is_masked_and_the_replay_finds_the_request(tmp_pa
 
 
 def test_a_word_that_is_the_key_of_the_replay_does_no_harm(tmp_path):
-    record(tmp_path / "x.json", [text_body("hi")])
-    assert replay(tmp_path / "x.json", api_key="order").text == "hi"
+    for record_it, key in ((True, None), (False, "sunflowers")):
+        with Loopback.in_thread([text_body("Yellow.")]) as server:
+            agent = Agent("m", endpoint=Endpoint(server.base_url, api_key=key))
+            with use_cassette(tmp_path / "x.json", record=record_it):
+                assert agent.run_sync("What colour have sunflowers?").text == "Yellow."
+            agent.close()
+    assert server.requests == []
 
 
 def test_a_key_in_an_error_is_masked(tmp_path):
@@ -142,6 +147,7 @@ def test_a_stream_without_anything_to_mask_keeps_its_chunks(tmp_path):
     assert joined == ["".join(each["reply"]["chunks"]) for each in second]
 
 
+DEEP = '{"a": ' * 700 + "1" + "}" * 700
 MASK = Mask(Endpoint(NOWHERE, api_key=KEY), {"email"})
 
 
@@ -163,6 +169,7 @@ MASK = Mask(Endpoint(NOWHERE, api_key=KEY), {"email"})
         ('data: {"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]}\n\n',) * 2,
         ('data: {"type": "x.arguments.delta", "delta": 3}\n\n', 'data: {"type": "x.arguments.delta", "delta": 3}\n\n'),
         ("[" * 100_000, "[" * 100_000),
+        (DEEP, DEEP),
     ],
 )
 def test_a_body_is_masked_as_what_it_is(given, masked):
