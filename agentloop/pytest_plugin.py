@@ -50,7 +50,6 @@ class _Guard:
             self._more = ()
 
 
-_GUARD = pytest.StashKey[_Guard]()
 _CASSETTE = pytest.StashKey["Cassette"]()
 
 
@@ -66,14 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Forbid requests from now on, also while tests are collected."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    guard = config.stash[_GUARD] = _Guard(tuple(config.getini(_HOSTS)))
+    guard = _Guard(tuple(config.getini(_HOSTS)))
     config.pluginmanager.register(guard)
     GUARDS.append(guard)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Forbid no requests any more."""
-    GUARDS.remove(config.stash[_GUARD])
+    config.add_cleanup(lambda: GUARDS.remove(guard))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
