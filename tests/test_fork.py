@@ -4,10 +4,11 @@ import itertools
 import os
 import subprocess
 import sys
+from weakref import WeakSet
 
 import pytest
 
-from agentloop import Agent, Endpoint
+from agentloop import Agent, Endpoint, forking
 from agentloop.endpoint.transport.limiter import RateLimiter
 from agentloop.forking import begin_anew
 from agentloop.runtime.portal import Portal
@@ -126,6 +127,13 @@ def test_runs_work_in_a_forked_process_and_go_on_in_its_parent(name, http):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.fixture
+def nothing_else_begins_anew(monkeypatch):
+    """Let only what the test makes begin anew: no other test is to lose its server of an embedded model."""
+    monkeypatch.setattr(forking, "_THINGS", WeakSet())
+
+
+@pytest.mark.usefixtures("nothing_else_begins_anew")
 def test_what_was_held_by_a_thread_of_the_parent_is_free():
     pool, portal, limiter = DaemonThreads(1), Portal(), RateLimiter()
     for each in (pool, portal, limiter):
@@ -134,6 +142,7 @@ def test_what_was_held_by_a_thread_of_the_parent_is_free():
     assert not any(each._lock.locked() for each in (pool, portal, limiter))
 
 
+@pytest.mark.usefixtures("nothing_else_begins_anew")
 async def test_connections_of_the_parent_are_neither_used_nor_closed():
     async with (
         Loopback(lambda _: text_body("hi")) as server,

@@ -50,7 +50,7 @@ def test_the_name_stands_in_pyproject_alone():
     sources = [
         path for folder in ("agentloop", "tools", "examples", "tests") for path in ROOT.glob(f"{folder}/**/*.py")
     ]
-    files = [*sources, ROOT / "Makefile", *ROOT.glob("requirements/*")]
+    files = [*sources, ROOT / "Makefile", *ROOT.glob("requirements/*.in"), *ROOT.glob("requirements/*.txt")]
     assert [str(path) for path in files if PROJECT["name"] in path.read_text("utf-8")] == []
 
 
