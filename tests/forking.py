@@ -20,6 +20,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from time import monotonic
 from typing import IO
 
@@ -60,6 +61,7 @@ with open(0, "rb", 0, closefd=False) as orders:
             )
             os.environ.clear()
             os.environ.update(wanted["environment"])
+            os.chdir(wanted["folder"])
             main(wanted["arguments"])
         for file in files:
             os.close(file)
@@ -110,7 +112,13 @@ class Process:
         closed: Collection[int] = (),
     ) -> None:
         parent, link = _parent()
-        order = {"arguments": arguments, "environment": environment, "terminal": terminal, "closed": [*closed]}
+        order = {
+            "arguments": arguments,
+            "environment": environment,
+            "folder": str(Path.cwd()),
+            "terminal": terminal,
+            "closed": [*closed],
+        }
         parent.stdin.write(json.dumps(order | {"piped": piped}).encode() + b"\n")
         self._status: int | None = None
         self._pipes: list[IO[bytes]] = []

@@ -177,7 +177,7 @@ def ends(work):
 
 Agent("local:smollm2").run_sync("Say hello.")
 base_url = start("smollm2")
-print(ends(lambda: None))
+print(ends(lambda: None), flush=True)  # what is not written yet would be written by the next child too
 print(ends(lambda: print("another" if start("smollm2") != base_url else "the parent's", flush=True)))
 Agent("local:smollm2").run_sync("Say hello.")
 """
