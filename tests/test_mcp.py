@@ -296,6 +296,19 @@ def test_nothing_is_left_when_the_event_loop_ends_first():
     assert left() == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the environment of a process")
+def test_what_bears_the_mark_of_a_server_is_killed_though_nobody_has_ended_it():
+    mark = uuid4().hex
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    environment = os.environ | {MARK: mark}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+    ) as marked:
+        assert marked.stdout.readline() == b"\n"
+        process._kill(marked, mark)
+        assert marked.wait(PATIENCE) == -signal.SIGKILL
+
+
 @pytest.mark.usefixtures("hasty")
 def test_a_server_that_is_slow_to_die_leaves_no_transport_open(monkeypatch):
     monkeypatch.setattr(process, "_kill", lambda *_: None)
