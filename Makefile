@@ -94,6 +94,7 @@ sbom: .venv/audit/ready ## write requirements/sbom.cdx.json, which the wheel hol
 	  --extra packs --extra aiohttp --constraint .venv/audit/constraints.txt pyproject.toml -o .venv/audit/needed.txt
 	PYTHONWARNINGS=ignore .venv/audit/bin/cyclonedx-py requirements .venv/audit/needed.txt --pyproject pyproject.toml \
 	  --mc-type library --output-reproducible --of JSON -o requirements/sbom.cdx.json
+	@$(BIN)/python -c '$(DROP_ADDRESSES)' requirements/sbom.cdx.json
 
 .venv/audit/ready: .venv/uv requirements/audit.txt
 	@echo "Making .venv/audit, for pip-audit and cyclonedx-bom (40 MB)"
@@ -162,6 +163,11 @@ endif
 CHECK_PYTHON := import sys; sys.version_info >= (3, 11) or sys.exit( \
   "agentloop needs Python 3.11 or later; this is %s. %s" % (sys.version.split()[0], sys.argv[1]))
 NAME_ANOTHER = Name another with \`make $(firstword $(MAKECMDGOALS) demo) PYTHON=python3.12\`.
+
+# cyclonedx-py adds the address of an index to each package; which index a user has is not known here.
+DROP_ADDRESSES := import json, sys; drop = lambda each: {name: each[name] for name in each if name != "externalReferences"}; \
+  bill = json.load(open(sys.argv[1]), object_hook=drop); \
+  open(sys.argv[1], "w").write(json.dumps(bill, indent=2) + "\n")
 
 # As long as pip has a list of certificates of its own, up to 24.1, that of the system is tried where its own fails.
 INSTALL_UV = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt

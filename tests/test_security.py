@@ -54,3 +54,4 @@ def test_the_bill_of_materials_has_what_the_project_needs_in_the_versions_of_the
     names = {re.split(r"[^A-Za-z0-9._-]", each)[0].replace("_", "-").lower() for each in needed}
     assert names - {name for name, _ in listed} == set(), "run `make sbom`"
     assert bill["metadata"]["component"]["name"] == project["name"]
+    assert "externalReferences" not in json.dumps(bill), "which index a package came from is not known"
