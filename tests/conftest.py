@@ -88,3 +88,16 @@ def new_model(one_core):
 
     local.stop()
     local.start("smollm2")
+
+
+@pytest.fixture
+def invoke(capfd):
+    """Return a function that carries out a command line here and returns its status, its output and the rest."""
+    from agentloop.cli import main  # noqa: PLC0415 - as above
+
+    def invoke(*arguments):
+        with pytest.raises(SystemExit) as exited:
+            main(arguments)
+        return exited.value.code, *capfd.readouterr()
+
+    return invoke

@@ -51,18 +51,6 @@ def _own_process_state(monkeypatch):
 
 
 @pytest.fixture
-def invoke(capfd):
-    """Return a function that carries out a command line here and returns its status, its output and the rest."""
-
-    def invoke(*arguments):
-        with pytest.raises(SystemExit) as exited:
-            main(arguments)
-        return exited.value.code, *capfd.readouterr()
-
-    return invoke
-
-
-@pytest.fixture
 def write(tmp_path):
     def write(source, name="vat.py"):
         path = tmp_path / name

@@ -14,7 +14,6 @@ import pytest
 from packaging.requirements import Requirement
 
 import agentloop
-from agentloop.cli import main
 from agentloop.cli.commands.packs import describe_effects
 from agentloop.installation import find_distribution
 from agentloop.packs.discovery import list_packs
@@ -59,18 +58,6 @@ def _own_process_state(monkeypatch):
     yield
     for name in {name for name in set(sys.modules) - before if name.partition("_")[0] in {"shop", "broken", "first"}}:
         del sys.modules[name]
-
-
-@pytest.fixture
-def invoke(capfd):
-    """Return a function that carries out a command line here and returns its status, its output and the rest."""
-
-    def invoke(*arguments):
-        with pytest.raises(SystemExit) as exited:
-            main(arguments)
-        return exited.value.code, *capfd.readouterr()
-
-    return invoke
 
 
 @pytest.fixture

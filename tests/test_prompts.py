@@ -20,7 +20,6 @@ from agentloop import (
     ToolContext,
     tool,
 )
-from agentloop.cli import main
 from agentloop.testing import ScriptedEndpoint, call
 from loopback import Loopback, text_body
 from person import at_terminal
@@ -393,18 +392,6 @@ def folders(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
     monkeypatch.chdir(here.parent)
     return here, own
-
-
-@pytest.fixture
-def invoke(capfd):
-    """Return a function that carries out a command line and returns its status, its output and the rest."""
-
-    def invoke(*arguments):
-        with pytest.raises(SystemExit) as exited:
-            main(arguments)
-        return exited.value.code, *capfd.readouterr()
-
-    return invoke
 
 
 @pytest.fixture
